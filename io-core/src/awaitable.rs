@@ -1,0 +1,266 @@
+//! [`IoAwaitable`]: one operation that the caller holds, awaits, gives a callback, or drops; and the
+//! only place that says what a drop in flight does.
+//!
+//! It does nothing until it is first polled or submitted. Dropped in flight, it cancels and does not
+//! return before the final completion: kernel and workers may touch the memory until then. While it
+//! waits, completions of other operations are reaped but their wakers and callbacks are not run, so
+//! there is no recursion. Async code that must not block in drop awaits the operation after
+//! [`cancel`](IoAwaitable::cancel) instead.
+#![allow(unsafe_code, reason = "pins the node and hands it to the backend")]
+//! # Safety
+//! The awaitable is pinned before its node is shared (I1), and from then until "done" it reaches its own
+//! fields only through shared references to atomics and cells (I8).
+
+use crate::backend::{Handle, IoBackend};
+use crate::context::{Node, NodePtr, SubmitContext, callback};
+use crate::errno::Errno;
+use crate::fd::Fd;
+use crate::op::Op;
+use crate::sink::{CompletionFn, Sink};
+use crate::state::Phase;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomPinned;
+use core::pin::Pin;
+use core::ptr::{self, NonNull};
+use core::task::{self, Poll};
+
+/// One operation on one backend. The context comes first, so that the node's address is this one's.
+///
+/// As a future it yields the result word: `>= 0` is the count, descriptor or offset, `< 0` is
+/// `-errno`; [`decode`](crate::decode) reads it. Polled again after that, it yields the same again.
+#[repr(C)]
+pub struct IoAwaitable<H: Handle = Pin<&'static dyn IoBackend>> {
+    context: SubmitContext,
+    handle: H,
+    _pinned: PhantomPinned,
+}
+
+static_assertions::const_assert!(size_of::<IoAwaitable>() <= 128);
+static_assertions::const_assert_eq!(core::mem::offset_of!(IoAwaitable, context), 0);
+
+// SAFETY: the handle is `Send` only if the backend is `Sync`, so completing from another thread is fine;
+// the raw pointers in the context are data for the kernel, whose validity `new`'s caller promised
+// wherever the awaitable goes.
+unsafe impl<H: Handle + Send> Send for IoAwaitable<H> {}
+// SAFETY: a shared reference gives out the phase (an atomic) and `Debug` of the state word, nothing else.
+unsafe impl<H: Handle + Sync> Sync for IoAwaitable<H> {}
+
+impl<H: Handle> IoAwaitable<H> {
+    /// An operation that will run on `handle`'s backend when it is first polled or submitted.
+    ///
+    /// # Safety
+    /// From the first poll or submit until the result is out or the drop has returned:
+    /// * Every pointer in `op` is null or valid for what the operation does with it, or is an address
+    ///   outside of Rust's memory for which `EFAULT` is the wanted answer; paths are NUL-terminated.
+    /// * Nobody else writes that memory, nor reads what is written to.
+    /// * The descriptors are open, or the error is wanted; no other owner of the number is surprised.
+    ///
+    /// Forgetting a pinned awaitable instead of dropping it extends that time for ever.
+    pub const unsafe fn new(handle: H, op: Op) -> IoAwaitable<H> {
+        IoAwaitable { context: SubmitContext::new(op), handle, _pinned: PhantomPinned }
+    }
+
+    /// An operation that is done already, with this result word.
+    pub const fn ready(handle: H, result: i64) -> IoAwaitable<H> {
+        let op = Op::Nop(crate::op::Nop);
+        IoAwaitable { context: SubmitContext::ready(op, result), handle, _pinned: PhantomPinned }
+    }
+
+    /// Where the operation is in its life.
+    pub fn phase(&self) -> Phase {
+        self.context.phase()
+    }
+
+    /// The handle it was made with.
+    pub(crate) fn handle(&self) -> &H {
+        &self.handle
+    }
+
+    /// Another operation in the same storage.
+    ///
+    /// # Safety
+    /// * As [`new`](Self::new), for the new `op`.
+    ///
+    /// # Errors
+    /// `EBUSY` while the old one is in flight.
+    pub unsafe fn reset(self: Pin<&mut Self>, op: Op) -> Result<(), Errno> {
+        if !matches!(self.phase(), Phase::Idle | Phase::Done) {
+            return Err(Errno::BUSY);
+        }
+        self.close_unread_fd();
+        // SAFETY: idle or done: the caller owns the node.
+        let old = unsafe { self.context.reset() };
+        // SAFETY: nothing is moved; idle, so the fields are the caller's.
+        unsafe { self.get_unchecked_mut() }.context.op = op;
+        drop(old);
+        Ok(())
+    }
+
+    /// Submits without anybody to hear of it: ask [`phase`](Self::phase) or
+    /// [`result`](Self::result), or [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// `EALREADY` if it was submitted before.
+    pub fn submit(self: Pin<&mut Self>) -> Result<(), Errno> {
+        self.submit_with(None)
+    }
+
+    /// Submits; `function(context, result)` is called at completion, by the thread that reaps or
+    /// completes it, never inside this call. Dropping the awaitable before that drops the callback.
+    ///
+    /// # Errors
+    /// `EALREADY` if it was submitted before; the callback is then not called.
+    pub fn submit_with_callback(
+        self: Pin<&mut Self>,
+        function: CompletionFn,
+        context: *mut (),
+    ) -> Result<(), Errno> {
+        self.submit_with(Some(callback(function, context)))
+    }
+
+    fn submit_with(self: Pin<&mut Self>, sink: Option<Sink>) -> Result<(), Errno> {
+        if self.phase() != Phase::Idle {
+            return Err(Errno::ALREADY);
+        }
+        // SAFETY: nothing is moved out; I1, the awaitable is pinned.
+        let this: *mut Self = unsafe { self.get_unchecked_mut() };
+        // I8: everything below goes through this pointer, made from the whole awaitable.
+        // SAFETY: idle, so the handle and the context are the caller's.
+        let binding = unsafe { &(*this).handle }.backend().binding();
+        let (vtable, data) = (binding.vtable, binding.data);
+        // SAFETY: `this` is valid, and the field the caller's.
+        let context: *mut SubmitContext = unsafe { &raw mut (*this).context };
+        // SAFETY: idle; a raw write, so that no reference to the context outlives this line.
+        unsafe { (&raw mut (*context).vtable).write(vtable) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*context).backend).write(data) };
+        if let Some(sink) = sink {
+            // SAFETY: idle, and a context that was not submitted has no sink.
+            unsafe { (*context).set_sink(sink) };
+        }
+        // SAFETY: `this` comes from a reference; same address, whole provenance (I8, repr(C)).
+        let node = unsafe { NonNull::new_unchecked(this.cast::<SubmitContext>()) };
+        // SAFETY: I1, pinned until drop, and drop waits; idle, so this is the only node (I5).
+        let node = unsafe { Node::submitted(node) };
+        // SAFETY: vtable and data are of one binding, and the handle keeps the backend in place.
+        unsafe { (vtable.submit)(data, node) };
+        Ok(())
+    }
+
+    /// Asks for an early end. The operation still completes, with its own result if that wins, else
+    /// with `ECANCELED`; it must still be awaited. Before submit it does nothing.
+    pub fn cancel(self: Pin<&mut Self>) {
+        if matches!(self.phase(), Phase::Queued | Phase::InFlight) && self.context.ask_cancel() {
+            let SubmitContext { vtable, backend, .. } = self.context;
+            // SAFETY: submitted to that backend, which the handle keeps in place.
+            unsafe { (vtable.cancel)(backend, self.node_ptr()) };
+        }
+    }
+
+    /// Blocks until the operation is done, and returns its result word. Reaps other operations but
+    /// runs none of their wakers and callbacks. Submits first if that has not happened.
+    pub fn wait(mut self: Pin<&mut Self>) -> i64 {
+        self.as_mut().wait_done();
+        self.result().unwrap_or(Errno::INVAL.to_result())
+    }
+
+    /// [`wait`](Self::wait) that leaves the result unread.
+    pub(crate) fn wait_done(mut self: Pin<&mut Self>) {
+        if self.phase() == Phase::Idle {
+            // Idle was just seen, and the pinned borrow is exclusive: it cannot be EALREADY.
+            let _: Result<(), Errno> = self.as_mut().submit();
+        }
+        if self.phase() != Phase::Done {
+            let SubmitContext { vtable, backend, .. } = self.context;
+            // SAFETY: submitted to that backend, which the handle keeps in place.
+            unsafe { (vtable.wait)(backend, self.as_mut().node_ptr()) };
+        }
+        debug_assert_eq!(self.phase(), Phase::Done, "a backend's wait returns at done");
+    }
+
+    /// The result word of an operation that is done. Whoever reads the descriptor of an open or accept
+    /// here owns it.
+    pub fn result(self: Pin<&mut Self>) -> Option<i64> {
+        if self.phase() != Phase::Done {
+            return None;
+        }
+        // SAFETY: done was just seen.
+        let (result, sink) = unsafe { self.context.take_result() };
+        drop(sink);
+        Some(result)
+    }
+
+    fn node_ptr(self: Pin<&mut Self>) -> NodePtr {
+        // SAFETY: nothing is moved; I8, the address has the provenance of the whole awaitable.
+        NodePtr(NonNull::from(unsafe { self.get_unchecked_mut() }).cast())
+    }
+
+    /// A descriptor that nobody has read is closed, not leaked.
+    fn close_unread_fd(&self) {
+        if self.phase() != Phase::Done || !self.context.op.kind().yields_fd() {
+            return;
+        }
+        // SAFETY: done was just seen.
+        if let Some(Ok(fd)) = unsafe { self.context.unread_result() }.map(i32::try_from)
+            && fd >= 0
+        {
+            (self.handle.backend().closer())(Fd::new(fd));
+        }
+    }
+
+    /// Submits if that has not happened, and leaves the waker; ready when the operation is done.
+    pub(crate) fn poll_done(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        if self.phase() == Phase::Idle {
+            let sink = Sink::Waker(cx.waker().clone());
+            // Idle was just seen, and the pinned borrow is exclusive: it cannot be EALREADY.
+            let _: Result<(), Errno> = self.as_mut().submit_with(Some(sink));
+            // The waker is in place; done now means done inside submit.
+            return if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending };
+        }
+        self.context.register(cx.waker())
+    }
+}
+
+impl<H: Handle> Future for IoAwaitable<H> {
+    type Output = i64;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
+        if self.as_mut().poll_done(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.result() {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<H: Handle> Drop for IoAwaitable<H> {
+    fn drop(&mut self) {
+        if matches!(self.phase(), Phase::Queued | Phase::InFlight) {
+            let sink = self.context.detach();
+            // SAFETY: what is submitted was pinned, and nothing is moved out of it here.
+            let mut this = unsafe { Pin::new_unchecked(&mut *self) };
+            this.as_mut().cancel();
+            this.wait_done();
+            drop(sink);
+        }
+        self.close_unread_fd();
+        // SAFETY: idle or done: the caller owns the node.
+        drop(unsafe { self.context.reset() });
+    }
+}
+
+impl<H: Handle> fmt::Debug for IoAwaitable<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IoAwaitable({:?})", self.context)
+    }
+}
+
+/// Identity of an awaitable's storage, for tests and dumps.
+impl<H: Handle> fmt::Pointer for IoAwaitable<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Pointer::fmt(&ptr::from_ref(self), f)
+    }
+}

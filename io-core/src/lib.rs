@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod awaitable;
+mod backend;
+mod buf;
+pub mod context;
+mod errno;
+mod fd;
+mod link;
+mod lock;
+pub mod op;
+pub mod ops;
+pub mod queue;
+mod sink;
+mod state;
+mod sync;
+#[cfg(feature = "syscall")]
+pub mod syscall;
+mod time;
+
+pub use awaitable::IoAwaitable;
+pub use backend::{
+    Binding, Counters, Handle, IoBackend, NoOffload, Offload, OffloadHandle, Route, StopError,
+    SubmitVtable, WakeHandle, Way,
+};
+pub use buf::{IoBuf, IoBufMut, IoPath, PathBytes};
+pub use context::{Delivery, Node, NodePtr, SubmitContext};
+pub use errno::{Errno, decode};
+pub use fd::{Fd, IoFd, OpenFd, OwnedFd, Seekable};
+pub use lock::{Locked, NoopLock, RawLock};
+pub use op::{Interest, Op, OpKind, OpSet, OpenFlags, Stat};
+pub use sink::CompletionFn;
+pub use state::Phase;
+pub use time::Deadline;

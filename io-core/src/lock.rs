@@ -1,0 +1,92 @@
+//! The lock as a type parameter, so that single-threaded use does not pay for sharing.
+#![allow(unsafe_code, reason = "gives out the content of a cell while a lock is held")]
+//! # Safety
+//! The content is reached only between `lock` and `unlock` of its own lock, and only by one closure at a
+//! time; [`NoopLock`] relies on never being shared between threads.
+
+use crate::sync::UnsafeCell;
+use core::fmt;
+use core::marker::PhantomData;
+
+/// A lock without content.
+///
+/// # Safety
+/// * Between `lock` and the following `unlock`, no other `lock` returns on another thread; and `unlock`
+///   happens before the next `lock` returns. An implementor that is not `Sync` may leave both out.
+pub unsafe trait RawLock {
+    /// An open lock.
+    const NEW: Self;
+
+    /// Waits until the lock is ours.
+    fn lock(&self);
+
+    /// Gives it up.
+    ///
+    /// # Safety
+    /// * The lock is held by this thread.
+    unsafe fn unlock(&self);
+}
+
+/// No lock, for one thread: compiles to nothing and makes its owner `!Sync`.
+#[derive(Debug)]
+pub struct NoopLock(PhantomData<*mut ()>);
+
+// SAFETY: not `Sync`, so there is no other thread.
+unsafe impl RawLock for NoopLock {
+    const NEW: NoopLock = NoopLock(PhantomData);
+
+    fn lock(&self) {}
+
+    unsafe fn unlock(&self) {}
+}
+
+/// Content behind a [`RawLock`], reached only through [`with`](Locked::with), whose closures are a few
+/// loads and stores: no system call, no user code.
+pub struct Locked<L, T> {
+    lock: L,
+    content: UnsafeCell<T>,
+}
+
+// SAFETY: the lock lets one thread at a time reach the content, which may move between threads.
+unsafe impl<L: RawLock + Sync, T: Send> Sync for Locked<L, T> {}
+
+impl<L: RawLock, T> Locked<L, T> {
+    /// Puts `content` behind an open lock.
+    pub const fn new(content: T) -> Locked<L, T> {
+        Locked { lock: L::NEW, content: UnsafeCell::new(content) }
+    }
+
+    /// Runs `act` with the lock held.
+    ///
+    /// # Safety
+    /// * `act` does not call `with` of the same lock again, and runs no code that could: with
+    ///   [`NoopLock`] there would be two references to the content.
+    pub unsafe fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
+        let _guard = Guard::lock(&self.lock);
+        // SAFETY: the lock is held until `_guard` drops, also when `act` unwinds; and closures do not
+        // nest, promised by the caller.
+        act(unsafe { &mut *self.content.get() })
+    }
+}
+
+struct Guard<'l, L: RawLock>(&'l L);
+
+impl<'l, L: RawLock> Guard<'l, L> {
+    fn lock(lock: &'l L) -> Self {
+        lock.lock();
+        Guard(lock)
+    }
+}
+
+impl<L: RawLock> Drop for Guard<'_, L> {
+    fn drop(&mut self) {
+        // SAFETY: this guard locked it.
+        unsafe { self.0.unlock() }
+    }
+}
+
+impl<L, T> fmt::Debug for Locked<L, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locked").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+//! The descriptor of one operation: plain data that says what to do, and what each operation *is*
+//! (can it block, what readiness does it want, does it make a descriptor).
+//!
+//! A descriptor proves nothing: numbers may be closed and pointers may dangle. Whoever submits it
+//! makes the promise (see [`crate::IoAwaitable::new`]).
+
+mod control;
+mod fs;
+mod net;
+mod rw;
+
+pub use control::Nop;
+pub use fs::{
+    Close, Fstat, Fsync, Ftruncate, Lseek, Open, OpenFlags, Sendfile, Stat, StatTimestamp,
+};
+pub use net::{Accept, AcceptFlags, MsgFlags, Recv, Send};
+pub use rw::{
+    IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
+};
+
+use crate::fd::Fd;
+
+/// What to do. Each variant's payload is documented where it is declared.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "a variant is its payload, documented there")]
+pub enum Op {
+    Accept(Accept),
+    Close(Close),
+    Fstat(Fstat),
+    Fsync(Fsync),
+    Ftruncate(Ftruncate),
+    Lseek(Lseek),
+    Nop(Nop),
+    Open(Open),
+    Pread(Pread),
+    Preadv(Preadv),
+    Pwrite(Pwrite),
+    Pwritev(Pwritev),
+    Read(Read),
+    Readv(Readv),
+    Recv(Recv),
+    Send(Send),
+    Sendfile(Sendfile),
+    Write(Write),
+    Writev(Writev),
+}
+
+static_assertions::const_assert!(size_of::<Op>() <= 40);
+
+/// The operation without its arguments: for route tables, masks and counters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names of the payload types")]
+pub enum OpKind {
+    Accept,
+    Close,
+    Fstat,
+    Fsync,
+    Ftruncate,
+    Lseek,
+    Nop,
+    Open,
+    Pread,
+    Preadv,
+    Pwrite,
+    Pwritev,
+    Read,
+    Readv,
+    Recv,
+    Send,
+    Sendfile,
+    Write,
+    Writev,
+}
+
+impl OpKind {
+    /// Every kind, in the order of the declaration.
+    pub const ALL: [OpKind; 19] = [
+        OpKind::Accept,
+        OpKind::Close,
+        OpKind::Fstat,
+        OpKind::Fsync,
+        OpKind::Ftruncate,
+        OpKind::Lseek,
+        OpKind::Nop,
+        OpKind::Open,
+        OpKind::Pread,
+        OpKind::Preadv,
+        OpKind::Pwrite,
+        OpKind::Pwritev,
+        OpKind::Read,
+        OpKind::Readv,
+        OpKind::Recv,
+        OpKind::Send,
+        OpKind::Sendfile,
+        OpKind::Write,
+        OpKind::Writev,
+    ];
+
+    /// The lower-case name, as in the system call it stands for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            OpKind::Accept => "accept",
+            OpKind::Close => "close",
+            OpKind::Fstat => "fstat",
+            OpKind::Fsync => "fsync",
+            OpKind::Ftruncate => "ftruncate",
+            OpKind::Lseek => "lseek",
+            OpKind::Nop => "nop",
+            OpKind::Open => "open",
+            OpKind::Pread => "pread",
+            OpKind::Preadv => "preadv",
+            OpKind::Pwrite => "pwrite",
+            OpKind::Pwritev => "pwritev",
+            OpKind::Read => "read",
+            OpKind::Readv => "readv",
+            OpKind::Recv => "recv",
+            OpKind::Send => "send",
+            OpKind::Sendfile => "sendfile",
+            OpKind::Write => "write",
+            OpKind::Writev => "writev",
+        }
+    }
+
+    /// Whether the operation's successful result is a new descriptor that somebody must close.
+    #[must_use]
+    pub const fn yields_fd(self) -> bool {
+        matches!(self, OpKind::Accept | OpKind::Open)
+    }
+
+    /// Whether cancel and stop leave it alone. A close that is cancelled would leak its descriptor, so
+    /// every backend runs it, also when it refuses everything else.
+    #[must_use]
+    pub const fn never_cancelled(self) -> bool {
+        matches!(self, OpKind::Close)
+    }
+
+    /// Whether the operation only touches kernel memory and so never waits for a device or a peer.
+    #[must_use]
+    pub const fn never_blocks(self) -> bool {
+        matches!(self, OpKind::Fstat | OpKind::Lseek | OpKind::Nop)
+    }
+}
+
+bitflags::bitflags! {
+    /// A set of operations; the bit of a kind is `1 << kind as u32`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct OpSet: u64 {
+        /// Bits of operations this version does not know.
+        const _ = !0;
+    }
+}
+
+impl OpSet {
+    /// The set of this one operation.
+    #[must_use]
+    pub const fn of(kind: OpKind) -> OpSet {
+        OpSet::from_bits_retain(1 << kind as u8)
+    }
+
+    /// Whether the set has this operation.
+    #[must_use]
+    pub const fn has(self, kind: OpKind) -> bool {
+        self.bits() & (1 << kind as u8) != 0
+    }
+}
+
+/// The readiness an operation waits for on its descriptor when it would block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Data, a connection, or the end of the stream.
+    Readable,
+    /// Room to write, or the peer gone.
+    Writable,
+}
+
+impl Op {
+    /// Which operation this is.
+    #[must_use]
+    pub const fn kind(&self) -> OpKind {
+        match self {
+            Op::Accept(_) => OpKind::Accept,
+            Op::Close(_) => OpKind::Close,
+            Op::Fstat(_) => OpKind::Fstat,
+            Op::Fsync(_) => OpKind::Fsync,
+            Op::Ftruncate(_) => OpKind::Ftruncate,
+            Op::Lseek(_) => OpKind::Lseek,
+            Op::Nop(_) => OpKind::Nop,
+            Op::Open(_) => OpKind::Open,
+            Op::Pread(_) => OpKind::Pread,
+            Op::Preadv(_) => OpKind::Preadv,
+            Op::Pwrite(_) => OpKind::Pwrite,
+            Op::Pwritev(_) => OpKind::Pwritev,
+            Op::Read(_) => OpKind::Read,
+            Op::Readv(_) => OpKind::Readv,
+            Op::Recv(_) => OpKind::Recv,
+            Op::Send(_) => OpKind::Send,
+            Op::Sendfile(_) => OpKind::Sendfile,
+            Op::Write(_) => OpKind::Write,
+            Op::Writev(_) => OpKind::Writev,
+        }
+    }
+
+    /// The descriptor and readiness to wait for when the operation would block; `None` if it has
+    /// no such thing. Positional operations have none: what they work on is always ready.
+    #[must_use]
+    pub const fn interest(&self) -> Option<(Fd, Interest)> {
+        match self {
+            Op::Accept(op) => Some((op.fd, Interest::Readable)),
+            Op::Read(op) => Some((op.fd, Interest::Readable)),
+            Op::Readv(op) => Some((op.fd, Interest::Readable)),
+            Op::Recv(op) => Some((op.fd, Interest::Readable)),
+            Op::Send(op) => Some((op.fd, Interest::Writable)),
+            Op::Sendfile(op) => Some((op.out_fd, Interest::Writable)),
+            Op::Write(op) => Some((op.fd, Interest::Writable)),
+            Op::Writev(op) => Some((op.fd, Interest::Writable)),
+            Op::Close(_)
+            | Op::Fstat(_)
+            | Op::Fsync(_)
+            | Op::Ftruncate(_)
+            | Op::Lseek(_)
+            | Op::Nop(_)
+            | Op::Open(_)
+            | Op::Pread(_)
+            | Op::Preadv(_)
+            | Op::Pwrite(_)
+            | Op::Pwritev(_) => None,
+        }
+    }
+
+    /// Whether the caller asked to be told `EAGAIN` instead of waiting (`MSG_DONTWAIT`).
+    #[must_use]
+    pub const fn wants_eagain(&self) -> bool {
+        match self {
+            Op::Recv(op) => op.flags.contains(MsgFlags::DONTWAIT),
+            Op::Send(op) => op.flags.contains(MsgFlags::DONTWAIT),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OpKind, OpSet};
+
+    #[test]
+    fn kinds_and_their_list_agree() {
+        for (index, kind) in OpKind::ALL.into_iter().enumerate() {
+            assert_eq!(index, kind as usize, "{}", kind.name());
+            assert!(OpSet::all().has(kind));
+            assert!(OpSet::of(kind).has(kind));
+            assert!(!OpSet::of(kind).complement().has(kind));
+        }
+    }
+}

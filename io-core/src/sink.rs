@@ -1,0 +1,69 @@
+//! Who hears of a completion: nobody, a waker, or a callback. The cell that holds it is guarded by
+//! the state bits (invariant I6 in [`crate::context`]).
+#![allow(unsafe_code, reason = "reads and writes a cell whose exclusion is a protocol")]
+//! # Safety
+//! Every access to the cell happens while the state word gives this side the right to it.
+
+use crate::sync::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::task::Waker;
+
+/// Called with the context pointer given at submit and the result word (`>= 0` count, descriptor or
+/// offset; `< 0` `-errno`), on the thread that reaps or completes, with nothing held: it may submit,
+/// cancel and drop other operations.
+///
+/// Named `IoCompletionFn` in the toolkit this library re-creates.
+pub type CompletionFn = fn(context: *mut (), result: i64);
+
+pub(crate) enum Sink {
+    Waker(Waker),
+    Callback(CompletionFn, *mut ()),
+}
+
+/// Empty or full as the state word's `SINK` bit says; the cell itself does not know, so that taking
+/// its content is a read and a caller may compare wakers meanwhile.
+pub(crate) struct SinkCell(UnsafeCell<MaybeUninit<Sink>>);
+
+impl SinkCell {
+    pub(crate) const fn new() -> SinkCell {
+        SinkCell(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Fills the cell. An old content must have been taken before.
+    ///
+    /// # Safety
+    /// * This side has the exclusive right to the cell (I6).
+    pub(crate) unsafe fn put(&self, sink: Sink) {
+        // SAFETY: I6, promised by the caller: nobody else reads or writes the cell now.
+        unsafe { self.0.get().write(MaybeUninit::new(sink)) }
+    }
+
+    /// Moves the content out. The caller drops or runs it when the state is consistent: dropping a
+    /// waker is user code too.
+    ///
+    /// # Safety
+    /// * This side has the right to the cell (I6), and it is full.
+    /// * The content is not taken again before the next `put`.
+    pub(crate) unsafe fn take(&self) -> Sink {
+        // SAFETY: I6: nobody writes the cell now. Reading is all that happens to it, so `is_waker`
+        // on the other side may read at the same time.
+        let content = unsafe { self.0.get().read() };
+        // SAFETY: full, promised by the caller, who also promises to take it only once.
+        unsafe { content.assume_init() }
+    }
+
+    /// Whether the cell holds a waker that wakes the same task.
+    ///
+    /// # Safety
+    /// * The caller's side is the only one that writes the cell, and `SINK` was set when it looked.
+    ///   The completer may be moving the waker out meanwhile: it only reads, and so does this.
+    pub(crate) unsafe fn is_waker(&self, waker: &Waker) -> bool {
+        // SAFETY: I6: no concurrent writer, and the content was initialised when SINK was set.
+        let content = unsafe { (*self.0.get()).assume_init_ref() };
+        match content {
+            // The two words are compared and never followed: the waker may already be spent.
+            Sink::Waker(old) => old.data() == waker.data() && old.vtable() == waker.vtable(),
+            Sink::Callback(..) => false,
+        }
+    }
+}

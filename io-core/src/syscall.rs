@@ -1,0 +1,1 @@
+//! Feature `syscall`: the definition of every operation as one Linux system call.
