@@ -159,7 +159,7 @@ impl<H: Handle> IoAwaitable<H> {
     }
 
     /// Blocks until the operation is done, and returns its result word. Reaps other operations but
-    /// runs none of their wakers and callbacks. Submits first if that has not happened.
+    /// runs none of their wakers and callbacks, nor its own. Submits first if that has not happened.
     pub fn wait(mut self: Pin<&mut Self>) -> i64 {
         self.as_mut().wait_done();
         self.result().unwrap_or(Errno::INVAL.to_result())
@@ -172,9 +172,12 @@ impl<H: Handle> IoAwaitable<H> {
             let _: Result<(), Errno> = self.as_mut().submit();
         }
         if self.phase() != Phase::Done {
+            // Nobody else hears of it, so that the backend can complete it without running anything.
+            let sink = self.context.detach();
             let SubmitContext { vtable, backend, .. } = self.context;
             // SAFETY: submitted to that backend, which the handle keeps in place.
             unsafe { (vtable.wait)(backend, self.as_mut().node_ptr()) };
+            drop(sink);
         }
         debug_assert_eq!(self.phase(), Phase::Done, "a backend's wait returns at done");
     }
@@ -239,6 +242,7 @@ impl<H: Handle> Future for IoAwaitable<H> {
 impl<H: Handle> Drop for IoAwaitable<H> {
     fn drop(&mut self) {
         if matches!(self.phase(), Phase::Queued | Phase::InFlight) {
+            // Before the cancel, which would otherwise have somebody to run.
             let sink = self.context.detach();
             // SAFETY: what is submitted was pinned, and nothing is moved out of it here.
             let mut this = unsafe { Pin::new_unchecked(&mut *self) };

@@ -233,6 +233,29 @@ impl NodePtr {
         unsafe { self.0.as_ref() }.op.kind()
     }
 
+    /// What to do.
+    ///
+    /// # Safety
+    /// * The node's storage is valid during the call, and it was submitted.
+    #[must_use]
+    pub unsafe fn op(self) -> Op {
+        // SAFETY: valid storage, promised by the caller; read-only since submit (I2).
+        unsafe { self.0.as_ref() }.op
+    }
+
+    /// The backend's word, as [`Node::scratch`].
+    ///
+    /// # Safety
+    /// * The node's storage is valid during the call, and who holds the `Node` cannot write the word
+    ///   meanwhile: it is behind a lock that the caller has.
+    #[must_use]
+    pub unsafe fn scratch(self) -> u32 {
+        // SAFETY: valid storage, promised by the caller.
+        let scratch = unsafe { self.0.as_ref() }.scratch.get();
+        // SAFETY: no concurrent write, promised by the caller.
+        unsafe { *scratch }
+    }
+
     /// Asks the completer to report [`Delivery::waiter`]. `false` if it is done already.
     ///
     /// # Safety
@@ -392,6 +415,16 @@ impl Node {
                 Delivery { sink: None, result, waiter: false }
             }
         }
+    }
+
+    /// The final completion if there is nobody to tell: stores the result, and says whether a thread
+    /// blocks until this operation is done ([`Delivery::waiter`]).
+    ///
+    /// # Errors
+    /// The node back, with the result stored, if it has a waker or callback: deliver it later.
+    pub fn complete_quiet(self, result: i64) -> Result<bool, Node> {
+        self.set_result(result);
+        self.context().state.finish_quiet().ok_or(self)
     }
 
     /// The address of the backend it was submitted to; see [`Binding::address`](crate::Binding::address).

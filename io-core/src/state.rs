@@ -341,6 +341,28 @@ impl State {
 
     /// | from | to | returns |
     /// |---|---|---|
+    /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` or `REGISTERING` | as in `finish_begin` | `Some(waiter)` |
+    /// | `QUEUED…`, `IN_FLIGHT…` `+SINK` | same | `None`: somebody is to be told |
+    /// | `IDLE`, `DONE`, `…TAKING` | same | `None` |
+    pub(crate) fn finish_quiet(&self) -> Option<bool> {
+        // Ordering: Relaxed, the compare-exchange below confirms the word.
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let bogus = matches!(word & PHASE, IDLE | DONE) || word & TAKING != 0;
+            if bogus || (word & SINK != 0 && word & REGISTERING == 0) {
+                return None;
+            }
+            let next = DONE | (word & REGISTERING);
+            // Ordering: Release publishes the result to `phase`; nothing is read in return.
+            match self.0.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Some(word & WAITER != 0),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// | from | to | returns |
+    /// |---|---|---|
     /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `Published` |
     /// | …`+REGISTERING` | `DONE+REGISTERING` | `Published`: the caller sees it in `register_end` |
     /// | …`+SINK` | `+TAKING` | `Take` |

@@ -1,1 +1,168 @@
-//! Feature `syscall`: the definition of every operation as one Linux system call.
+//! Feature `syscall`: the definition of every operation as one Linux system call ([`perform`]), and the
+//! try that never waits ([`attempt`]).
+//!
+//! This is what an operation *means*: every backend's result is held against it.
+#![allow(unsafe_code, reason = "hands raw descriptors and pointers to the kernel")]
+//! # Safety
+//! Pointers go to the kernel as they are, in vectors or as slices of `MaybeUninit` that no Rust code
+//! reads. That they are valid was promised to [`IoAwaitable::new`](crate::IoAwaitable::new) by whoever
+//! made the descriptor, and holds while a node is owned (invariants I1 and I2).
+
+mod fs;
+mod net;
+mod nowait;
+mod rw;
+
+pub use nowait::{Attempt, attempt, fits_inline};
+
+use crate::errno::Errno;
+use crate::fd::{Fd, IoFd, Seekable};
+use crate::op::Op;
+use crate::time::Deadline;
+use core::time::Duration;
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno as SysErrno;
+
+/// The most bytes that a submit copies by itself.
+pub const INLINE_MAX: usize = 64 * 1024;
+
+/// Performs the operation, blocking as its system call blocks, and returns the result word. `EINTR` is
+/// retried, except for close, where the descriptor is gone and the result 0. `EAGAIN` of a non-blocking
+/// descriptor is returned.
+#[must_use]
+pub fn perform(op: &Op) -> i64 {
+    perform_from(op, 0)
+}
+
+/// [`perform`] for a `read` or `write` whose first `done` bytes were transferred before: the result counts them.
+#[must_use]
+pub fn perform_from(op: &Op, done: usize) -> i64 {
+    match op {
+        Op::Accept(op) => net::accept(op),
+        Op::Close(op) => fs::close(op),
+        Op::Fstat(op) => fs::fstat(op),
+        Op::Fsync(op) => fs::fsync(op),
+        Op::Ftruncate(op) => fs::ftruncate(op),
+        Op::Lseek(op) => fs::lseek(op),
+        Op::Nop(_) => 0,
+        Op::Open(op) => fs::open(op),
+        Op::Pread(op) => rw::pread(op),
+        Op::Preadv(op) => rw::preadv(op),
+        Op::Pwrite(op) => rw::pwrite(op),
+        Op::Pwritev(op) => rw::pwritev(op),
+        Op::Read(op) => rw::read(op, done),
+        Op::Readv(op) => rw::readv(op),
+        Op::Recv(op) => net::recv(op, op.flags),
+        Op::Send(op) => net::send(op, op.flags),
+        Op::Sendfile(op) => fs::sendfile(op),
+        Op::Write(op) => rw::write(op, done),
+        Op::Writev(op) => rw::writev(op),
+    }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC` (`clock_gettime(2)`).
+#[must_use]
+pub fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // The monotonic clock starts near 0 at boot and is never negative.
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The instant `timeout` from now.
+#[must_use]
+pub fn deadline_in(timeout: Duration) -> Deadline {
+    Deadline::after(now_ns(), timeout)
+}
+
+/// Closes a descriptor that a backend made (`close(2)`): what
+/// [`IoBackend::closer`](crate::IoBackend::closer) returns. There is nobody to tell about an error, and
+/// the number is free whatever it is.
+pub fn close_fd(fd: Fd) {
+    let _: i64 = fs::close(&crate::op::Close { fd });
+}
+
+/// Asks whether positional operations are possible (one `lseek(2)`).
+///
+/// # Errors
+/// `ESPIPE` on pipes and sockets; `EBADF`.
+pub fn check_seekable(fd: Fd) -> Result<(), Errno> {
+    crate::errno::decode(fs::position(fd)).map(drop)
+}
+
+/// A descriptor whose file is known to be seekable: the value is the proof, so positional operations
+/// need not ask again.
+#[derive(Clone, Debug)]
+pub struct SeekableFd<F>(F);
+
+impl<F: IoFd> SeekableFd<F> {
+    /// Asks once (`lseek(2)`).
+    ///
+    /// # Errors
+    /// `ESPIPE` on pipes and sockets, with the descriptor given back.
+    pub fn prove(file: F) -> Result<SeekableFd<F>, (Errno, F)> {
+        match check_seekable(file.fd()) {
+            Ok(()) => Ok(SeekableFd(file)),
+            Err(errno) => Err((errno, file)),
+        }
+    }
+
+    /// The descriptor, without the proof.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+// SAFETY: the inner value proves the descriptor open; `prove` saw `lseek` succeed.
+unsafe impl<F: IoFd> IoFd for SeekableFd<F> {
+    fn fd(&self) -> Fd {
+        self.0.fd()
+    }
+
+    fn seekable(&self) -> Seekable {
+        Seekable::Proven
+    }
+}
+
+/// `-errno`.
+fn failed(errno: SysErrno) -> i64 {
+    -i64::from(errno.raw_os_error())
+}
+
+/// A count as a result word. Counts are at most `MAX_RW_COUNT`.
+fn counted(result: rustix::io::Result<usize>) -> i64 {
+    match result {
+        Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),
+        Err(errno) => failed(errno),
+    }
+}
+
+/// The descriptor for the length of one call; negative numbers are `EBADF`.
+fn borrow<'a>(fd: Fd) -> Result<BorrowedFd<'a>, i64> {
+    if fd.raw() < 0 {
+        return Err(Errno::BADF.to_result());
+    }
+    // SAFETY: not -1. The number may be closed or reused: the kernel says so, and which file it means
+    // was the promise of whoever made the descriptor.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd.raw()) })
+}
+
+/// Runs `call` with the descriptor until it is not interrupted.
+fn on(fd: Fd, call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>) -> i64 {
+    match borrow(fd) {
+        Ok(fd) => counted(retry(fd, call)),
+        Err(result) => result,
+    }
+}
+
+fn retry<T>(
+    fd: BorrowedFd<'_>,
+    mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    loop {
+        match call(fd) {
+            Err(SysErrno::INTR) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Files as objects, as system calls.
+#![allow(unsafe_code, reason = "hands raw descriptors and pointers to the kernel")]
+//! # Safety
+//! As in the parent module.
+
+use super::{borrow, counted, failed, on, retry};
+use crate::errno::Errno;
+use crate::fd::Fd;
+use crate::op::{Close, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, Sendfile, Stat};
+use core::ffi::CStr;
+use rustix::fd::{BorrowedFd, IntoRawFd};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+
+static_assertions::assert_eq_size!(Stat, Statx);
+static_assertions::assert_eq_align!(Stat, Statx);
+
+/// `close(2)`: never retried; an interrupted close has closed.
+pub(super) fn close(op: &Close) -> i64 {
+    if op.fd.raw() < 0 {
+        return Errno::BADF.to_result();
+    }
+    // SAFETY: not -1; that nobody else needs the descriptor was the promise of whoever made the op.
+    match unsafe { rustix::io::try_close(op.fd.raw()) } {
+        Ok(()) | Err(rustix::io::Errno::INTR) => 0,
+        Err(errno) => failed(errno),
+    }
+}
+
+/// `statx(2)` with `AT_EMPTY_PATH`.
+pub(super) fn fstat(op: &Fstat) -> i64 {
+    let fd = match borrow(op.fd) {
+        Ok(fd) => fd,
+        Err(result) => return result,
+    };
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let call = |fd: BorrowedFd<'_>| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted);
+    match retry(fd, call) {
+        Ok(_) if op.out.is_null() => Errno::FAULT.to_result(),
+        Ok(stat) => {
+            // SAFETY: not null, so valid for a `Stat`, promised by whoever made the op; a `Statx` has
+            // the same size and alignment, and both are the kernel's `struct statx`.
+            unsafe { op.out.cast::<Statx>().write(stat) };
+            0
+        }
+        Err(errno) => failed(errno),
+    }
+}
+
+pub(super) fn fsync(op: &Fsync) -> i64 {
+    on(op.fd, |fd| rustix::fs::fsync(fd).map(|()| 0))
+}
+
+pub(super) fn ftruncate(op: &Ftruncate) -> i64 {
+    // The kernel takes the length as signed: a negative one comes back as EINVAL.
+    on(op.fd, |fd| rustix::fs::ftruncate(fd, op.len.cast_unsigned()).map(|()| 0))
+}
+
+pub(super) fn lseek(op: &Lseek) -> i64 {
+    let from = match op.whence {
+        // The kernel takes these as signed too.
+        0 => SeekFrom::Start(op.offset.cast_unsigned()),
+        1 => SeekFrom::Current(op.offset),
+        2 => SeekFrom::End(op.offset),
+        3 => SeekFrom::Data(op.offset.cast_unsigned()),
+        4 => SeekFrom::Hole(op.offset.cast_unsigned()),
+        // The kernel looks at the descriptor first.
+        _ => {
+            let open = on(op.fd, |fd| rustix::io::fcntl_getfd(fd).map(|_| 0));
+            return if open < 0 { open } else { Errno::INVAL.to_result() };
+        }
+    };
+    seek(op.fd, from)
+}
+
+/// The file position; `ESPIPE` where there is none.
+pub(super) fn position(fd: Fd) -> i64 {
+    seek(fd, SeekFrom::Current(0))
+}
+
+fn seek(fd: Fd, from: SeekFrom) -> i64 {
+    match borrow(fd) {
+        Ok(fd) => match retry(fd, |fd| rustix::fs::seek(fd, from)) {
+            Ok(position) => position.cast_signed(),
+            Err(errno) => failed(errno),
+        },
+        Err(result) => result,
+    }
+}
+
+pub(super) fn open(op: &Open) -> i64 {
+    if op.path.is_null() {
+        return Errno::FAULT.to_result();
+    }
+    // SAFETY: not null, so NUL-terminated, promised by whoever made the op.
+    let path = unsafe { CStr::from_ptr(op.path) };
+    let dir = if op.dir == Fd::CWD {
+        rustix::fs::CWD
+    } else {
+        match borrow(op.dir) {
+            Ok(dir) => dir,
+            // An absolute path does not look at the directory.
+            Err(_) if path.to_bytes().first() == Some(&b'/') => rustix::fs::CWD,
+            Err(result) => return result,
+        }
+    };
+    let flags = OFlags::from_bits_retain(op.flags.bits());
+    let mode = Mode::from_raw_mode(op.mode);
+    match retry(dir, |dir| rustix::fs::openat(dir, path, flags, mode)) {
+        Ok(fd) => i64::from(fd.into_raw_fd()),
+        Err(errno) => failed(errno),
+    }
+}
+
+pub(super) fn sendfile(op: &Sendfile) -> i64 {
+    let (out_fd, in_fd) = match (borrow(op.out_fd), borrow(op.in_fd)) {
+        (Ok(out_fd), Ok(in_fd)) => (out_fd, in_fd),
+        (Err(result), _) | (_, Err(result)) => return result,
+    };
+    let len = op.len.min(MAX_RW_COUNT);
+    let mut offset = op.offset.map(i64::cast_unsigned);
+    counted(retry(out_fd, |out_fd| rustix::fs::sendfile(out_fd, in_fd, offset.as_mut(), len)))
+}

@@ -1,0 +1,145 @@
+//! Reads and writes, as system calls.
+//!
+//! All of them pass vectors, also for a single buffer: so a null or unmapped address goes to the kernel,
+//! which answers `EFAULT`, and never becomes a Rust reference.
+#![allow(unsafe_code, reason = "hands raw descriptors and pointers to the kernel")]
+//! # Safety
+//! As in the parent module.
+
+use super::on;
+use crate::errno::Errno;
+use crate::op::{
+    IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
+};
+use core::slice;
+use rustix::io::{IoSlice, IoSliceMut};
+
+static_assertions::assert_eq_size!(IoVec, IoSlice<'static>);
+static_assertions::assert_eq_size!(IoVec, IoSliceMut<'static>);
+static_assertions::assert_eq_align!(IoVec, IoSlice<'static>);
+
+/// One buffer, cut to what one call moves.
+pub(super) fn one(buf: *mut u8, len: usize) -> IoVec {
+    IoVec { base: buf, len: len.min(MAX_RW_COUNT) }
+}
+
+/// A vector table as rustix takes it for writing. Both are the kernel's `struct iovec`.
+///
+/// # Safety
+/// * `iov` is valid for `count` entries, and `count` is not 0.
+pub(super) unsafe fn slices<'a>(iov: *const IoVec, count: usize) -> &'a [IoSlice<'a>] {
+    // SAFETY: valid, promised by the caller; the layout is that of `struct iovec` on both sides, and the
+    // addresses in it are data to Rust.
+    unsafe { slice::from_raw_parts(iov.cast(), count) }
+}
+
+/// A vector table as rustix takes it for reading. The kernel reads the table and writes what it names.
+///
+/// # Safety
+/// * As [`slices`], and nobody else has a reference to the table.
+pub(super) unsafe fn slices_mut<'a>(iov: *const IoVec, count: usize) -> &'a mut [IoSliceMut<'a>] {
+    // SAFETY: as in `slices`; the table itself is not written by anyone.
+    unsafe { slice::from_raw_parts_mut(iov.cast_mut().cast(), count) }
+}
+
+/// A vector table that cannot be used, as the kernel says it; `None` if it can.
+pub(super) fn refused(iov: *const IoVec, count: usize) -> Option<Errno> {
+    if count > IOV_MAX {
+        Some(Errno::INVAL)
+    } else if iov.is_null() && count > 0 {
+        Some(Errno::FAULT)
+    } else {
+        None
+    }
+}
+
+/// Runs `call` over a vector table for writing.
+fn with_slices(
+    iov: *const IoVec,
+    count: usize,
+    call: impl FnOnce(&[IoSlice<'_>]) -> i64,
+) -> i64 {
+    match refused(iov, count) {
+        // The kernel looks at the descriptor before it looks at the table.
+        Some(errno) => match call(&[]) {
+            result if result < 0 => result,
+            _ => errno.to_result(),
+        },
+        None if count == 0 => call(&[]),
+        // SAFETY: not null and `count` entries valid, promised by whoever made the op.
+        None => call(unsafe { slices(iov, count) }),
+    }
+}
+
+/// Runs `call` over a vector table for reading.
+fn with_slices_mut(
+    iov: *const IoVec,
+    count: usize,
+    call: impl FnOnce(&mut [IoSliceMut<'_>]) -> i64,
+) -> i64 {
+    match refused(iov, count) {
+        // The kernel looks at the descriptor before it looks at the table.
+        Some(errno) => match call(&mut []) {
+            result if result < 0 => result,
+            _ => errno.to_result(),
+        },
+        None if count == 0 => call(&mut []),
+        // SAFETY: not null and `count` entries valid, promised by whoever made the op; see the doc of
+        // `slices_mut` for the table itself.
+        None => call(unsafe { slices_mut(iov, count) }),
+    }
+}
+
+pub(super) fn read(op: &Read, done: usize) -> i64 {
+    let vec = one(op.buf.wrapping_add(done), op.len - done.min(op.len));
+    // SAFETY: a local table of one entry.
+    let result = on(op.fd, |fd| rustix::io::readv(fd, unsafe { slices_mut(&raw const vec, 1) }));
+    with_done(done, result)
+}
+
+pub(super) fn write(op: &Write, done: usize) -> i64 {
+    let vec = one(op.buf.cast_mut().wrapping_add(done), op.len - done.min(op.len));
+    // SAFETY: a local table of one entry.
+    let result = on(op.fd, |fd| rustix::io::writev(fd, unsafe { slices(&raw const vec, 1) }));
+    with_done(done, result)
+}
+
+/// What was transferred before counts, also when going on failed.
+fn with_done(done: usize, result: i64) -> i64 {
+    let done = i64::try_from(done).unwrap_or(0);
+    if done > 0 { done + result.max(0) } else { result }
+}
+
+pub(super) fn pread(op: &Pread) -> i64 {
+    let vec = one(op.buf, op.len);
+    let offset = op.offset;
+    preadv(&Preadv { fd: op.fd, seekable: op.seekable, iov: &raw const vec, count: 1, offset })
+}
+
+pub(super) fn pwrite(op: &Pwrite) -> i64 {
+    let vec = one(op.buf.cast_mut(), op.len);
+    let offset = op.offset;
+    pwritev(&Pwritev { fd: op.fd, seekable: op.seekable, iov: &raw const vec, count: 1, offset })
+}
+
+pub(super) fn readv(op: &Readv) -> i64 {
+    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::readv(fd, bufs)))
+}
+
+pub(super) fn writev(op: &Writev) -> i64 {
+    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::writev(fd, bufs)))
+}
+
+pub(super) fn preadv(op: &Preadv) -> i64 {
+    let Ok(offset) = u64::try_from(op.offset) else {
+        return Errno::INVAL.to_result();
+    };
+    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::preadv(fd, bufs, offset)))
+}
+
+pub(super) fn pwritev(op: &Pwritev) -> i64 {
+    let Ok(offset) = u64::try_from(op.offset) else {
+        return Errno::INVAL.to_result();
+    };
+    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::pwritev(fd, bufs, offset)))
+}

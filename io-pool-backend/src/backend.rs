@@ -1,0 +1,404 @@
+//! The backend: how an operation enters, is cancelled, waited for and counted; start and stop.
+#![allow(unsafe_code, reason = "implements the unsafe backend traits")]
+//! # Safety
+//! A node is in one list or in one thread's hands, as its note says; every list change is under the one
+//! lock, whose closures call no user code and do not nest.
+
+use crate::count::Count;
+use crate::lock::SpinLock;
+use crate::note::{Stage, set_recalled};
+use crate::park::{Park, Role};
+use crate::queues::{Mode, Queues};
+use crate::run::Turn;
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
+use io_core::{
+    Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload, Op,
+    OpKind, RawLock, Route, StopError, WakeHandle, Way,
+};
+
+/// The thread-pool backend. `L` is its lock: [`SpinLock`] to share it, [`NoopLock`] for one thread.
+///
+/// What can be done without waiting is done inside submit; what waits for a peer waits in epoll; the rest
+/// is performed by lent threads (see [`run_worker`](Self::run_worker)), or inside `poll` if there are none.
+pub struct PoolBackend<L: RawLock = SpinLock> {
+    queues: Locked<L, Queues>,
+    pub(crate) park: Park,
+    pub(crate) count: Count,
+    pub(crate) workers: AtomicU32,
+    pub(crate) release: AtomicU32,
+    /// Somebody called the wake handle; the next poll returns.
+    woken: AtomicU32,
+    /// Something was delivered by a worker since the last poll returned.
+    announced: AtomicU32,
+}
+
+/// The pool for one thread: no lock, no workers; `poll` does the work.
+pub type LocalPool = PoolBackend<NoopLock>;
+
+impl<L: RawLock> fmt::Debug for PoolBackend<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBackend").field("workers", &self.workers()).finish_non_exhaustive()
+    }
+}
+
+impl<L: RawLock> PoolBackend<L> {
+    /// A pool without workers. Makes an epoll instance and an eventfd, both close-on-exec (four system
+    /// calls), and allocates nothing.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE` or `ENOMEM` from `epoll_create1(2)` or `eventfd(2)`.
+    pub fn new() -> Result<PoolBackend<L>, Errno> {
+        Ok(PoolBackend {
+            queues: Locked::new(Queues::new()),
+            park: Park::new()?,
+            count: Count::new(),
+            workers: AtomicU32::new(0),
+            release: AtomicU32::new(0),
+            woken: AtomicU32::new(0),
+            announced: AtomicU32::new(0),
+        })
+    }
+
+    /// Reaches the lists.
+    pub(crate) fn queues<R>(&self, act: impl FnOnce(&mut Queues) -> R) -> R {
+        // SAFETY: every closure in this crate moves nodes between lists and reads notes: none calls
+        // `queues` again or runs user code.
+        unsafe { self.queues.with(act) }
+    }
+
+    pub(crate) fn address(&self) -> *const () {
+        ptr::from_ref(self).cast()
+    }
+
+    /// Something was delivered by a thread that is not in `poll`: pollers and waiters look again.
+    pub(crate) fn announce(&self) {
+        self.announced.store(1, Ordering::SeqCst);
+        self.park.notify_others();
+    }
+
+    fn wake(&self) {
+        self.woken.store(1, Ordering::SeqCst);
+        self.park.notify_others();
+    }
+
+    /// Queues an operation that submit could not finish.
+    fn enqueue(&self, node: Node, stage: Stage) {
+        let refused = self.queues(|queues| {
+            if queues.refuses() && !node.op().kind().never_cancelled() {
+                return Some(node);
+            }
+            queues.push_work(node, stage);
+            None
+        });
+        match refused {
+            Some(node) => self.refuse(node),
+            None => self.park.notify_work(!self.has_workers()),
+        }
+    }
+
+    fn refuse(&self, node: Node) {
+        self.finish(node, Errno::CANCELED.to_result(), Turn::Reap);
+    }
+
+    /// Ends operations early that no worker has.
+    fn withdraw_all(&self, which: impl Fn(&Node) -> bool) {
+        while let Some(node) = self.queues(|queues| queues.withdraw_any(&which)) {
+            self.refuse(node);
+        }
+    }
+
+    fn withdraw(&self, node: NodePtr) {
+        // SAFETY: submitted here, or accepted, and valid: the callers' promise.
+        let node = self.queues(|queues| unsafe { queues.withdraw(node) });
+        if let Some(node) = node {
+            self.refuse(node);
+        }
+    }
+
+    /// One turn of a thread that may not deliver: some work, or a sleep until there may be news.
+    fn help(&self, seen: u32, deadline: Deadline) {
+        if self.work(Turn::Reap).is_none() {
+            self.count.syscall();
+            let events = self.park.park(Role::Other, seen, deadline);
+            self.ready_again(&events);
+        }
+    }
+
+    /// Waits until nothing is owned. The number that is, when the deadline passes.
+    fn drain(&self, deadline: Deadline) -> usize {
+        loop {
+            let seen = self.park.epoch();
+            let owned = self.queues(|queues| queues.owned());
+            if owned == 0 {
+                return 0;
+            }
+            if is_over(deadline) {
+                return owned;
+            }
+            self.help(seen, deadline);
+        }
+    }
+}
+
+fn is_over(deadline: Deadline) -> bool {
+    deadline != Deadline::NEVER && now_ns() >= deadline.as_nanos()
+}
+
+// SAFETY: each node is finished by who took it off its list; `wait` loops until done; `binding` is of
+// `self`; drop drains; shared state is atomic or behind the lock, and `Sync` follows the lock.
+unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
+    fn name(&self) -> &'static str {
+        "threadpool"
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        Binding::new(self)
+    }
+
+    fn submit(&self, node: Node) {
+        let op = *node.op();
+        if self.queues(|queues| queues.refuses()) {
+            self.count.inline(&op);
+            let close = op.kind().never_cancelled();
+            let result = if close { perform(&op) } else { Errno::CANCELED.to_result() };
+            return self.finish_inline(node, result);
+        }
+        let tried = if fits_inline(&op) { attempt(&op) } else { Attempt::Refused };
+        if let Attempt::Done(result) = tried {
+            self.count.inline(&op);
+            return self.finish_inline(node, result);
+        }
+        if tried != Attempt::Refused {
+            self.count.syscall();
+        }
+        self.count.queued();
+        match (tried, op.interest()) {
+            (Attempt::Partial(done), _) => {
+                node.set_result(i64::try_from(done).unwrap_or(0));
+                self.enqueue(node, Stage::Block);
+            }
+            // It was tried: wait for readiness.
+            (Attempt::WouldBlock, Some((fd, _))) => self.wait_for(node, fd),
+            // Too long to be tried here.
+            (Attempt::Refused, Some(_)) if !fits_inline(&op) => self.enqueue(node, Stage::Fresh),
+            (Attempt::Refused, Some((fd, _))) => self.wait_for(node, fd),
+            _ => self.enqueue(node, Stage::Block),
+        }
+    }
+
+    unsafe fn cancel(&self, node: NodePtr) {
+        // SAFETY: submitted and valid, promised by the caller.
+        if !unsafe { node.kind() }.never_cancelled() {
+            self.withdraw(node);
+        }
+    }
+
+    unsafe fn wait(&self, node: NodePtr) {
+        loop {
+            let seen = self.park.epoch();
+            // SAFETY: submitted here and valid until done, promised by the caller.
+            let ready = self.queues(|queues| unsafe { queues.take_this_ready(node) });
+            if let Some(node) = ready {
+                // Its sink was taken out before: nobody's code runs.
+                let result = node.result();
+                self.finish(node, result, Turn::Reap);
+                return;
+            }
+            // SAFETY: as above.
+            let job = self.queues(|queues| unsafe { queues.take_this_job(node) });
+            if let Some(job) = job {
+                self.run(&job, Turn::Reap);
+                continue;
+            }
+            // SAFETY: valid, promised by the caller.
+            if !unsafe { node.add_waiter() } {
+                return;
+            }
+            // Other work is left to workers, unless there are none.
+            if self.has_workers() {
+                self.count.syscall();
+                let events = self.park.park(Role::Other, seen, Deadline::NEVER);
+                self.ready_again(&events);
+            } else {
+                self.help(seen, Deadline::NEVER);
+            }
+        }
+    }
+
+    fn closer(&self) -> fn(Fd) {
+        close_fd
+    }
+
+    fn start(&self) -> Result<(), Errno> {
+        self.queues(|queues| match queues.mode {
+            Mode::Open { started: true } => Err(Errno::ALREADY),
+            Mode::Stopping if queues.owned() > 0 => Err(Errno::BUSY),
+            Mode::Open { started: false } | Mode::Stopping | Mode::Stopped => {
+                queues.mode = Mode::Open { started: true };
+                Ok(())
+            }
+        })
+    }
+
+    fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
+        let stopped = self.queues(|queues| {
+            let stopped = queues.mode == Mode::Stopped;
+            if !stopped {
+                queues.mode = Mode::Stopping;
+            }
+            stopped
+        });
+        if stopped {
+            return Ok(());
+        }
+        let home = self.address();
+        self.withdraw_all(|node| node.home() == home);
+        match self.drain(deadline) {
+            0 => {
+                self.queues(|queues| queues.mode = Mode::Stopped);
+                Ok(())
+            }
+            owned => Err(StopError::StillOwned(owned)),
+        }
+    }
+
+    fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
+        let deadline = match timeout {
+            None => Deadline::NEVER,
+            Some(Duration::ZERO) => Deadline::NOW,
+            Some(timeout) => deadline_in(timeout),
+        };
+        loop {
+            let seen = self.park.epoch();
+            let mut delivered = self.deliver_ready();
+            if !self.has_workers() {
+                delivered += self.poll_work();
+            }
+            let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
+            let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
+            if delivered > 0 || woken || announced || deadline == Deadline::NOW {
+                return Ok(delivered);
+            }
+            if is_over(deadline) {
+                return Ok(0);
+            }
+            self.count.syscall();
+            let events = self.park.park(Role::Other, seen, deadline);
+            self.ready_again(&events);
+        }
+    }
+
+    fn flush(&self) -> Result<usize, Errno> {
+        // Nothing is ever held back: workers were woken at submit. Without workers the work is done here.
+        let queued = self.queues(|queues| queues.work.len());
+        if queued > 0 && self.has_workers() {
+            self.park.notify_work(false);
+        }
+        Ok(queued)
+    }
+
+    fn wake_handle(&self) -> WakeHandle<'_> {
+        let wake = |pool: *const ()| {
+            // SAFETY: made from `self` below, and the handle's lifetime is a borrow of it; `wake` touches
+            // atomics and makes one or two system calls, on any thread and in a signal handler.
+            unsafe { &*pool.cast::<Self>() }.wake();
+        };
+        // SAFETY: as argued in `wake`; what is not `Sync` in a local pool is not touched.
+        unsafe { WakeHandle::new(self.address(), wake) }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queues(|queues| queues.owned() + queues.ready.len())
+    }
+
+    fn route(&self, op: &Op) -> Route {
+        let workers = self.has_workers();
+        match op.kind() {
+            OpKind::Fstat | OpKind::Lseek | OpKind::Nop => {
+                Route { way: Way::Inline, why: "cannot block" }
+            }
+            OpKind::Read
+            | OpKind::Readv
+            | OpKind::Recv
+            | OpKind::Send
+            | OpKind::Write
+            | OpKind::Writev => Route {
+                way: Way::Readiness,
+                why: "tried without waiting, then waits in epoll; a file's miss goes to a worker",
+            },
+            OpKind::Accept | OpKind::Sendfile => {
+                Route { way: Way::Readiness, why: "waits in epoll, then a worker acts" }
+            }
+            OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev if workers => {
+                Route { way: Way::Inline, why: "tried with RWF_NOWAIT; a miss goes to a worker" }
+            }
+            _ if workers => Route { way: Way::Offload, why: "may block" },
+            _ => Route { way: Way::Inline, why: "may block, and no worker is lent: inside poll" },
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let (queued, running) = self.queues(|queues| {
+            (queues.work.len() + queues.waiting.len(), queues.running.len())
+        });
+        self.count.read(queued, running)
+    }
+}
+
+impl<L: RawLock> PoolBackend<L> {
+    /// The work of a pool without workers, as much as there is now.
+    fn poll_work(&self) -> usize {
+        if self.queues(|queues| queues.waiting.len()) > 0 {
+            self.count.syscall();
+            let events = self.park.look();
+            self.ready_again(&events);
+        }
+        let mut left = self.queues(|queues| queues.work.len());
+        let mut delivered = 0;
+        while left > 0
+            && let Some(done) = self.work(Turn::Deliver)
+        {
+            left -= 1;
+            delivered += done;
+        }
+        delivered
+    }
+}
+
+// SAFETY: an accepted node is queued, and goes home from `finish` exactly once, never inside `accept`.
+unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
+    fn accept(&self, node: Node) {
+        self.count.queued();
+        self.queues(|queues| queues.push_work(node, Stage::Fresh));
+        self.park.notify_work(!self.has_workers());
+    }
+
+    unsafe fn recall(&self, node: NodePtr) {
+        // SAFETY: accepted and valid, promised by the caller.
+        if !unsafe { node.kind() }.never_cancelled() {
+            self.withdraw(node);
+        }
+    }
+
+    fn recall_all(&self, home: *const ()) {
+        self.queues(|queues| {
+            queues.running.iter().filter(|node| node.home() == home).for_each(|node| {
+                set_recalled(&node);
+            });
+        });
+        self.withdraw_all(|node| node.home() == home);
+    }
+}
+
+impl<L: RawLock> Drop for PoolBackend<L> {
+    fn drop(&mut self) {
+        // No worker is lent: each borrows the pool. What is left is done or refused here.
+        // The deadline is never, so it cannot fail.
+        let _: Result<(), StopError> = self.stop(Deadline::NEVER);
+        while self.deliver_ready() > 0 {}
+    }
+}

@@ -1,0 +1,70 @@
+//! What the pool has done, in relaxed atomics: read for reports, never for decisions.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use io_core::{Counters, Op, Way};
+
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    queued: AtomicU64,
+    nops: AtomicU64,
+    delivered: AtomicU64,
+    syscalls: AtomicU64,
+    by_way: [AtomicU64; 5],
+}
+
+impl Count {
+    pub(crate) const fn new() -> Count {
+        Count {
+            queued: AtomicU64::new(0),
+            nops: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            syscalls: AtomicU64::new(0),
+            by_way: [const { AtomicU64::new(0) }; 5],
+        }
+    }
+
+    /// An operation left submit unfinished.
+    pub(crate) fn queued(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation was finished, in this way.
+    pub(crate) fn way(&self, way: Way) {
+        self.by_way[way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation that left submit unfinished was delivered.
+    pub(crate) fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn syscall(&self) {
+        self.syscalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation was finished inside submit, with one system call unless it is a nop: one counter for
+    /// the hot path.
+    pub(crate) fn inline(&self, op: &Op) {
+        if matches!(op, Op::Nop(_)) {
+            self.nops.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.way(Way::Inline);
+        }
+    }
+
+    pub(crate) fn read(&self, queued_now: usize, running_now: usize) -> Counters {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut by_way = [0, 1, 2, 3, 4].map(|way: usize| load(&self.by_way[way]));
+        let (calls, nops) = (by_way[Way::Inline as usize], load(&self.nops));
+        by_way[Way::Inline as usize] += nops;
+        Counters {
+            submitted: load(&self.queued) + calls + nops,
+            delivered: load(&self.delivered) + calls + nops,
+            queued_now: queued_now as u64,
+            in_kernel_now: running_now as u64,
+            syscalls: load(&self.syscalls) + calls,
+            by_way,
+            ..Counters::default()
+        }
+    }
+}

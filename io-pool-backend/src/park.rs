@@ -1,0 +1,265 @@
+//! Where threads of the pool sleep: one of them, the *watcher*, in `epoll_wait(2)`, the others on a
+//! `futex(2)`.
+//!
+//! The rule against lost wake-ups: who wants to sleep reads the epoch, looks whether there is anything to
+//! do, and sleeps only while the epoch is the one it read. Who makes something to do raises the epoch
+//! first and then looks for sleepers. All four accesses are `SeqCst`, so one of the two sees the other.
+//!
+//! Sleepers are of two kinds: workers, who can take work, and others (pollers and waiters), who want to
+//! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
+//! take its place.
+
+use core::mem::MaybeUninit;
+use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicU32, Ordering};
+use heapless::Vec;
+use io_core::syscall::now_ns;
+use io_core::{Deadline, Errno, Fd};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::thread::futex;
+use rustix::time::Timespec;
+
+/// Who sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Can take work.
+    Worker,
+    /// Waits for a completion or a wake.
+    Other,
+}
+
+impl Role {
+    const fn bit(self) -> NonZeroU32 {
+        match self {
+            Role::Worker => NonZeroU32::MIN,
+            Role::Other => NonZeroU32::MIN.saturating_add(1),
+        }
+    }
+}
+
+/// `watcher` holds this, or a role's bit.
+const NOBODY: u32 = 0;
+/// The token of the eventfd among epoll's events; no descriptor has it.
+const WAKE: u64 = u64::MAX;
+/// How many events one `epoll_wait` brings.
+const EVENTS: usize = 64;
+
+/// Descriptors that became ready.
+pub(crate) type Events = Vec<(Fd, EventFlags), EVENTS>;
+
+#[derive(Debug)]
+pub(crate) struct Park {
+    epoch: AtomicU32,
+    watcher: AtomicU32,
+    workers_asleep: AtomicU32,
+    others_asleep: AtomicU32,
+    epoll: OwnedFd,
+    event: OwnedFd,
+}
+
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
+}
+
+impl Park {
+    pub(crate) fn new() -> Result<Park, Errno> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
+        epoll::add(&epoll, &event, EventData::new_u64(WAKE), EventFlags::IN).map_err(errno)?;
+        Ok(Park {
+            epoch: AtomicU32::new(0),
+            watcher: AtomicU32::new(NOBODY),
+            workers_asleep: AtomicU32::new(0),
+            others_asleep: AtomicU32::new(0),
+            epoll,
+            event,
+        })
+    }
+
+    /// The epoch to read before looking for something to do.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    fn asleep(&self, role: Role) -> &AtomicU32 {
+        match role {
+            Role::Worker => &self.workers_asleep,
+            Role::Other => &self.others_asleep,
+        }
+    }
+
+    /// Sleeps until the epoch is no longer `seen`, descriptors are ready, or `deadline` passes; may return
+    /// early. What is ready is the caller's to act on.
+    pub(crate) fn park(&self, role: Role, seen: u32, deadline: Deadline) -> Events {
+        if self
+            .watcher
+            .compare_exchange(NOBODY, role.bit().get(), Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
+        {
+            self.sleep(role, seen, deadline);
+            return Events::new();
+        }
+        let events = if self.epoch() == seen { self.watch(deadline) } else { Events::new() };
+        self.watcher.store(NOBODY, Ordering::SeqCst);
+        self.hand_over();
+        events
+    }
+
+    /// What is ready now, without sleeping. For a thread that has something else to do too.
+    pub(crate) fn look(&self) -> Events {
+        self.watch(Deadline::NOW)
+    }
+
+    fn sleep(&self, role: Role, seen: u32, deadline: Deadline) {
+        let asleep = self.asleep(role);
+        asleep.fetch_add(1, Ordering::SeqCst);
+        // Between our failed try and now the watcher may have left, seen no sleeper, and woken nobody.
+        if self.watcher.load(Ordering::SeqCst) != NOBODY {
+            let until = (deadline != Deadline::NEVER).then(|| timespec(deadline.as_nanos()));
+            // The bitset form takes an absolute CLOCK_MONOTONIC time. Interrupted, timed out or
+            // changed before we slept: the caller looks again in every case.
+            let _: rustix::io::Result<()> = futex::wait_bitset(
+                &self.epoch,
+                futex::Flags::PRIVATE,
+                seen,
+                until.as_ref(),
+                role.bit(),
+            );
+        }
+        asleep.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn watch(&self, deadline: Deadline) -> Events {
+        let timeout = match deadline {
+            Deadline::NEVER => None,
+            Deadline::NOW => Some(timespec(0)),
+            _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left))),
+        };
+        let mut room = [MaybeUninit::<Event>::uninit(); EVENTS];
+        // Interrupted is an early return with nothing ready, as is anything else it could say about
+        // descriptors that are ours.
+        let ready = match epoll::wait(&self.epoll, &mut room, timeout.as_ref()) {
+            Ok((ready, _)) => ready,
+            Err(_) => &mut [],
+        };
+        let mut events = Events::new();
+        for event in ready {
+            let token = event.data.u64();
+            if token == WAKE {
+                self.drain_event();
+            } else if let Ok(number) = i32::try_from(token) {
+                // As many places as `room` has: it cannot be full.
+                let _: Result<(), _> = events.push((Fd::new(number), event.flags));
+            }
+        }
+        events
+    }
+
+    fn drain_event(&self) {
+        let mut counter = [0_u8; 8];
+        // Already drained by another watcher is fine: the epoch has what matters.
+        let _: rustix::io::Result<usize> = rustix::io::read(&self.event, &mut counter);
+    }
+
+    /// A watcher left: if anybody sleeps, somebody must watch.
+    fn hand_over(&self) {
+        if self.workers_asleep.load(Ordering::SeqCst) > 0 {
+            self.raise();
+            self.wake_sleepers(Role::Worker, 1);
+        } else if self.others_asleep.load(Ordering::SeqCst) > 0 {
+            self.raise();
+            self.wake_sleepers(Role::Other, 1);
+        }
+    }
+
+    fn raise(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn wake_sleepers(&self, role: Role, count: u32) {
+        // It can only fail for an address that is not ours.
+        let _: rustix::io::Result<usize> =
+            futex::wake_bitset(&self.epoch, futex::Flags::PRIVATE, count, role.bit());
+    }
+
+    fn wake_watcher(&self) {
+        // A full counter is EAGAIN: then it is readable, which is all a wake wants.
+        let _: rustix::io::Result<usize> = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+
+    /// There is work for one thread. Prefers a sleeping worker, then a watching one; `anyone` says that
+    /// there are no workers, so that others work.
+    pub(crate) fn notify_work(&self, anyone: bool) {
+        self.raise();
+        if self.workers_asleep.load(Ordering::SeqCst) > 0 {
+            self.wake_sleepers(Role::Worker, 1);
+            return;
+        }
+        let watcher = self.watcher.load(Ordering::SeqCst);
+        if watcher == Role::Worker.bit().get() || anyone && watcher != NOBODY {
+            self.wake_watcher();
+        } else if anyone && self.others_asleep.load(Ordering::SeqCst) > 0 {
+            self.wake_sleepers(Role::Other, 1);
+        }
+    }
+
+    /// Something happened that all pollers and waiters want to know. Async-signal-safe.
+    pub(crate) fn notify_others(&self) {
+        self.raise();
+        if self.watcher.load(Ordering::SeqCst) == Role::Other.bit().get() {
+            self.wake_watcher();
+        }
+        if self.others_asleep.load(Ordering::SeqCst) > 0 {
+            self.wake_sleepers(Role::Other, u32::MAX >> 1);
+        }
+    }
+
+    /// Everybody looks again.
+    pub(crate) fn notify_all(&self) {
+        self.raise();
+        if self.watcher.load(Ordering::SeqCst) != NOBODY {
+            self.wake_watcher();
+        }
+        self.wake_sleepers(Role::Worker, u32::MAX >> 1);
+        self.wake_sleepers(Role::Other, u32::MAX >> 1);
+    }
+
+    /// Registers a descriptor, one-shot; `true` if it was not registered before.
+    pub(crate) fn register(&self, fd: Fd, wanted: EventFlags) -> Result<bool, Errno> {
+        let Ok(token) = u64::try_from(fd.raw()) else {
+            return Err(Errno::BADF);
+        };
+        #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
+        // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
+        let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+        let (data, flags) = (EventData::new_u64(token), wanted | EventFlags::ONESHOT);
+        loop {
+            match epoll::add(&self.epoll, file, data, flags) {
+                Ok(()) => return Ok(true),
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(errno(error)),
+            }
+            match epoll::modify(&self.epoll, file, data, flags) {
+                Ok(()) => return Ok(false),
+                // Closed and reused in between: it is a new file now.
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(errno(error)),
+            }
+        }
+    }
+}
+
+fn nanos(duration: core::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn timespec(ns: u64) -> Timespec {
+    let second = 1_000_000_000;
+    Timespec {
+        tv_sec: i64::try_from(ns / second).unwrap_or(i64::MAX),
+        // Less than a second.
+        tv_nsec: i64::try_from(ns % second).unwrap_or(0),
+    }
+}

@@ -1,0 +1,161 @@
+//! The lists of the pool, all behind one lock: what waits for a worker, what waits for readiness, what is
+//! in a worker's hands, and what is done but not delivered.
+
+use crate::note::{Note, Place, Stage, place_of, set_place, set_stage};
+use crate::waiting::Waiting;
+use io_core::queue::Fifo;
+use io_core::{Node, NodePtr, Op};
+
+/// Whether the pool takes operations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// Takes them; `started` or not makes no difference but to `start`.
+    Open { started: bool },
+    /// Stopping, or a stop whose deadline passed: refuses.
+    Stopping,
+    /// Refuses; nothing is owned.
+    Stopped,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queues {
+    pub(crate) mode: Mode,
+    pub(crate) work: Fifo,
+    pub(crate) waiting: Waiting,
+    pub(crate) running: Fifo,
+    pub(crate) ready: Fifo,
+}
+
+/// A node in a worker's hands: what to do, copied, so that no lock is needed to read it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) node: NodePtr,
+    pub(crate) op: Op,
+    pub(crate) stage: Stage,
+    pub(crate) done: usize,
+}
+
+impl Queues {
+    pub(crate) const fn new() -> Queues {
+        Queues {
+            mode: Mode::Open { started: false },
+            work: Fifo::new(),
+            waiting: Waiting::new(),
+            running: Fifo::new(),
+            ready: Fifo::new(),
+        }
+    }
+
+    pub(crate) fn refuses(&self) -> bool {
+        !matches!(self.mode, Mode::Open { .. })
+    }
+
+    /// Operations that the pool or its workers own, other than those that are only to be delivered.
+    pub(crate) fn owned(&self) -> usize {
+        self.work.len() + self.waiting.len() + self.running.len()
+    }
+
+    pub(crate) fn push_work(&mut self, node: Node, stage: Stage) {
+        set_stage(&node, stage);
+        set_place(&node, Place::Work);
+        self.work.push(node);
+    }
+
+    pub(crate) fn push_ready(&mut self, node: Node) {
+        set_place(&node, Place::Ready);
+        self.ready.push(node);
+    }
+
+    /// Hands the oldest work to the calling thread.
+    pub(crate) fn take_job(&mut self) -> Option<Job> {
+        let node = self.work.pop()?;
+        Some(self.run(node))
+    }
+
+    /// Hands this node to the calling thread if it waits for a worker.
+    ///
+    /// # Safety
+    /// * The node was submitted to this pool, and its storage is valid.
+    #[allow(unsafe_code, reason = "unlinks a node by address")]
+    pub(crate) unsafe fn take_this_job(&mut self, node: NodePtr) -> Option<Job> {
+        // SAFETY: promised by the caller; `&mut self` is the lock.
+        if unsafe { place_of(node) } != Place::Work {
+            return None;
+        }
+        // SAFETY: its place says that it is in `work`.
+        let node = unsafe { self.work.remove(node) };
+        Some(self.run(node))
+    }
+
+    fn run(&mut self, node: Node) -> Job {
+        node.begin();
+        set_place(&node, Place::Running);
+        let (stage, op) = (Note::of(&node).stage(), *node.op());
+        let done = usize::try_from(node.result()).unwrap_or(0);
+        let ptr = node.ptr();
+        self.running.push(node);
+        Job { node: ptr, op, stage, done }
+    }
+
+    /// Takes a node back from the thread that ran it.
+    #[allow(unsafe_code, reason = "unlinks a node by address")]
+    pub(crate) fn end_run(&mut self, job: &Job) -> Node {
+        // SAFETY: `run` put it into `running`, and only who has the job takes it out.
+        let node = unsafe { self.running.remove(job.node) };
+        set_place(&node, Place::Nowhere);
+        node
+    }
+
+    /// Takes a node out that no worker has, for an early end. `None` if a worker has it, or if it is done.
+    ///
+    /// # Safety
+    /// * The node was submitted to or accepted by this pool, and its storage is valid.
+    #[allow(unsafe_code, reason = "unlinks a node by address")]
+    pub(crate) unsafe fn withdraw(&mut self, node: NodePtr) -> Option<Node> {
+        // SAFETY: promised by the caller; `&mut self` is the lock.
+        let place = unsafe { place_of(node) };
+        // SAFETY: promised by the caller.
+        let op = unsafe { node.op() };
+        let node = match (place, op.interest()) {
+            // SAFETY: its place says that it is in `work`.
+            (Place::Work, _) => unsafe { self.work.remove(node) },
+            // SAFETY: its place says that it waits, which only operations with a descriptor do.
+            (Place::Waiting, Some((fd, _))) => unsafe { self.waiting.remove(node, fd) },
+            _ => return None,
+        };
+        set_place(&node, Place::Nowhere);
+        Some(node)
+    }
+
+    /// Takes a node out of the ready list, if it is there.
+    ///
+    /// # Safety
+    /// * As [`withdraw`](Self::withdraw).
+    #[allow(unsafe_code, reason = "unlinks a node by address")]
+    pub(crate) unsafe fn take_this_ready(&mut self, node: NodePtr) -> Option<Node> {
+        // SAFETY: promised by the caller; `&mut self` is the lock.
+        if unsafe { place_of(node) } != Place::Ready {
+            return None;
+        }
+        // SAFETY: its place says that it is in `ready`.
+        let node = unsafe { self.ready.remove(node) };
+        set_place(&node, Place::Nowhere);
+        Some(node)
+    }
+
+    /// Takes the oldest node out that is only to be delivered.
+    pub(crate) fn take_ready(&mut self) -> Option<Node> {
+        let node = self.ready.pop()?;
+        set_place(&node, Place::Nowhere);
+        Some(node)
+    }
+
+    /// Takes any node out, for an early end, that no worker has and `which` accepts.
+    pub(crate) fn withdraw_any(&mut self, which: impl Fn(&Node) -> bool) -> Option<Node> {
+        let cancellable = |node: &Node| !node.op().kind().never_cancelled() && which(node);
+        let node =
+            self.work.take_first(cancellable).or_else(|| self.waiting.take_any(cancellable))?;
+        set_place(&node, Place::Nowhere);
+        Some(node)
+    }
+}

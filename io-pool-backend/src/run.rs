@@ -1,0 +1,224 @@
+//! Doing the work: one job, what becomes of its result, and what is delivered when.
+
+use crate::backend::PoolBackend;
+use crate::note::{Note, Place, Stage, set_place};
+use crate::park::Events;
+use crate::queues::Job;
+use io_core::syscall::{Attempt, attempt, perform_from};
+use io_core::{Errno, Fd, Node, RawLock, Way};
+
+/// Whether a turn may run wakers and callbacks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// Yes: a worker, or the caller of `poll`.
+    Deliver,
+    /// No: a wait inside drop, stop or a `*_sync` form. Sinks stay on the ready list.
+    Reap,
+}
+
+/// What came of a job's system calls.
+enum Outcome {
+    Done(i64, Way),
+    Wait(Fd),
+}
+
+impl<L: RawLock> PoolBackend<L> {
+    /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
+    pub(crate) fn work(&self, turn: Turn) -> Option<usize> {
+        let job = self.queues(|queues| queues.take_job())?;
+        Some(self.run(&job, turn))
+    }
+
+    pub(crate) fn run(&self, job: &Job, turn: Turn) -> usize {
+        match self.act(job) {
+            Outcome::Done(result, way) => {
+                let node = self.queues(|queues| queues.end_run(job));
+                self.count.way(way);
+                self.finish(node, result, turn)
+            }
+            Outcome::Wait(fd) => {
+                let node = self.queues(|queues| queues.end_run(job));
+                node.requeue();
+                self.wait_for(node, fd);
+                0
+            }
+        }
+    }
+
+    /// The system calls of one job.
+    fn act(&self, job: &Job) -> Outcome {
+        let op = &job.op;
+        let tried = if job.stage == Stage::Block {
+            Attempt::Partial(job.done)
+        } else {
+            self.count.syscall();
+            attempt(op)
+        };
+        // Readiness is what the operation waited for, if it did.
+        let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
+        let result = match (tried, op.interest()) {
+            (Attempt::Done(result), _) => return Outcome::Done(result, way),
+            (Attempt::WouldBlock, Some((fd, _))) => return Outcome::Wait(fd),
+            (Attempt::Refused, Some((fd, _))) if job.stage == Stage::Fresh => {
+                return Outcome::Wait(fd);
+            }
+            (Attempt::Partial(done), _) => self.perform(op, done),
+            (Attempt::WouldBlock | Attempt::Refused, _) => self.perform(op, 0),
+        };
+        match op.interest() {
+            // A non-blocking description: wait for readiness, unless the caller wants to be told.
+            Some((fd, _)) if result == Errno::AGAIN.to_result() && !op.wants_eagain() => {
+                Outcome::Wait(fd)
+            }
+            _ => Outcome::Done(result, way),
+        }
+    }
+
+    fn perform(&self, op: &io_core::Op, done: usize) -> i64 {
+        self.count.syscall();
+        perform_from(op, done)
+    }
+
+    /// An operation has its result. In a turn that may not deliver, somebody else's sink is left on the
+    /// ready list.
+    pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn) -> usize {
+        if node.home() != self.address() {
+            node.go_home(result);
+            self.park.notify_others();
+            return 0;
+        }
+        if turn == Turn::Reap && node.has_sink() {
+            node.set_result(result);
+            self.queues(|queues| queues.push_ready(node));
+            self.notify_ready();
+            return 0;
+        }
+        self.deliver(node, result);
+        1
+    }
+
+    /// Completes and runs the sink. Nothing is held here: it is user code.
+    fn deliver(&self, node: Node, result: i64) {
+        let delivery = node.complete(result);
+        self.count.delivered();
+        // Before the sink, which may unwind: waiters and pollers must hear of it all the same.
+        self.announce();
+        delivery.run();
+    }
+
+    /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
+    pub(crate) fn deliver_ready(&self) -> usize {
+        let mut left = self.queues(|queues| queues.ready.len());
+        let mut delivered = 0;
+        while left > 0
+            && let Some(node) = self.queues(|queues| queues.take_ready())
+        {
+            let result = node.result();
+            self.deliver(node, result);
+            left -= 1;
+            delivered += 1;
+        }
+        delivered
+    }
+
+    /// Puts an operation into the waiting set and registers its descriptor.
+    pub(crate) fn wait_for(&self, node: Node, fd: Fd) {
+        let refused = self.queues(|queues| {
+            // A stop, cancel or recall that came while a worker had it must not be missed: each sets its
+            // mark and then looks for the node under this lock.
+            if queues.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
+                return Some(node);
+            }
+            queues.waiting.push(fd, node);
+            None
+        });
+        match refused {
+            Some(node) => {
+                self.finish(node, Errno::CANCELED.to_result(), Turn::Reap);
+            }
+            None => self.register(fd),
+        }
+    }
+
+    /// Registers `fd` for everything that waits on it, again until nothing was added meanwhile.
+    fn register(&self, fd: Fd) {
+        loop {
+            let wanted = self.queues(|queues| queues.waiting.union(fd));
+            if wanted.is_empty() {
+                return;
+            }
+            self.count.syscall();
+            match self.park.register(fd, wanted) {
+                Ok(fresh) => {
+                    let covered = self.queues(|queues| {
+                        queues.waiting.registered(fd, fresh);
+                        wanted.contains(queues.waiting.union(fd))
+                    });
+                    if covered {
+                        return;
+                    }
+                }
+                // A file or directory (EPERM), a closed descriptor, no room: nothing to wait for, so a
+                // worker acts, and its system call says what is wrong.
+                Err(_) => {
+                    let moved = self.queues(|queues| {
+                        let mut moved = false;
+                        while let Some(node) = queues.waiting.take_unarmed(fd) {
+                            queues.push_work(node, Stage::Block);
+                            moved = true;
+                        }
+                        moved
+                    });
+                    if moved {
+                        self.park.notify_work(!self.has_workers());
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Moves what the events concern from the waiting set to the work list.
+    pub(crate) fn ready_again(&self, events: &Events) {
+        for &(fd, flags) in events {
+            let (moved, more) = self.queues(|queues| {
+                let mut moved = 0_usize;
+                while let Some(node) = queues.waiting.take(fd, flags) {
+                    queues.push_work(node, Stage::Ready);
+                    moved += 1;
+                }
+                (moved, !queues.waiting.union(fd).is_empty())
+            });
+            if more {
+                self.register(fd);
+            }
+            for _ in 0..moved {
+                self.park.notify_work(!self.has_workers());
+            }
+        }
+    }
+
+    /// Finishes an operation that submit could finish.
+    pub(crate) fn finish_inline(&self, node: Node, result: i64) {
+        if node.has_callback() {
+            // Submit runs no user code: the next turn does.
+            node.set_result(result);
+            self.queues(|queues| {
+                set_place(&node, Place::Nowhere);
+                queues.push_ready(node);
+            });
+            self.notify_ready();
+        } else {
+            node.complete_inline(result);
+        }
+    }
+
+    /// There is something on the ready list for a worker or the caller of `poll`.
+    fn notify_ready(&self) {
+        if self.has_workers() {
+            self.park.notify_work(false);
+        } else {
+            self.park.notify_others();
+        }
+    }
+}

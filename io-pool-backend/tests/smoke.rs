@@ -1,0 +1,146 @@
+//! The pool by itself: what the conformance suite cannot see from outside, and what Miri can run.
+#![allow(unsafe_code, reason = "raw operations")]
+
+use io_core::ops::Ops;
+use io_core::syscall::close_fd;
+use io_core::{Deadline, Fd, IoBackend, OwnedFd, Phase, StopError};
+use io_pool_backend::{LocalPool, PoolBackend};
+use std::future::Future;
+use std::io::Write;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+fn owned(fd: impl IntoRawFd) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives the ownership up.
+    unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) }
+}
+
+fn drive<L: io_core::RawLock, F: Future>(pool: &PoolBackend<L>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        pool.poll(None).expect("poll");
+    }
+}
+
+#[test]
+fn a_local_pool_reads_what_was_written() {
+    let pool = pin!(LocalPool::new().expect("pool"));
+    let pool = pool.as_ref();
+    let (read, write) = std::io::pipe().expect("pipe");
+    let (read, write) = (owned(read), owned(write));
+    let (sent, _) = drive(&pool, pool.write(write, *b"hello"));
+    assert_eq!(sent, Ok(5));
+    let (got, buf) = drive(&pool, pool.read(read, [0_u8; 8]));
+    assert_eq!(got, Ok(5));
+    assert_eq!(&buf[..5], b"hello");
+    assert_eq!(pool.in_flight(), 0);
+}
+
+#[test]
+fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
+    let pool = Box::leak(Box::new(LocalPool::new().expect("pool")));
+    let pool = Pin::static_ref(pool);
+    let (read, mut write) = std::io::pipe().expect("pipe");
+    let number = read.as_raw_fd();
+    let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+    let mut cx = Context::from_waker(Waker::noop());
+    {
+        let mut dropped = Box::pin(pool.read(read, [0_u8; 8]));
+        assert!(dropped.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(pool.in_flight(), 1);
+    }
+    assert_eq!(pool.in_flight(), 0, "dropping waits for the final completion");
+    let mut forgotten = Box::pin(pool.read(read, vec![0_u8; 8]));
+    assert!(forgotten.as_mut().poll(&mut cx).is_pending());
+    std::mem::forget(forgotten);
+    let mut stopped = Box::pin(pool.read(read, [0_u8; 8]));
+    assert!(stopped.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
+    let (result, _) = drive(&pool, stopped);
+    assert_eq!(result, Err(io_core::Errno::CANCELED));
+    write.write_all(b"still there").expect("write");
+    assert_eq!(pool.start(), Ok(()));
+    let (result, buf) = drive(&pool, pool.read(read, [0_u8; 16]));
+    assert_eq!((result, &buf[..11]), (Ok(11), &b"still there"[..]), "fd {number}");
+}
+
+#[test]
+fn workers_join_serve_and_leave() {
+    let pool = pin!(<PoolBackend>::new().expect("pool"));
+    let pool = pool.as_ref();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| pool.run_worker());
+        }
+        while pool.workers() < 2 {
+            thread::yield_now();
+        }
+        let (read, mut write) = std::io::pipe().expect("pipe");
+        let read = owned(read);
+        scope.spawn(move || write.write_all(b"x").expect("write"));
+        let (got, _) = drive(&pool, pool.read(read, [0_u8; 4]));
+        assert_eq!(got, Ok(1));
+        let file = tempfile_in_memory();
+        assert_eq!(pool.submit_fsync_sync(&file), Ok(()));
+        pool.release_workers();
+    });
+    assert_eq!(pool.workers(), 0);
+}
+
+fn tempfile_in_memory() -> OwnedFd {
+    owned(std::fs::File::open("Cargo.toml").expect("open"))
+}
+
+#[test]
+fn callbacks_run_in_poll_and_not_in_submit() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    fn called(_: *mut (), result: i64) {
+        assert_eq!(result, 0);
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+    let pool = pin!(LocalPool::new().expect("pool"));
+    let pool = pool.as_ref();
+    let mut nop = pin!(pool.nop());
+    nop.as_mut().submit_with_callback(called, std::ptr::null_mut()).expect("submit");
+    assert_eq!((CALLS.load(Ordering::Relaxed), pool.in_flight()), (0, 1));
+    assert_eq!(pool.poll(Some(Duration::ZERO)), Ok(1));
+    assert_eq!(CALLS.load(Ordering::Relaxed), 1);
+    assert_eq!(nop.phase(), Phase::Done);
+    assert_eq!(nop.take(), Some(Ok(())));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no FIFOs")]
+fn a_stuck_worker_is_counted_by_a_stop_with_a_deadline() {
+    let dir = std::env::temp_dir().join(format!("io-pool-fifo-{}", std::process::id()));
+    let path = std::ffi::CString::new(dir.to_str().expect("utf-8")).expect("no NUL");
+    let made = std::process::Command::new("mkfifo").arg(&dir).status().expect("mkfifo");
+    assert!(made.success());
+    let pool = pin!(<PoolBackend>::new().expect("pool"));
+    let pool = pool.as_ref();
+    thread::scope(|scope| {
+        scope.spawn(|| pool.run_worker());
+        let path = io_core::PathBytes::<4096>::new(path.as_bytes()).expect("path");
+        let mut open = pin!(pool.open(path, io_core::OpenFlags::RDONLY, 0));
+        open.as_mut().submit().expect("submit");
+        while pool.counters().in_kernel_now == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(pool.stop(Deadline::NOW), Err(StopError::StillOwned(1)));
+        assert_eq!(pool.start(), Err(io_core::Errno::BUSY));
+        let writer = std::fs::OpenOptions::new().write(true).open(&dir).expect("writer");
+        assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
+        assert!(open.take().expect("done").is_ok());
+        drop(writer);
+        pool.release_workers();
+    });
+    std::fs::remove_file(dir).expect("remove");
+}
