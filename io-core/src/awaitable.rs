@@ -124,21 +124,18 @@ impl<H: Handle> IoAwaitable<H> {
             return Err(Errno::ALREADY);
         }
         // SAFETY: nothing is moved out; I1, the awaitable is pinned.
-        let this: *mut Self = unsafe { self.get_unchecked_mut() };
-        // I8: everything below goes through this pointer, made from the whole awaitable.
-        // SAFETY: idle, so the handle and the context are the caller's.
-        let binding = unsafe { &(*this).handle }.backend().binding();
+        let this = unsafe { self.get_unchecked_mut() };
+        let binding = this.handle.backend().binding();
         let (vtable, data) = (binding.vtable, binding.data);
-        // SAFETY: `this` is valid, and the field the caller's.
-        let context: *mut SubmitContext = unsafe { &raw mut (*this).context };
-        // SAFETY: idle; a raw write, so that no reference to the context outlives this line.
-        unsafe { (&raw mut (*context).vtable).write(vtable) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*context).backend).write(data) };
+        // Idle: the context is still the caller's.
+        this.context.vtable = vtable;
+        this.context.backend = data;
         if let Some(sink) = sink {
             // SAFETY: idle, and a context that was not submitted has no sink.
-            unsafe { (*context).set_sink(sink) };
+            unsafe { this.context.set_sink(sink) };
         }
+        // I8: the node's pointer is made from the whole awaitable, and `this` is not used again.
+        let this: *mut Self = this;
         // SAFETY: `this` comes from a reference; same address, whole provenance (I8, repr(C)).
         let node = unsafe { NonNull::new_unchecked(this.cast::<SubmitContext>()) };
         // SAFETY: I1, pinned until drop, and drop waits; idle, so this is the only node (I5).

@@ -271,7 +271,6 @@ impl NodePtr {
     /// # Safety
     /// * The node was submitted to this backend and not completed, and the `Node` that stood for it
     ///   was given up with [`Node::into_ptr`] (I5).
-    #[must_use]
     pub unsafe fn into_node(self) -> Node {
         Node(self.0)
     }

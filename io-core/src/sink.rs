@@ -58,9 +58,10 @@ impl SinkCell {
     /// * The caller's side is the only one that writes the cell, and `SINK` was set when it looked.
     ///   The completer may be moving the waker out meanwhile: it only reads, and so does this.
     pub(crate) unsafe fn is_waker(&self, waker: &Waker) -> bool {
-        // SAFETY: I6: no concurrent writer, and the content was initialised when SINK was set.
-        let content = unsafe { (*self.0.get()).assume_init_ref() };
-        match content {
+        // SAFETY: I6: no concurrent writer.
+        let content = unsafe { &*self.0.get() };
+        // SAFETY: it was initialised when SINK was set.
+        match unsafe { content.assume_init_ref() } {
             // The two words are compared and never followed: the waker may already be spent.
             Sink::Waker(old) => old.data() == waker.data() && old.vtable() == waker.vtable(),
             Sink::Callback(..) => false,

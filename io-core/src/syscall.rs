@@ -12,6 +12,8 @@ mod fs;
 mod net;
 mod nowait;
 mod rw;
+#[cfg_attr(miri, path = "syscall/vectors_miri.rs")]
+mod vectors;
 
 pub use nowait::{Attempt, attempt, fits_inline};
 

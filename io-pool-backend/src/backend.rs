@@ -16,8 +16,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
 use io_core::{
-    Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload, Op,
-    OpKind, RawLock, Route, StopError, WakeHandle, Way,
+    Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload,
+    Op, OpKind, RawLock, Route, StopError, WakeHandle, Way,
 };
 
 /// The thread-pool backend. `L` is its lock: [`SpinLock`] to share it, [`NoopLock`] for one thread.
@@ -342,9 +342,8 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn counters(&self) -> Counters {
-        let (queued, running) = self.queues(|queues| {
-            (queues.work.len() + queues.waiting.len(), queues.running.len())
-        });
+        let (queued, running) =
+            self.queues(|queues| (queues.work.len() + queues.waiting.len(), queues.running.len()));
         self.count.read(queued, running)
     }
 }

@@ -25,7 +25,6 @@ pub struct SpinLock(SpinMutex<(), Yield>);
 
 // SAFETY: `SpinMutex` excludes, and orders an unlock before the next lock.
 unsafe impl RawLock for SpinLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "a constructor in an associated const")]
     const NEW: SpinLock = SpinLock(SpinMutex::new(()));
 
     fn lock(&self) {

@@ -43,6 +43,9 @@ impl Role {
 const NOBODY: u32 = 0;
 /// The token of the eventfd among epoll's events; no descriptor has it.
 const WAKE: u64 = u64::MAX;
+/// How descriptors are registered: one event, then no more until registered again. Miri knows edges
+/// only, which bring events we do not need and ignore.
+const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
 /// How many events one `epoll_wait` brings.
 const EVENTS: usize = 64;
 
@@ -67,7 +70,9 @@ impl Park {
     pub(crate) fn new() -> Result<Park, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
-        epoll::add(&epoll, &event, EventData::new_u64(WAKE), EventFlags::IN).map_err(errno)?;
+        // Edge-triggered: each write is an event, so nobody has to read the counter back.
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;
         Ok(Park {
             epoch: AtomicU32::new(0),
             watcher: AtomicU32::new(NOBODY),
@@ -146,21 +151,13 @@ impl Park {
         };
         let mut events = Events::new();
         for event in ready {
-            let token = event.data.u64();
-            if token == WAKE {
-                self.drain_event();
-            } else if let Ok(number) = i32::try_from(token) {
+            // The wake token is no descriptor, and says no more than that `epoll_wait` returned.
+            if let Ok(number) = i32::try_from(event.data.u64()) {
                 // As many places as `room` has: it cannot be full.
                 let _: Result<(), _> = events.push((Fd::new(number), event.flags));
             }
         }
         events
-    }
-
-    fn drain_event(&self) {
-        let mut counter = [0_u8; 8];
-        // Already drained by another watcher is fine: the epoch has what matters.
-        let _: rustix::io::Result<usize> = rustix::io::read(&self.event, &mut counter);
     }
 
     /// A watcher left: if anybody sleeps, somebody must watch.
@@ -185,7 +182,7 @@ impl Park {
     }
 
     fn wake_watcher(&self) {
-        // A full counter is EAGAIN: then it is readable, which is all a wake wants.
+        // It fails only when the counter is full, after 2^64 wakes.
         let _: rustix::io::Result<usize> = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
     }
 
@@ -234,7 +231,7 @@ impl Park {
         #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
         // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
         let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
-        let (data, flags) = (EventData::new_u64(token), wanted | EventFlags::ONESHOT);
+        let (data, flags) = (EventData::new_u64(token), wanted | ONCE);
         loop {
             match epoll::add(&self.epoll, file, data, flags) {
                 Ok(()) => return Ok(true),

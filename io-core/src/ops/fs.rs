@@ -92,10 +92,9 @@ unsafe impl<F: IoFd> Operation for Fstat<F> {
     type Output = Result<Stat, Errno>;
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid, promised by the caller; the borrow does not cover `out`.
-        let fd = unsafe { (*this).file.fd() };
-        // SAFETY: valid and pinned, promised by the caller.
-        Op::Fstat(op::Fstat { fd, out: unsafe { &raw mut (*this).out } })
+        // SAFETY: valid, pinned and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        Op::Fstat(op::Fstat { fd: this.file.fd(), out: &raw mut this.out })
     }
 
     fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
@@ -155,10 +154,11 @@ unsafe impl<P: IoPath> Operation for Open<P> {
     type Output = Result<OwnedFd, Errno>;
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let path = unsafe { P::as_c_ptr(&raw mut (*this).path) };
-        // SAFETY: as above; plain copies.
-        let (flags, mode) = unsafe { ((*this).flags, (*this).mode) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (flags, mode) = (this.flags, this.mode);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let path = unsafe { P::as_c_ptr(&raw mut this.path) };
         Op::Open(op::Open { dir: Fd::CWD, path, flags, mode })
     }
 

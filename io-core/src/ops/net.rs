@@ -50,10 +50,11 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Recv<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts_mut(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrow does not cover the buffer.
-        let (fd, flags) = unsafe { ((*this).socket.fd(), (*this).flags) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, flags) = (this.socket.fd(), this.flags);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts_mut(&raw mut this.buf) };
         Op::Recv(op::Recv { fd, flags, buf, len })
     }
 
@@ -82,10 +83,11 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Send<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrow does not cover the buffer.
-        let (fd, flags) = unsafe { ((*this).socket.fd(), (*this).flags) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, flags) = (this.socket.fd(), this.flags);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts(&raw mut this.buf) };
         Op::Send(op::Send { fd, flags, buf, len })
     }
 

@@ -50,15 +50,12 @@ const EMPTY: IoVec = IoVec { base: ptr::null_mut(), len: 0 };
 /// Fills a vector table for reading.
 ///
 /// # Safety
-/// * `bufs` and `iov` are valid and pinned, and not touched while the table is used.
-unsafe fn list_mut<B: IoBufMut, const N: usize>(bufs: *mut [B; N], iov: *mut [IoVec; N]) {
-    for i in 0..N {
-        // SAFETY: `i < N`, inside the array.
-        let buf = unsafe { bufs.cast::<B>().add(i) };
-        // SAFETY: valid and pinned, promised by the caller.
+/// * `bufs` are pinned, and not touched while the table is used.
+unsafe fn list_mut<B: IoBufMut, const N: usize>(bufs: &mut [B; N], table: &mut [IoVec; N]) {
+    for (buf, vec) in bufs.iter_mut().zip(table) {
+        // SAFETY: valid; pinned and left alone, promised by the caller.
         let (base, len) = unsafe { B::parts_mut(buf) };
-        // SAFETY: `i < N`, inside the array.
-        unsafe { iov.cast::<IoVec>().add(i).write(IoVec { base, len }) };
+        *vec = IoVec { base, len };
     }
 }
 
@@ -66,14 +63,11 @@ unsafe fn list_mut<B: IoBufMut, const N: usize>(bufs: *mut [B; N], iov: *mut [Io
 ///
 /// # Safety
 /// * As [`list_mut`].
-unsafe fn list<B: IoBuf, const N: usize>(bufs: *mut [B; N], iov: *mut [IoVec; N]) {
-    for i in 0..N {
-        // SAFETY: `i < N`, inside the array.
-        let buf = unsafe { bufs.cast::<B>().add(i) };
-        // SAFETY: valid and pinned, promised by the caller.
+unsafe fn list<B: IoBuf, const N: usize>(bufs: &mut [B; N], table: &mut [IoVec; N]) {
+    for (buf, vec) in bufs.iter_mut().zip(table) {
+        // SAFETY: valid; pinned and left alone, promised by the caller.
         let (base, len) = unsafe { B::parts(buf) };
-        // SAFETY: `i < N`, inside the array.
-        unsafe { iov.cast::<IoVec>().add(i).write(IoVec { base: base.cast_mut(), len }) };
+        *vec = IoVec { base: base.cast_mut(), len };
     }
 }
 
@@ -90,12 +84,11 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Pread<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts_mut(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrows do not cover the buffer.
-        let (fd, seekable) = unsafe { ((*this).file.fd(), (*this).file.seekable()) };
-        // SAFETY: as above; a plain copy.
-        let offset = unsafe { (*this).offset };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, seekable, offset) = (this.file.fd(), this.file.seekable(), this.offset);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts_mut(&raw mut this.buf) };
         Op::Pread(op::Pread { fd, seekable, buf, len, offset })
     }
 
@@ -117,12 +110,11 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Pwrite<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrows do not cover the buffer.
-        let (fd, seekable) = unsafe { ((*this).file.fd(), (*this).file.seekable()) };
-        // SAFETY: as above; a plain copy.
-        let offset = unsafe { (*this).offset };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, seekable, offset) = (this.file.fd(), this.file.seekable(), this.offset);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts(&raw mut this.buf) };
         Op::Pwrite(op::Pwrite { fd, seekable, buf, len, offset })
     }
 
@@ -143,10 +135,11 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Read<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts_mut(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrow does not cover the buffer.
-        let fd = unsafe { (*this).file.fd() };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let fd = this.file.fd();
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts_mut(&raw mut this.buf) };
         Op::Read(op::Read { fd, buf, len })
     }
 
@@ -167,10 +160,11 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Write<F, B> {
     type Output = (Result<usize, Errno>, B);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid and pinned, promised by the caller.
-        let (buf, len) = unsafe { B::parts(&raw mut (*this).buf) };
-        // SAFETY: as above; the borrow does not cover the buffer.
-        let fd = unsafe { (*this).file.fd() };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let fd = this.file.fd();
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let (buf, len) = unsafe { B::parts(&raw mut this.buf) };
         Op::Write(op::Write { fd, buf, len })
     }
 
@@ -208,14 +202,12 @@ unsafe impl<F: IoFd, B: IoBufMut, const N: usize> Operation for Preadv<F, B, N> 
     type Output = (Result<usize, Errno>, [B; N]);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid, promised by the caller.
-        let (bufs, iov) = unsafe { (&raw mut (*this).bufs, &raw mut (*this).iov) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, seekable, offset) = (this.file.fd(), this.file.seekable(), this.offset);
         // SAFETY: pinned and left alone, promised by the caller.
-        unsafe { list_mut(bufs, iov) };
-        // SAFETY: as above; the borrows do not cover buffers and table.
-        let (fd, seekable) = unsafe { ((*this).file.fd(), (*this).file.seekable()) };
-        // SAFETY: as above; a plain copy.
-        let offset = unsafe { (*this).offset };
+        unsafe { list_mut(&mut this.bufs, &mut this.iov) };
+        let iov = &raw const this.iov;
         Op::Preadv(op::Preadv { fd, seekable, iov: iov.cast(), count: N, offset })
     }
 
@@ -253,14 +245,12 @@ unsafe impl<F: IoFd, B: IoBuf, const N: usize> Operation for Pwritev<F, B, N> {
     type Output = (Result<usize, Errno>, [B; N]);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid, promised by the caller.
-        let (bufs, iov) = unsafe { (&raw mut (*this).bufs, &raw mut (*this).iov) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (fd, seekable, offset) = (this.file.fd(), this.file.seekable(), this.offset);
         // SAFETY: pinned and left alone, promised by the caller.
-        unsafe { list(bufs, iov) };
-        // SAFETY: as above; the borrows do not cover buffers and table.
-        let (fd, seekable) = unsafe { ((*this).file.fd(), (*this).file.seekable()) };
-        // SAFETY: as above; a plain copy.
-        let offset = unsafe { (*this).offset };
+        unsafe { list(&mut this.bufs, &mut this.iov) };
+        let iov = &raw const this.iov;
         Op::Pwritev(op::Pwritev { fd, seekable, iov: iov.cast(), count: N, offset })
     }
 
@@ -297,12 +287,12 @@ unsafe impl<F: IoFd, B: IoBufMut, const N: usize> Operation for Readv<F, B, N> {
     type Output = (Result<usize, Errno>, [B; N]);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid, promised by the caller.
-        let (bufs, iov) = unsafe { (&raw mut (*this).bufs, &raw mut (*this).iov) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let fd = this.file.fd();
         // SAFETY: pinned and left alone, promised by the caller.
-        unsafe { list_mut(bufs, iov) };
-        // SAFETY: as above; the borrow does not cover buffers and table.
-        let fd = unsafe { (*this).file.fd() };
+        unsafe { list_mut(&mut this.bufs, &mut this.iov) };
+        let iov = &raw const this.iov;
         Op::Readv(op::Readv { fd, iov: iov.cast(), count: N })
     }
 
@@ -339,12 +329,12 @@ unsafe impl<F: IoFd, B: IoBuf, const N: usize> Operation for Writev<F, B, N> {
     type Output = (Result<usize, Errno>, [B; N]);
 
     unsafe fn describe(this: *mut Self) -> Op {
-        // SAFETY: valid, promised by the caller.
-        let (bufs, iov) = unsafe { (&raw mut (*this).bufs, &raw mut (*this).iov) };
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let fd = this.file.fd();
         // SAFETY: pinned and left alone, promised by the caller.
-        unsafe { list(bufs, iov) };
-        // SAFETY: as above; the borrow does not cover buffers and table.
-        let fd = unsafe { (*this).file.fd() };
+        unsafe { list(&mut this.bufs, &mut this.iov) };
+        let iov = &raw const this.iov;
         Op::Writev(op::Writev { fd, iov: iov.cast(), count: N })
     }
 

@@ -26,7 +26,8 @@ impl Default for Fifo {
     }
 }
 
-fn next(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
+/// The link to the next node, of a node whose storage is valid.
+pub(super) fn next(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
     // SAFETY: a listed node's storage is valid (I1).
     unsafe { node.as_ref() }.link.next.get()
 }

@@ -8,7 +8,7 @@
 //! A pushed node's right ([`Node`]) belongs to the queue until it is taken; its `next` link is written
 //! before the compare-exchange that publishes it and read after the exchange that takes it (I4).
 
-use super::fifo::Fifo;
+use super::fifo::{Fifo, next};
 use crate::context::{Node, SubmitContext};
 use crate::sync::{AtomicPtr, Ordering};
 use core::fmt;
@@ -49,8 +49,8 @@ impl Transfer {
         // Ordering: Relaxed, only the pointer's value is compared; the taker's Acquire is what counts.
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
-            // SAFETY: I1 and I4, the node came by value, so its storage and links are ours.
-            unsafe { *new.as_ref().link.next.get() = top };
+            // SAFETY: I4, the node came by value, so its links are ours.
+            unsafe { *next(new) = top };
             // Ordering: SeqCst (at least Release, which publishes the node to `take_all`): a producer
             // that then finds nobody parked must not have its push ordered after that look.
             match self.top.compare_exchange_weak(
@@ -72,16 +72,14 @@ impl Transfer {
         let mut node = self.top.swap(ptr::null_mut(), Ordering::SeqCst);
         let mut oldest = ptr::null_mut();
         while let Some(this) = NonNull::new(node) {
-            // SAFETY: I4, the chain is ours since the exchange; I1 keeps each node's storage valid.
-            let next = unsafe { this.as_ref() }.link.next.get();
-            // SAFETY: as above.
-            node = unsafe { next.replace(oldest) };
+            // SAFETY: I4, the chain is ours since the exchange.
+            node = unsafe { next(this).replace(oldest) };
             oldest = this.as_ptr();
         }
         let mut count = 0;
         while let Some(this) = NonNull::new(oldest) {
             // SAFETY: as above.
-            oldest = unsafe { *this.as_ref().link.next.get() };
+            oldest = unsafe { *next(this) };
             // The queue had the right to the node (I5) and gives it up here.
             list.push(Node(this));
             count += 1;

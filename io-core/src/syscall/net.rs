@@ -66,11 +66,10 @@ pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
     let flags = RecvFlags::from_bits_retain(flags.bits());
     if op.buf.is_null() {
         // A null slice is not a thing in Rust; a null vector is one to the kernel.
-        let vec = one(op.buf, op.len);
+        let mut vec = [one(op.buf, op.len)];
         let mut control = RecvAncillaryBuffer::default();
         return on(op.fd, |fd| {
-            // SAFETY: a local table of one entry.
-            let bufs = unsafe { slices_mut(&raw const vec, 1) };
+            let bufs = slices_mut(&mut vec);
             rustix::net::recvmsg(fd, bufs, &mut control, flags).map(|message| message.bytes)
         });
     }

@@ -7,13 +7,13 @@
 //! # Safety
 //! As in the parent module.
 
-use super::rw::{one, refused, slices, slices_mut};
-use super::{INLINE_MAX, borrow, check_seekable, counted, fs, net, perform, retry};
+use super::rw::{one, refused, slices, slices_mut, with_slices_mut};
+use super::{INLINE_MAX, borrow, check_seekable, counted, fs, net, perform, retry, vectors};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{IoVec, MsgFlags, Op, Preadv, Readv, Writev};
+use crate::op::{IoVec, MsgFlags, Op, Pread, Preadv, Read, Readv, Writev};
 use core::ptr;
-use rustix::io::{Errno as SysErrno, ReadWriteFlags};
+use rustix::io::{Errno as SysErrno, IoSliceMut};
 
 /// The file's own position, as `preadv2(2)` takes it.
 const POSITION: u64 = u64::MAX;
@@ -56,9 +56,12 @@ fn total(iov: *const IoVec, count: usize) -> usize {
     if refused(iov, count).is_some() {
         return 0;
     }
-    // SAFETY: not null if `count > 0`, and that many entries are valid, promised by whoever made the op.
-    let len = |i| unsafe { (*iov.add(i)).len };
-    (0..count).map(len).fold(0, usize::saturating_add)
+    if count == 0 {
+        return 0;
+    }
+    // SAFETY: not null, and that many entries are valid, promised by whoever made the op.
+    let table = unsafe { core::slice::from_raw_parts(iov, count) };
+    table.iter().map(|vec| vec.len).fold(0, usize::saturating_add)
 }
 
 /// Tries the operation without waiting.
@@ -66,21 +69,14 @@ fn total(iov: *const IoVec, count: usize) -> usize {
 pub fn attempt(op: &Op) -> Attempt {
     match op {
         Op::Fstat(_) | Op::Lseek(_) | Op::Nop(_) => Attempt::Done(perform(op)),
-        Op::Pread(op) => {
-            let vec = one(op.buf, op.len);
-            let (iov, offset) = (&raw const vec, op.offset);
-            preadv(&Preadv { fd: op.fd, seekable: op.seekable, iov, count: 1, offset })
-        }
+        Op::Pread(op) => pread(op),
         Op::Preadv(op) => preadv(op),
         Op::Pwrite(op) => {
             let vec = one(op.buf.cast_mut(), op.len);
             pwritev(op.fd, &raw const vec, 1, op.offset)
         }
         Op::Pwritev(op) => pwritev(op.fd, op.iov, op.count, op.offset),
-        Op::Read(op) => {
-            let vec = one(op.buf, op.len);
-            read(op.fd, &vec)
-        }
+        Op::Read(op) => read(op),
         Op::Readv(op) => readv(op),
         Op::Write(op) => {
             let vec = one(op.buf.cast_mut(), op.len);
@@ -121,17 +117,11 @@ fn answer(result: rustix::io::Result<usize>) -> Attempt {
     }
 }
 
-fn read_at(fd: Fd, iov: *const IoVec, count: usize, offset: u64) -> Attempt {
-    let fd = match borrow(fd) {
-        Ok(fd) => fd,
-        Err(result) => return Attempt::Done(result),
-    };
-    answer(retry(fd, |fd| {
-        // SAFETY: not null and `count` entries, checked by the callers below; valid as promised by
-        // whoever made the op.
-        let bufs = unsafe { slices_mut(iov, count) };
-        rustix::io::preadv2(fd, bufs, offset, ReadWriteFlags::NOWAIT)
-    }))
+fn read_at(fd: Fd, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Attempt {
+    match borrow(fd) {
+        Ok(fd) => answer(retry(fd, |fd| vectors::preadv_now(fd, bufs, offset))),
+        Err(result) => Attempt::Done(result),
+    }
 }
 
 fn write_at(fd: Fd, iov: *const IoVec, count: usize, offset: u64) -> Attempt {
@@ -145,8 +135,17 @@ fn write_at(fd: Fd, iov: *const IoVec, count: usize, offset: u64) -> Attempt {
     answer(retry(fd, |fd| {
         // SAFETY: as in `read_at`.
         let bufs = unsafe { slices(iov, count) };
-        rustix::io::pwritev2(fd, bufs, offset, ReadWriteFlags::NOWAIT)
+        vectors::pwritev_now(fd, bufs, offset)
     }))
+}
+
+fn pread(op: &Pread) -> Attempt {
+    let Ok(offset) = u64::try_from(op.offset) else {
+        return Attempt::Done(Errno::INVAL.to_result());
+    };
+    let mut vec = [one(op.buf, op.len)];
+    let len = vec[0].len;
+    whole(op.fd, offset, len, read_at(op.fd, slices_mut(&mut vec), offset))
 }
 
 fn preadv(op: &Preadv) -> Attempt {
@@ -156,14 +155,22 @@ fn preadv(op: &Preadv) -> Attempt {
     if refused(op.iov, op.count).is_some() || op.count == 0 {
         return Attempt::Refused;
     }
-    match read_at(op.fd, op.iov, op.count, offset) {
-        // A short read is the result only at the end of the file; else a worker reads it again.
-        Attempt::Done(got @ 1..) if got.unsigned_abs() < total(op.iov, op.count) as u64 => {
-            if at_end(op.fd, offset.saturating_add(got.unsigned_abs())) {
-                Attempt::Done(got)
-            } else {
-                Attempt::WouldBlock
-            }
+    let mut tried = Attempt::Refused;
+    with_slices_mut(op.iov, op.count, |bufs| {
+        tried = read_at(op.fd, bufs, offset);
+        0
+    });
+    whole(op.fd, offset, total(op.iov, op.count), tried)
+}
+
+/// A short positional read is the result only at the end of the file; else a worker reads it again.
+fn whole(fd: Fd, offset: u64, len: usize, tried: Attempt) -> Attempt {
+    match tried {
+        Attempt::Done(got @ 1..)
+            if got.unsigned_abs() < len as u64
+                && !at_end(fd, offset.saturating_add(got.unsigned_abs())) =>
+        {
+            Attempt::WouldBlock
         }
         other => other,
     }
@@ -185,18 +192,18 @@ fn pwritev(fd: Fd, iov: *const IoVec, count: usize, offset: i64) -> Attempt {
     }
 }
 
-fn read(fd: Fd, vec: &IoVec) -> Attempt {
-    match read_at(fd, ptr::from_ref(vec), 1, POSITION) {
-        Attempt::Done(got @ 1..) if got.unsigned_abs() < vec.len as u64 => {
-            match fs::position(fd) {
-                // A file: short is the result only at its end.
-                position @ 0.. if !at_end(fd, position.unsigned_abs()) => {
-                    Attempt::Partial(usize::try_from(got).unwrap_or(0))
-                }
-                // A pipe or socket: what is there is the result.
-                _ => Attempt::Done(got),
+fn read(op: &Read) -> Attempt {
+    let mut vec = [one(op.buf, op.len)];
+    let len = vec[0].len;
+    match read_at(op.fd, slices_mut(&mut vec), POSITION) {
+        Attempt::Done(got @ 1..) if got.unsigned_abs() < len as u64 => match fs::position(op.fd) {
+            // A file: short is the result only at its end.
+            position @ 0.. if !at_end(op.fd, position.unsigned_abs()) => {
+                Attempt::Partial(usize::try_from(got).unwrap_or(0))
             }
-        }
+            // A pipe or socket: what is there is the result.
+            _ => Attempt::Done(got),
+        },
         other => other,
     }
 }
@@ -228,12 +235,17 @@ fn readv(op: &Readv) -> Attempt {
     if refused(op.iov, op.count).is_some() || op.count == 0 || check_seekable(op.fd).is_ok() {
         return Attempt::Refused;
     }
-    read_at(op.fd, op.iov, op.count, POSITION)
+    let mut tried = Attempt::Refused;
+    with_slices_mut(op.iov, op.count, |bufs| {
+        tried = read_at(op.fd, bufs, POSITION);
+        0
+    });
+    tried
 }
 
 /// Whether a file ends at or before `offset`: one byte is asked for, into memory of our own.
 fn at_end(fd: Fd, offset: u64) -> bool {
     let mut byte = 0_u8;
-    let vec = one(&raw mut byte, 1);
-    read_at(fd, &raw const vec, 1, offset) == Attempt::Done(0)
+    let mut vec = [one(&raw mut byte, 1)];
+    read_at(fd, slices_mut(&mut vec), offset) == Attempt::Done(0)
 }

@@ -6,7 +6,7 @@
 //! # Safety
 //! As in the parent module.
 
-use super::on;
+use super::{on, vectors};
 use crate::errno::Errno;
 use crate::op::{
     IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
@@ -34,12 +34,39 @@ pub(super) unsafe fn slices<'a>(iov: *const IoVec, count: usize) -> &'a [IoSlice
 }
 
 /// A vector table as rustix takes it for reading. The kernel reads the table and writes what it names.
+pub(super) fn slices_mut(table: &mut [IoVec]) -> &mut [IoSliceMut<'_>] {
+    let (iov, count) = (table.as_mut_ptr(), table.len());
+    // SAFETY: a borrowed table; the layout is that of `struct iovec` on both sides, and the addresses in
+    // it are data to Rust.
+    unsafe { slice::from_raw_parts_mut(iov.cast(), count) }
+}
+
+const EMPTY: IoVec = IoVec { base: core::ptr::null_mut(), len: 0 };
+
+/// Copies a table of the caller's into `room`, because rustix wants it mutable and the caller's need not
+/// be.
 ///
 /// # Safety
-/// * As [`slices`], and nobody else has a reference to the table.
-pub(super) unsafe fn slices_mut<'a>(iov: *const IoVec, count: usize) -> &'a mut [IoSliceMut<'a>] {
-    // SAFETY: as in `slices`; the table itself is not written by anyone.
-    unsafe { slice::from_raw_parts_mut(iov.cast_mut().cast(), count) }
+/// * `iov` is valid for `room.len()` entries.
+unsafe fn copied(iov: *const IoVec, room: &mut [IoVec]) -> &mut [IoSliceMut<'_>] {
+    // SAFETY: valid, promised by the caller; the room is a local's.
+    unsafe { core::ptr::copy_nonoverlapping(iov, room.as_mut_ptr(), room.len()) };
+    slices_mut(room)
+}
+
+/// [`with_slices_mut`] for a table that needs a lot of stack.
+///
+/// # Safety
+/// * `iov` is valid for `count` entries, at most [`IOV_MAX`].
+#[inline(never)]
+unsafe fn with_many(
+    iov: *const IoVec,
+    count: usize,
+    call: impl FnOnce(&mut [IoSliceMut<'_>]) -> i64,
+) -> i64 {
+    let mut room = [EMPTY; IOV_MAX];
+    // SAFETY: promised by the caller.
+    call(unsafe { copied(iov, &mut room[..count]) })
 }
 
 /// A vector table that cannot be used, as the kernel says it; `None` if it can.
@@ -54,11 +81,7 @@ pub(super) fn refused(iov: *const IoVec, count: usize) -> Option<Errno> {
 }
 
 /// Runs `call` over a vector table for writing.
-fn with_slices(
-    iov: *const IoVec,
-    count: usize,
-    call: impl FnOnce(&[IoSlice<'_>]) -> i64,
-) -> i64 {
+fn with_slices(iov: *const IoVec, count: usize, call: impl FnOnce(&[IoSlice<'_>]) -> i64) -> i64 {
     match refused(iov, count) {
         // The kernel looks at the descriptor before it looks at the table.
         Some(errno) => match call(&[]) {
@@ -72,35 +95,37 @@ fn with_slices(
 }
 
 /// Runs `call` over a vector table for reading.
-fn with_slices_mut(
+pub(super) fn with_slices_mut(
     iov: *const IoVec,
     count: usize,
     call: impl FnOnce(&mut [IoSliceMut<'_>]) -> i64,
 ) -> i64 {
+    const FEW: usize = 8;
+    let mut room = [EMPTY; FEW];
     match refused(iov, count) {
         // The kernel looks at the descriptor before it looks at the table.
         Some(errno) => match call(&mut []) {
             result if result < 0 => result,
             _ => errno.to_result(),
         },
+        // SAFETY: not null and `count` entries valid, promised by whoever made the op.
+        None if count > FEW => unsafe { with_many(iov, count, call) },
         None if count == 0 => call(&mut []),
-        // SAFETY: not null and `count` entries valid, promised by whoever made the op; see the doc of
-        // `slices_mut` for the table itself.
-        None => call(unsafe { slices_mut(iov, count) }),
+        // SAFETY: as above.
+        None => call(unsafe { copied(iov, &mut room[..count]) }),
     }
 }
 
 pub(super) fn read(op: &Read, done: usize) -> i64 {
-    let vec = one(op.buf.wrapping_add(done), op.len - done.min(op.len));
-    // SAFETY: a local table of one entry.
-    let result = on(op.fd, |fd| rustix::io::readv(fd, unsafe { slices_mut(&raw const vec, 1) }));
+    let mut vec = [one(op.buf.wrapping_add(done), op.len - done.min(op.len))];
+    let result = on(op.fd, |fd| vectors::readv(fd, slices_mut(&mut vec)));
     with_done(done, result)
 }
 
 pub(super) fn write(op: &Write, done: usize) -> i64 {
     let vec = one(op.buf.cast_mut().wrapping_add(done), op.len - done.min(op.len));
     // SAFETY: a local table of one entry.
-    let result = on(op.fd, |fd| rustix::io::writev(fd, unsafe { slices(&raw const vec, 1) }));
+    let result = on(op.fd, |fd| vectors::writev(fd, unsafe { slices(&raw const vec, 1) }));
     with_done(done, result)
 }
 
@@ -111,9 +136,11 @@ fn with_done(done: usize, result: i64) -> i64 {
 }
 
 pub(super) fn pread(op: &Pread) -> i64 {
-    let vec = one(op.buf, op.len);
-    let offset = op.offset;
-    preadv(&Preadv { fd: op.fd, seekable: op.seekable, iov: &raw const vec, count: 1, offset })
+    let Ok(offset) = u64::try_from(op.offset) else {
+        return Errno::INVAL.to_result();
+    };
+    let mut vec = [one(op.buf, op.len)];
+    on(op.fd, |fd| vectors::preadv(fd, slices_mut(&mut vec), offset))
 }
 
 pub(super) fn pwrite(op: &Pwrite) -> i64 {
@@ -123,23 +150,23 @@ pub(super) fn pwrite(op: &Pwrite) -> i64 {
 }
 
 pub(super) fn readv(op: &Readv) -> i64 {
-    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::readv(fd, bufs)))
+    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| vectors::readv(fd, bufs)))
 }
 
 pub(super) fn writev(op: &Writev) -> i64 {
-    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::writev(fd, bufs)))
+    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| vectors::writev(fd, bufs)))
 }
 
 pub(super) fn preadv(op: &Preadv) -> i64 {
     let Ok(offset) = u64::try_from(op.offset) else {
         return Errno::INVAL.to_result();
     };
-    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::preadv(fd, bufs, offset)))
+    with_slices_mut(op.iov, op.count, |bufs| on(op.fd, |fd| vectors::preadv(fd, bufs, offset)))
 }
 
 pub(super) fn pwritev(op: &Pwritev) -> i64 {
     let Ok(offset) = u64::try_from(op.offset) else {
         return Errno::INVAL.to_result();
     };
-    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| rustix::io::pwritev(fd, bufs, offset)))
+    with_slices(op.iov, op.count, |bufs| on(op.fd, |fd| vectors::pwritev(fd, bufs, offset)))
 }
