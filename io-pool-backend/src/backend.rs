@@ -23,7 +23,7 @@ use io_core::{
 /// The thread-pool backend. `L` is its lock: [`SpinLock`] to share it, [`NoopLock`] for one thread.
 ///
 /// What can be done without waiting is done inside submit; what waits for a peer waits in epoll; the rest
-/// is performed by lent threads (see [`run_worker`](Self::run_worker)), or inside `poll` if there are none.
+/// is performed by lent threads (see [`Worker`](crate::Worker)), or inside `poll` if there are none.
 pub struct PoolBackend<L: RawLock = SpinLock> {
     queues: Locked<L, Queues>,
     pub(crate) park: Park,

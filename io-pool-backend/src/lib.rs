@@ -13,3 +13,4 @@ mod worker;
 
 pub use backend::{LocalPool, PoolBackend};
 pub use lock::SpinLock;
+pub use worker::Worker;

@@ -22,6 +22,15 @@ enum Outcome {
     Wait(Fd),
 }
 
+/// Tells pollers and waiters that something was delivered.
+struct Announce<'p, L: RawLock>(&'p PoolBackend<L>);
+
+impl<L: RawLock> Drop for Announce<'_, L> {
+    fn drop(&mut self) {
+        self.0.announce();
+    }
+}
+
 impl<L: RawLock> PoolBackend<L> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
     pub(crate) fn work(&self, turn: Turn) -> Option<usize> {
@@ -101,8 +110,12 @@ impl<L: RawLock> PoolBackend<L> {
     fn deliver(&self, node: Node, result: i64) {
         let delivery = node.complete(result);
         self.count.delivered();
-        // Before the sink, which may unwind: waiters and pollers must hear of it all the same.
-        self.announce();
+        if delivery.waiter() {
+            self.announce();
+        }
+        // Pollers hear of it after the sink has run, because they look for what it did; and also when
+        // it unwinds.
+        let _announced = Announce(self);
         delivery.run();
     }
 

@@ -1,11 +1,55 @@
-//! Lent threads: an embedder calls [`run_worker`](PoolBackend::run_worker) on as many threads as it wants
-//! to give; they may join and leave while work is queued.
+//! Lent threads: an embedder makes a [`Worker`] for each thread it wants to give and calls
+//! [`run`](Worker::run) there; threads may join and leave while work is queued.
 
 use crate::backend::PoolBackend;
+use crate::lock::SpinLock;
 use crate::park::Role;
 use crate::run::Turn;
+use core::ops::Deref;
 use core::sync::atomic::Ordering;
 use io_core::{Deadline, RawLock};
+
+/// The ticket of one lent thread. Made before the thread starts, so that a
+/// [`release_workers`](PoolBackend::release_workers) that comes first is not missed.
+#[derive(Debug)]
+pub struct Worker<P, L: RawLock = SpinLock>
+where
+    P: Deref<Target = PoolBackend<L>>,
+{
+    pool: P,
+    generation: u32,
+}
+
+impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
+    /// A ticket for `pool`, which is any pointer to one: a borrow, a pinned borrow, an `Arc`.
+    pub fn new(pool: P) -> Worker<P, L> {
+        let generation = pool.release.load(Ordering::SeqCst);
+        Worker { pool, generation }
+    }
+
+    /// Lends the calling thread to the pool until it is released. Performs queued operations and runs
+    /// their wakers and callbacks.
+    ///
+    /// The thread should block all signals, so that a `SIGPIPE` of its writes stays pending. A panic in a
+    /// waker or callback unwinds out of here with the pool in order; call it again to go on.
+    pub fn run(&self) {
+        let pool = &*self.pool;
+        pool.workers.fetch_add(1, Ordering::SeqCst);
+        let _joined = Joined(pool);
+        loop {
+            let seen = pool.park.epoch();
+            if pool.release.load(Ordering::SeqCst) != self.generation {
+                return;
+            }
+            if pool.deliver_ready() > 0 || pool.work(Turn::Deliver).is_some() {
+                continue;
+            }
+            pool.count.syscall();
+            let events = pool.park.park(Role::Worker, seen, Deadline::NEVER);
+            pool.ready_again(&events);
+        }
+    }
+}
 
 /// Counts a worker out also when a waker or callback unwinds.
 struct Joined<'p, L: RawLock>(&'p PoolBackend<L>);
@@ -19,30 +63,7 @@ impl<L: RawLock> Drop for Joined<'_, L> {
 }
 
 impl<L: RawLock> PoolBackend<L> {
-    /// Lends the calling thread to the pool until [`release_workers`](Self::release_workers). Performs
-    /// queued operations and runs their wakers and callbacks.
-    ///
-    /// The thread should block all signals, so that a `SIGPIPE` of its writes stays pending. A panic in a
-    /// waker or callback unwinds out of here with the pool in order; call it again to go on.
-    pub fn run_worker(&self) {
-        let generation = self.release.load(Ordering::SeqCst);
-        self.workers.fetch_add(1, Ordering::SeqCst);
-        let _joined = Joined(self);
-        loop {
-            let seen = self.park.epoch();
-            if self.release.load(Ordering::SeqCst) != generation {
-                return;
-            }
-            if self.deliver_ready() > 0 || self.work(Turn::Deliver).is_some() {
-                continue;
-            }
-            self.count.syscall();
-            let events = self.park.park(Role::Worker, seen, Deadline::NEVER);
-            self.ready_again(&events);
-        }
-    }
-
-    /// Makes every [`run_worker`](Self::run_worker) that runs now return after what it is doing.
+    /// Sends every thread home whose [`Worker`] was made before now, after what it is doing.
     pub fn release_workers(&self) {
         self.release.fetch_add(1, Ordering::SeqCst);
         self.park.notify_all();
@@ -56,5 +77,10 @@ impl<L: RawLock> PoolBackend<L> {
 
     pub(crate) fn has_workers(&self) -> bool {
         self.workers.load(Ordering::SeqCst) > 0
+    }
+
+    /// TEMPORARY.
+    pub fn run_worker(&self) {
+        Worker::new(self).run();
     }
 }

@@ -1,18 +1,18 @@
 //! The pool by itself: what the conformance suite cannot see from outside, and what Miri can run.
 #![allow(unsafe_code, reason = "raw operations")]
 
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Deadline, Fd, IoBackend, OwnedFd, Phase, StopError};
-use io_pool_backend::{LocalPool, PoolBackend};
-use std::future::Future;
+use io_pool_backend::{LocalPool, PoolBackend, Worker};
 use std::io::Write;
 use std::os::fd::{AsRawFd, IntoRawFd};
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
 
 fn owned(fd: impl IntoRawFd) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives the ownership up.
@@ -60,7 +60,7 @@ fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
     assert_eq!(pool.in_flight(), 0, "dropping waits for the final completion");
     let mut forgotten = Box::pin(pool.read(read, vec![0_u8; 8]));
     assert!(forgotten.as_mut().poll(&mut cx).is_pending());
-    std::mem::forget(forgotten);
+    core::mem::forget(forgotten);
     let mut stopped = Box::pin(pool.read(read, [0_u8; 8]));
     assert!(stopped.as_mut().poll(&mut cx).is_pending());
     assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
@@ -78,7 +78,8 @@ fn workers_join_serve_and_leave() {
     let pool = pool.as_ref();
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| pool.run_worker());
+            let worker = Worker::new(pool);
+            scope.spawn(move || worker.run());
         }
         while pool.workers() < 2 {
             thread::yield_now();
@@ -109,7 +110,7 @@ fn callbacks_run_in_poll_and_not_in_submit() {
     let pool = pin!(LocalPool::new().expect("pool"));
     let pool = pool.as_ref();
     let mut nop = pin!(pool.nop());
-    nop.as_mut().submit_with_callback(called, std::ptr::null_mut()).expect("submit");
+    nop.as_mut().submit_with_callback(called, core::ptr::null_mut()).expect("submit");
     assert_eq!((CALLS.load(Ordering::Relaxed), pool.in_flight()), (0, 1));
     assert_eq!(pool.poll(Some(Duration::ZERO)), Ok(1));
     assert_eq!(CALLS.load(Ordering::Relaxed), 1);
@@ -127,7 +128,8 @@ fn a_stuck_worker_is_counted_by_a_stop_with_a_deadline() {
     let pool = pin!(<PoolBackend>::new().expect("pool"));
     let pool = pool.as_ref();
     thread::scope(|scope| {
-        scope.spawn(|| pool.run_worker());
+        let worker = Worker::new(pool);
+        scope.spawn(move || worker.run());
         let path = io_core::PathBytes::<4096>::new(path.as_bytes()).expect("path");
         let mut open = pin!(pool.open(path, io_core::OpenFlags::RDONLY, 0));
         open.as_mut().submit().expect("submit");

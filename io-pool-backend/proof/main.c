@@ -1,0 +1,61 @@
+/* Loads the proof object, lends it two threads, and holds a read and a write against the plain system
+   calls. malloc is replaced by one that aborts while the object is at work. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int proof_start(void);
+void *proof_worker(void *);
+int64_t proof_pread(int, uint8_t *, size_t, int64_t);
+int64_t proof_write(int, const uint8_t *, size_t);
+int proof_stop(void);
+
+static volatile int armed;
+void *__libc_malloc(size_t);
+void *malloc(size_t size) {
+    if (armed) {
+        static const char text[] = "malloc was called\n";
+        (void)!write(2, text, sizeof text - 1);
+        _exit(3);
+    }
+    return __libc_malloc(size);
+}
+
+static void check(int good, const char *what) {
+    if (!good) {
+        armed = 0;
+        fprintf(stderr, "failed: %s\n", what);
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    static uint8_t ours[1 << 20], theirs[1 << 20];
+    pthread_t workers[2];
+    int file = open(argc > 1 ? argv[1] : argv[0], O_RDONLY | O_CLOEXEC), pipes[2];
+    check(file >= 0 && pipe2(pipes, O_CLOEXEC) == 0, "open");
+    check(proof_start() == 0, "start");
+    for (int i = 0; i < 2; i++)
+        check(pthread_create(&workers[i], NULL, proof_worker, NULL) == 0, "pthread_create");
+    armed = 1;
+    for (int64_t at = 0; at < 64 * 4096; at += 4096) {
+        ssize_t want = pread(file, theirs, 70000, at);
+        check(proof_pread(file, ours, 70000, at) == want, "count");
+        check(want < 0 || memcmp(ours, theirs, (size_t)want) == 0, "content");
+    }
+    check(proof_pread(-1, ours, 1, 0) == -9, "EBADF");
+    check(proof_pread(pipes[0], ours, 1, 0) == -29, "ESPIPE");
+    check(proof_write(pipes[1], (const uint8_t *)"through", 7) == 7, "write");
+    check(read(pipes[0], ours, 16) == 7 && memcmp(ours, "through", 7) == 0, "pipe content");
+    check(proof_stop() == 0, "stop");
+    armed = 0;
+    for (int i = 0; i < 2; i++)
+        check(pthread_join(workers[i], NULL) == 0, "pthread_join");
+    puts("proof: reads and writes through the pool, no malloc");
+    return 0;
+}
