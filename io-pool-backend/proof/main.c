@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ void *proof_worker(void *);
 int64_t proof_pread(int, uint8_t *, size_t, int64_t);
 int64_t proof_write(int, const uint8_t *, size_t);
 int proof_stop(void);
+int proof_workers(void);
 
 static volatile int armed;
 void *__libc_malloc(size_t);
@@ -42,6 +44,9 @@ int main(int argc, char **argv) {
     check(proof_start() == 0, "start");
     for (int i = 0; i < 2; i++)
         check(pthread_create(&workers[i], NULL, proof_worker, NULL) == 0, "pthread_create");
+    /* A thread that has not joined yet cannot be sent home. */
+    while (proof_workers() < 2)
+        sched_yield();
     armed = 1;
     for (int64_t at = 0; at < 64 * 4096; at += 4096) {
         ssize_t want = pread(file, theirs, 70000, at);

@@ -48,6 +48,12 @@ pub extern "C" fn proof_worker(_: *mut c_void) -> *mut c_void {
     core::ptr::null_mut()
 }
 
+/// How many threads are lent.
+#[unsafe(no_mangle)]
+pub extern "C" fn proof_workers() -> c_int {
+    pool().map_or(0, |pool| c_int::try_from(pool.workers()).unwrap_or(c_int::MAX))
+}
+
 /// `pread(2)` through the pool, blocking.
 ///
 /// # Safety
