@@ -123,6 +123,13 @@ impl<H: Handle> IoAwaitable<H> {
         if self.phase() != Phase::Idle {
             return Err(Errno::ALREADY);
         }
+        self.submit_idle(sink);
+        Ok(())
+    }
+
+    /// [`submit_with`](Self::submit_with) of an awaitable that was just seen idle.
+    #[inline]
+    fn submit_idle(self: Pin<&mut Self>, sink: Option<Sink>) {
         // SAFETY: nothing is moved out; I1, the awaitable is pinned.
         let this = unsafe { self.get_unchecked_mut() };
         let binding = this.handle.backend().binding();
@@ -142,7 +149,6 @@ impl<H: Handle> IoAwaitable<H> {
         let node = unsafe { Node::submitted(node) };
         // SAFETY: vtable and data are of one binding, and the handle keeps the backend in place.
         unsafe { (vtable.submit)(data, node) };
-        Ok(())
     }
 
     /// Asks for an early end. The operation still completes, with its own result if that wins, else
@@ -198,7 +204,7 @@ impl<H: Handle> IoAwaitable<H> {
 
     /// A descriptor that nobody has read is closed, not leaked.
     fn close_unread_fd(&self) {
-        if self.phase() != Phase::Done || !self.context.op.kind().yields_fd() {
+        if !self.context.op.kind().yields_fd() || self.phase() != Phase::Done {
             return;
         }
         // SAFETY: done was just seen.
@@ -211,14 +217,15 @@ impl<H: Handle> IoAwaitable<H> {
 
     /// Submits if that has not happened, and leaves the waker; ready when the operation is done.
     pub(crate) fn poll_done(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        if self.phase() == Phase::Idle {
-            let sink = Sink::Waker(cx.waker().clone());
-            // Idle was just seen, and the pinned borrow is exclusive: it cannot be EALREADY.
-            let _: Result<(), Errno> = self.as_mut().submit_with(Some(sink));
-            // The waker is in place; done now means done inside submit.
-            return if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending };
+        match self.phase() {
+            Phase::Done => return Poll::Ready(()),
+            Phase::Queued | Phase::InFlight => return self.context.register(cx.waker()),
+            Phase::Idle => {}
         }
-        self.context.register(cx.waker())
+        let sink = Sink::Waker(cx.waker().clone());
+        self.as_mut().submit_idle(Some(sink));
+        // The waker is in place; done now means done inside submit.
+        if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -229,10 +236,10 @@ impl<H: Handle> Future for IoAwaitable<H> {
         if self.as_mut().poll_done(cx).is_pending() {
             return Poll::Pending;
         }
-        match self.result() {
-            Some(result) => Poll::Ready(result),
-            None => Poll::Pending,
-        }
+        // SAFETY: done was just seen.
+        let (result, sink) = unsafe { self.context.take_result() };
+        drop(sink);
+        Poll::Ready(result)
     }
 }
 

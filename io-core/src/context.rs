@@ -78,6 +78,7 @@ impl SubmitContext {
         }
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         self.state.phase()
     }
@@ -88,6 +89,7 @@ impl SubmitContext {
     ///
     /// # Safety
     /// * The phase is idle and the sink empty: the caller owns the node.
+    #[inline]
     pub(crate) unsafe fn set_sink(&self, sink: Sink) {
         let callback = matches!(sink, Sink::Callback(..));
         // SAFETY: I6, the caller owns the node.
@@ -99,6 +101,7 @@ impl SubmitContext {
     ///
     /// # Safety
     /// * The caller has seen [`Phase::Done`] and owns the node.
+    #[inline]
     pub(crate) unsafe fn take_result(&self) -> (i64, Option<Sink>) {
         // SAFETY: I7, done was seen with an acquiring load.
         let result = unsafe { *self.result.get() };
@@ -114,6 +117,7 @@ impl SubmitContext {
     ///
     /// # Safety
     /// * As [`take_result`](Self::take_result).
+    #[inline]
     pub(crate) unsafe fn unread_result(&self) -> Option<i64> {
         // SAFETY: I7, promised by the caller.
         (!self.state.is_taken()).then(|| unsafe { *self.result.get() })
@@ -123,12 +127,14 @@ impl SubmitContext {
     ///
     /// # Safety
     /// * The phase is idle or done: the caller owns the node.
+    #[inline]
     pub(crate) unsafe fn reset(&self) -> Option<Sink> {
         // SAFETY: I6, the caller owns the node; the SINK bit said full and is off now.
         self.state.reset().then(|| unsafe { self.sink.take() })
     }
 
     /// Leaves `waker` to be woken at completion, or says that it is done already.
+    #[inline]
     pub(crate) fn register(&self, waker: &Waker) -> Poll<()> {
         match self.state.peek() {
             Some(Register::Done) => return Poll::Ready(()),
@@ -139,6 +145,10 @@ impl SubmitContext {
             }
             Some(Register::Begun { .. }) | None => {}
         }
+        self.register_anew(waker)
+    }
+
+    fn register_anew(&self, waker: &Waker) -> Poll<()> {
         // User code (the waker's clone) before the window, so that it cannot find it open.
         let new = waker.clone();
         match self.state.register_begin() {
@@ -199,6 +209,7 @@ pub struct NodePtr(pub(crate) NonNull<SubmitContext>);
 impl NodePtr {
     /// The address, for a backend's token. Aligned to 8 bytes: the low three bits are free.
     #[must_use]
+    #[inline]
     pub fn as_ptr(self) -> *mut SubmitContext {
         self.0.as_ptr()
     }
@@ -208,6 +219,7 @@ impl NodePtr {
     /// # Safety
     /// * `ptr` is from [`as_ptr`](Self::as_ptr), by way of exposed provenance or not at all changed.
     #[must_use]
+    #[inline]
     pub const unsafe fn from_ptr(ptr: *mut SubmitContext) -> NodePtr {
         // SAFETY: it came from a NonNull, promised by the caller.
         NodePtr(unsafe { NonNull::new_unchecked(ptr) })
@@ -218,6 +230,7 @@ impl NodePtr {
     /// # Safety
     /// * The node's storage is valid during the call.
     #[must_use]
+    #[inline]
     pub unsafe fn phase(self) -> Phase {
         // SAFETY: valid storage, promised by the caller; the state word is an atomic (I8).
         unsafe { self.0.as_ref() }.state.phase()
@@ -238,6 +251,7 @@ impl NodePtr {
     /// # Safety
     /// * The node's storage is valid during the call, and it was submitted.
     #[must_use]
+    #[inline]
     pub unsafe fn op(self) -> Op {
         // SAFETY: valid storage, promised by the caller; read-only since submit (I2).
         unsafe { self.0.as_ref() }.op
@@ -249,6 +263,7 @@ impl NodePtr {
     /// * The node's storage is valid during the call, and who holds the `Node` cannot write the word
     ///   meanwhile: it is behind a lock that the caller has.
     #[must_use]
+    #[inline]
     pub unsafe fn scratch(self) -> u32 {
         // SAFETY: valid storage, promised by the caller.
         let scratch = unsafe { self.0.as_ref() }.scratch.get();
@@ -271,6 +286,7 @@ impl NodePtr {
     /// # Safety
     /// * The node was submitted to this backend and not completed, and the `Node` that stood for it
     ///   was given up with [`Node::into_ptr`] (I5).
+    #[inline]
     pub unsafe fn into_node(self) -> Node {
         Node(self.0)
     }
@@ -291,12 +307,14 @@ impl Node {
     /// # Safety
     /// * I1 and I8 hold for `context` from now until the node is completed, the phase is idle, and
     ///   this is the only `Node` of this submission (I5).
+    #[inline]
     pub(crate) unsafe fn submitted(context: NonNull<SubmitContext>) -> Node {
         let node = Node(context);
         node.context().state.accept();
         node
     }
 
+    #[inline]
     fn context(&self) -> &SubmitContext {
         // SAFETY: I1, the storage is valid until the node is completed, which consumes `self`; I8,
         // nobody has a `&mut` to it.
@@ -305,6 +323,7 @@ impl Node {
 
     /// What to do.
     #[must_use]
+    #[inline]
     pub fn op(&self) -> &Op {
         // I2: read-only until completion.
         &self.context().op
@@ -312,23 +331,27 @@ impl Node {
 
     /// The node's address.
     #[must_use]
+    #[inline]
     pub fn ptr(&self) -> NodePtr {
         NodePtr(self.0)
     }
 
     /// Gives the right up to a place outside of Rust's view, such as the kernel.
+    #[inline]
     pub fn into_ptr(self) -> NodePtr {
         NodePtr(self.0)
     }
 
     /// A word for the backend's own notes. Zero when submitted.
     #[must_use]
+    #[inline]
     pub fn scratch(&self) -> u32 {
         // SAFETY: I4, who holds the node has the scratch to itself.
         unsafe { *self.context().scratch.get() }
     }
 
     /// Sets the backend's word.
+    #[inline]
     pub fn set_scratch(&self, word: u32) {
         // SAFETY: I4, as above; `Node` is neither `Clone` nor `Sync`.
         unsafe { *self.context().scratch.get() = word };
@@ -337,23 +360,27 @@ impl Node {
     /// The result stored so far; 0 when submitted. Also a place for a backend to keep how far a
     /// transfer has come.
     #[must_use]
+    #[inline]
     pub fn result(&self) -> i64 {
         // SAFETY: I7, who holds the node has the result to itself.
         unsafe { *self.context().result.get() }
     }
 
     /// Stores the result without completing, for a node that is reaped now and delivered later.
+    #[inline]
     pub fn set_result(&self, result: i64) {
         // SAFETY: I7, as above.
         unsafe { *self.context().result.get() = result };
     }
 
     /// Queued → in flight, while the node is known to this thread only: inside submit.
+    #[inline]
     pub fn begin_unshared(&self) {
         self.context().state.begin_unshared();
     }
 
     /// Queued → in flight.
+    #[inline]
     pub fn begin(&self) {
         self.context().state.begin();
     }
@@ -365,30 +392,35 @@ impl Node {
 
     /// Where the operation is in its life.
     #[must_use]
+    #[inline]
     pub fn phase(&self) -> Phase {
         self.context().state.phase()
     }
 
     /// Whether cancel was asked for.
     #[must_use]
+    #[inline]
     pub fn cancel_asked(&self) -> bool {
         self.context().state.cancel_asked()
     }
 
     /// Whether completing it will run somebody's code.
     #[must_use]
+    #[inline]
     pub fn has_sink(&self) -> bool {
         self.context().state.has_sink()
     }
 
     /// Whether completing it will run a callback: such a node never finishes inside submit.
     #[must_use]
+    #[inline]
     pub fn has_callback(&self) -> bool {
         self.context().state.has_callback()
     }
 
     /// Completes the operation inside submit: its caller sees it as soon as submit returns. Only
     /// for nodes without a callback that no other thread knows.
+    #[inline]
     pub fn complete_inline(self, result: i64) {
         self.set_result(result);
         self.context().state.finish_inline();
@@ -398,6 +430,7 @@ impl Node {
     /// once, so nothing of it is touched after (I3).
     ///
     /// Run the delivery when nothing is held: it is user code.
+    #[inline]
     pub fn complete(self, result: i64) -> Delivery {
         self.set_result(result);
         let context = self.context();
@@ -416,11 +449,28 @@ impl Node {
         }
     }
 
+    /// [`complete_stored`](Self::complete_stored) without an atomic exchange, for a node that one thread
+    /// alone ever touches.
+    ///
+    /// # Safety
+    /// * The backend is not `Sync`, so that the awaitable, which borrows it, has never left this thread.
+    #[inline]
+    pub unsafe fn complete_unshared(self) -> Delivery {
+        let result = self.result();
+        let context = self.context();
+        let (full, waiter) = context.state.finish_unshared();
+        // SAFETY: I6, this thread is the only one, it is not in a window of the caller's, and the SINK bit
+        // said full.
+        let sink = full.then(|| unsafe { context.sink.take() });
+        Delivery { sink, result, waiter }
+    }
+
     /// The final completion if there is nobody to tell: stores the result, and says whether a thread
     /// blocks until this operation is done ([`Delivery::waiter`]).
     ///
     /// # Errors
     /// The node back, with the result stored, if it has a waker or callback: deliver it later.
+    #[inline]
     pub fn complete_quiet(self, result: i64) -> Result<bool, Node> {
         self.set_result(result);
         self.context().state.finish_quiet().ok_or(self)
@@ -428,6 +478,7 @@ impl Node {
 
     /// The address of the backend it was submitted to; see [`Binding::address`](crate::Binding::address).
     #[must_use]
+    #[inline]
     pub fn home(&self) -> *const () {
         // I2: read-only until completion.
         self.context().backend
@@ -445,6 +496,7 @@ impl Node {
 
     /// [`complete`](Self::complete) with the result stored before by
     /// [`set_result`](Self::set_result).
+    #[inline]
     pub fn complete_stored(self) -> Delivery {
         let result = self.result();
         self.complete(result)
@@ -469,11 +521,13 @@ pub struct Delivery {
 impl Delivery {
     /// Whether a thread blocks in the backend until this operation is done; the backend must wake it.
     #[must_use]
+    #[inline]
     pub fn waiter(&self) -> bool {
         self.waiter
     }
 
     /// Runs the waker or callback. This is user code: it may submit, cancel, drop and panic.
+    #[inline]
     pub fn run(self) {
         match self.sink {
             Some(Sink::Waker(waker)) => waker.wake(),
@@ -495,6 +549,7 @@ impl fmt::Debug for Delivery {
 }
 
 /// The callback form of a sink.
+#[inline]
 pub(crate) fn callback(function: CompletionFn, context: *mut ()) -> Sink {
     Sink::Callback(function, context)
 }

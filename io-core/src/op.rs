@@ -178,6 +178,7 @@ pub enum Interest {
 impl Op {
     /// Which operation this is.
     #[must_use]
+    #[inline]
     pub const fn kind(&self) -> OpKind {
         match self {
             Op::Accept(_) => OpKind::Accept,
@@ -205,6 +206,7 @@ impl Op {
     /// The descriptor and readiness to wait for when the operation would block; `None` if it has
     /// no such thing. Positional operations have none: what they work on is always ready.
     #[must_use]
+    #[inline]
     pub const fn interest(&self) -> Option<(Fd, Interest)> {
         match self {
             Op::Accept(op) => Some((op.fd, Interest::Readable)),
@@ -231,6 +233,7 @@ impl Op {
 
     /// Whether the caller asked to be told `EAGAIN` instead of waiting (`MSG_DONTWAIT`).
     #[must_use]
+    #[inline]
     pub const fn wants_eagain(&self) -> bool {
         match self {
             Op::Recv(op) => op.flags.contains(MsgFlags::DONTWAIT),

@@ -33,6 +33,7 @@ impl SinkCell {
     ///
     /// # Safety
     /// * This side has the exclusive right to the cell (I6).
+    #[inline]
     pub(crate) unsafe fn put(&self, sink: Sink) {
         // SAFETY: I6, promised by the caller: nobody else reads or writes the cell now.
         unsafe { self.0.get().write(MaybeUninit::new(sink)) }
@@ -44,6 +45,7 @@ impl SinkCell {
     /// # Safety
     /// * This side has the right to the cell (I6), and it is full.
     /// * The content is not taken again before the next `put`.
+    #[inline]
     pub(crate) unsafe fn take(&self) -> Sink {
         // SAFETY: I6: nobody writes the cell now. Reading is all that happens to it, so `is_waker`
         // on the other side may read at the same time.
@@ -57,6 +59,7 @@ impl SinkCell {
     /// # Safety
     /// * The caller's side is the only one that writes the cell, and `SINK` was set when it looked.
     ///   The completer may be moving the waker out meanwhile: it only reads, and so does this.
+    #[inline]
     pub(crate) unsafe fn is_waker(&self, waker: &Waker) -> bool {
         // SAFETY: I6: no concurrent writer.
         let content = unsafe { &*self.0.get() };

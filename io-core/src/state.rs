@@ -96,6 +96,7 @@ impl State {
 
     /// | any → same. Ordering: Acquire pairs with the Release of `finish_begin`/`finish_end`, so that
     /// whoever sees `DONE` sees the result and what the kernel or worker wrote before it.
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         match self.0.load(Ordering::Acquire) & PHASE {
             IDLE => Phase::Idle,
@@ -108,6 +109,7 @@ impl State {
     // --- the caller, while it owns the node: plain stores, nobody else looks ------------------
 
     /// | `IDLE` → `IDLE+SINK(+CALLBACK)` (the cell was filled just before).
+    #[inline]
     pub(crate) fn set_sink(&self, callback: bool) {
         let word = if callback { IDLE | SINK | CALLBACK } else { IDLE | SINK };
         // Ordering: Relaxed, the caller owns the node; submit publishes it.
@@ -115,6 +117,7 @@ impl State {
     }
 
     /// | `DONE(+SINK)(+REGISTERING)` → `DONE+TAKEN`. Says whether the sink cell is still full.
+    #[inline]
     pub(crate) fn take_result(&self) -> bool {
         // Ordering: Relaxed, the caller owns the node (it has seen DONE with Acquire).
         let word = self.0.load(Ordering::Relaxed);
@@ -124,11 +127,13 @@ impl State {
     }
 
     /// Whether a done operation's result was read.
+    #[inline]
     pub(crate) fn is_taken(&self) -> bool {
         self.0.load(Ordering::Relaxed) & TAKEN != 0
     }
 
     /// | `IDLE`, `DONE` → `IDLE`. For a node that is used again. Says whether the sink cell is full.
+    #[inline]
     pub(crate) fn reset(&self) -> bool {
         // Ordering: Relaxed, the caller owns the node.
         let word = self.0.load(Ordering::Relaxed);
@@ -141,6 +146,7 @@ impl State {
 
     /// What a poll may do without writing: one load. `None` if it must register.
     /// | `DONE…` → `Done`; `…TAKING` → `Racing`; `…SINK` → `Begun { full: true }`, nothing begun.
+    #[inline]
     pub(crate) fn peek(&self) -> Option<Register> {
         // Ordering: Acquire as in `phase`.
         let word = self.0.load(Ordering::Acquire);
@@ -285,6 +291,7 @@ impl State {
     // --- the backend, while it owns the node --------------------------------------------------
 
     /// | `IDLE…` → `QUEUED…`, sink bits kept. Runs inside submit.
+    #[inline]
     pub(crate) fn accept(&self) {
         // Ordering: Relaxed, ownership is passed on by the call itself; the backend's lock, queue or
         // ring publishes the node to other threads.
@@ -294,6 +301,7 @@ impl State {
     }
 
     /// | `QUEUED…` → `IN_FLIGHT…` while no other thread knows the node (inside submit): a plain store.
+    #[inline]
     pub(crate) fn begin_unshared(&self) {
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & PHASE, QUEUED, "I5: begin of a node that is not queued");
@@ -301,6 +309,7 @@ impl State {
     }
 
     /// | `QUEUED…` → `IN_FLIGHT…`, while the caller may register or cancel.
+    #[inline]
     pub(crate) fn begin(&self) {
         // Ordering: Relaxed, the phase between queued and in flight carries no data.
         let word = self.0.fetch_add(IN_FLIGHT - QUEUED, Ordering::Relaxed);
@@ -315,23 +324,27 @@ impl State {
     }
 
     /// Whether cancel was asked for.
+    #[inline]
     pub(crate) fn cancel_asked(&self) -> bool {
         // Ordering: Acquire pairs with `ask_cancel`.
         self.0.load(Ordering::Acquire) & CANCEL != 0
     }
 
     /// Whether there is somebody to run: a waker or a callback.
+    #[inline]
     pub(crate) fn has_sink(&self) -> bool {
         self.0.load(Ordering::Relaxed) & (SINK | REGISTERING) != 0
     }
 
     /// Whether the sink is a callback.
+    #[inline]
     pub(crate) fn has_callback(&self) -> bool {
         self.0.load(Ordering::Relaxed) & CALLBACK != 0
     }
 
     /// | `QUEUED…` → `DONE`, sink bits kept, inside submit: no other thread knows the node, and the
     /// caller, who waits for submit to return, takes the sink out itself.
+    #[inline]
     pub(crate) fn finish_inline(&self) {
         // Ordering: Relaxed, same thread.
         let word = self.0.load(Ordering::Relaxed);
@@ -344,6 +357,7 @@ impl State {
     /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` or `REGISTERING` | as in `finish_begin` | `Some(waiter)` |
     /// | `QUEUED…`, `IN_FLIGHT…` `+SINK` | same | `None`: somebody is to be told |
     /// | `IDLE`, `DONE`, `…TAKING` | same | `None` |
+    #[inline]
     pub(crate) fn finish_quiet(&self) -> Option<bool> {
         // Ordering: Relaxed, the compare-exchange below confirms the word.
         let mut word = self.0.load(Ordering::Relaxed);
@@ -369,6 +383,7 @@ impl State {
     /// | `IDLE`, `DONE`, `…TAKING` | same | `Bogus` |
     ///
     /// One read-modify-write in every row.
+    #[inline]
     pub(crate) fn finish_begin(&self) -> Finish {
         // Ordering: Relaxed, the compare-exchange below confirms the word.
         let mut word = self.0.load(Ordering::Relaxed);
@@ -388,7 +403,25 @@ impl State {
         }
     }
 
+    /// | from | to | returns |
+    /// |---|---|---|
+    /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `(false, waiter)` |
+    /// | …`+SINK` | `DONE` | `(true, _)`: the cell is full and the completer's, to read at once |
+    ///
+    /// For a node that one thread alone knows: that thread is here, so it is in no window, and nobody
+    /// looks between this and the cell's being read.
+    #[inline]
+    pub(crate) fn finish_unshared(&self) -> (bool, bool) {
+        // Ordering: Relaxed, same thread.
+        let word = self.0.load(Ordering::Relaxed);
+        debug_assert_eq!(word & (REGISTERING | TAKING), 0, "I6: one thread is in one place");
+        debug_assert!(!matches!(word & PHASE, IDLE | DONE), "I5: finish of a node not submitted");
+        self.0.store(DONE, Ordering::Relaxed);
+        (word & SINK != 0, word & WAITER != 0)
+    }
+
     /// | `…SINK+TAKING` → `DONE`. Touch nothing after it (I3). Returns whether a thread waits.
+    #[inline]
     pub(crate) fn finish_end(&self) -> bool {
         // Ordering: Relaxed; nobody sets WAITER while TAKING is set (`add_waiter`).
         let word = self.0.load(Ordering::Relaxed);

@@ -32,6 +32,7 @@ pub(super) fn next(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
     unsafe { node.as_ref() }.link.next.get()
 }
 
+#[inline]
 fn prev(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
     // SAFETY: a listed node's storage is valid (I1).
     unsafe { node.as_ref() }.link.prev.get()
@@ -46,17 +47,20 @@ impl Fifo {
 
     /// How many nodes are in it.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether none is.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.is_null()
     }
 
     /// Appends.
+    #[inline]
     pub fn push(&mut self, node: Node) {
         let new = node.into_ptr().0;
         // SAFETY: I4, the node came by value, so its links are ours.
@@ -73,6 +77,7 @@ impl Fifo {
     }
 
     /// Puts a node that was just popped back to the front.
+    #[inline]
     pub fn push_front(&mut self, node: Node) {
         let new = node.into_ptr().0;
         // SAFETY: I4, the node came by value, so its links are ours.
@@ -89,6 +94,7 @@ impl Fifo {
     }
 
     /// The oldest node.
+    #[inline]
     pub fn pop(&mut self) -> Option<Node> {
         let head = NonNull::new(self.head)?;
         Some(self.unlink(head))
@@ -98,6 +104,7 @@ impl Fifo {
     ///
     /// # Safety
     /// * The node is in this list.
+    #[inline]
     pub unsafe fn remove(&mut self, node: NodePtr) -> Node {
         debug_assert!(!self.is_empty(), "I4: remove from an empty list");
         self.unlink(node.0)
@@ -117,10 +124,12 @@ impl Fifo {
 
     /// The nodes, oldest first.
     #[must_use]
+    #[inline]
     pub fn iter(&self) -> Iter<'_> {
         Iter { next: self.head, _list: PhantomData }
     }
 
+    #[inline]
     fn unlink(&mut self, node: NonNull<SubmitContext>) -> Node {
         // SAFETY: I4, the node is in this list, so its links are ours.
         let after = unsafe { *next(node) };
@@ -179,6 +188,7 @@ pub struct Iter<'l> {
 impl<'l> Iterator for Iter<'l> {
     type Item = View<'l>;
 
+    #[inline]
     fn next(&mut self) -> Option<View<'l>> {
         let node = NonNull::new(self.next)?;
         // SAFETY: I4, the node is in the list, which `'l` keeps from changing.
