@@ -311,6 +311,9 @@ impl Node {
     pub(crate) unsafe fn submitted(context: NonNull<SubmitContext>) -> Node {
         let node = Node(context);
         node.context().state.accept();
+        // Storage may be used again: what an earlier submission left is not this one's.
+        node.set_scratch(0);
+        node.set_result(0);
         node
     }
 

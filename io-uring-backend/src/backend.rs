@@ -1,0 +1,215 @@
+//! [`UringBackend`]: construction, and the contract's functions as calls to the files that do the work.
+#![allow(unsafe_code, reason = "implements the unsafe backend trait")]
+//! # Safety
+//! Each node is completed once: it is in one list or in the ring, and leaves it by one of `finish`,
+//! `finish_inline` and `deliver_one`.
+
+use crate::config::{BuildError, Cause, Config};
+use crate::inbox::{Caller, Local, Mode, Shared};
+use crate::probe::Plans;
+use crate::ring::Ring;
+use crate::seat::{Owned, OwnerCell, place};
+use crate::tally::Tally;
+use crate::wake::Wake;
+use core::fmt;
+use core::marker::PhantomPinned;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use io_core::syscall::close_fd;
+use io_core::{
+    Binding, Counters, Deadline, Errno, Fd, IoBackend, NoOffload, Node, NodePtr, OffloadHandle, Op,
+    Route, StopError, WakeHandle,
+};
+
+/// The io_uring backend. See the crate's documentation.
+///
+/// `M` says whether other threads may use it, `O` where operations go that the ring cannot run.
+pub struct UringBackend<M: Mode = Shared, O: OffloadHandle = NoOffload> {
+    pub(crate) owned: OwnerCell<Owned>,
+    pub(crate) mode: M,
+    pub(crate) wake: Wake,
+    pub(crate) plans: Plans,
+    pub(crate) tally: Tally,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) offload: O,
+    // Contexts hold its address, so only a pinned one is used.
+    _pinned: PhantomPinned,
+}
+
+impl<M: Mode> UringBackend<M> {
+    /// A ring of its own: `io_uring_setup(2)`, two or three `mmap(2)`, `io_uring_enter(2)`,
+    /// `io_uring_register(2)` and `eventfd(2)`. What the ring cannot run is run inside poll.
+    ///
+    /// # Errors
+    /// Why there can be no ring here.
+    pub fn new(config: &Config) -> Result<Self, BuildError> {
+        Self::build(config, NoOffload)
+    }
+}
+
+impl<O: OffloadHandle> UringBackend<Shared, O> {
+    /// As [`new`](UringBackend::new); what the ring cannot run is run by `offload`. It comes back from the
+    /// offload's threads, so this is for [`Shared`] backends only.
+    ///
+    /// # Errors
+    /// Why there can be no ring here.
+    pub fn with_offload(config: &Config, offload: O) -> Result<Self, BuildError> {
+        Self::build(config, offload)
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    fn build(config: &Config, offload: O) -> Result<Self, BuildError> {
+        let ring = Ring::build(config)?;
+        let plans = Plans::new(&ring, config, offload.offload().is_some())?;
+        let wake = Wake::new().map_err(|errno| {
+            let cause = match errno {
+                Errno::MFILE | Errno::NFILE => Cause::TooManyFiles,
+                Errno::NOMEM => Cause::Memlock,
+                _ => Cause::Kernel,
+            };
+            BuildError { step: "eventfd", errno, cause }
+        })?;
+        Ok(UringBackend {
+            owned: OwnerCell::new(Owned::new(ring)),
+            mode: M::new(),
+            wake,
+            plans,
+            tally: Tally::new(),
+            stopping: AtomicBool::new(false),
+            offload,
+            _pinned: PhantomPinned,
+        })
+    }
+
+    fn close(fd: Fd) {
+        close_fd(fd);
+    }
+}
+
+// SAFETY: each node is completed exactly once and not touched after (top of the file); `wait` loops until
+// the phase is done; `binding` is of `self`; the drop drains. If the backend is `Sync`, foreign calls touch
+// atomics, the inbox and the offload only: `Seat` keeps the owner's half to the owner.
+unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
+    fn name(&self) -> &'static str {
+        "io_uring"
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        Binding::new(self)
+    }
+
+    #[inline]
+    fn submit(&self, node: Node) {
+        self.accept(node);
+    }
+
+    unsafe fn cancel(&self, node: NodePtr) {
+        // SAFETY: promised by the caller.
+        unsafe { self.ask_cancel(node) };
+    }
+
+    unsafe fn wait(&self, node: NodePtr) {
+        // SAFETY: promised by the caller.
+        match self.take_seat() {
+            // SAFETY: promised by the caller.
+            Ok(seat) => unsafe { seat.wait(node) },
+            // SAFETY: promised by the caller.
+            Err(_) => unsafe { self.wait_elsewhere(node) },
+        }
+    }
+
+    fn take_back(&self, node: Node) {
+        let _visit = self.mode.visit();
+        node.set_scratch(place::HOME);
+        self.mode.push(node);
+        self.nudge();
+    }
+
+    fn closer(&self) -> fn(Fd) {
+        Self::close
+    }
+
+    fn start(&self) -> Result<(), Errno> {
+        let seat = self.take_seat()?;
+        if seat.started.get() {
+            return Err(Errno::ALREADY);
+        }
+        if self.stopping.load(Ordering::Relaxed) && seat.owned() > 0 {
+            return Err(Errno::BUSY);
+        }
+        seat.started.set(true);
+        self.stopping.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
+        if self.mode.caller() == Caller::Other {
+            return Err(StopError::WrongPlace(Errno::EXIST));
+        }
+        let seat = self.take_seat().map_err(StopError::WrongPlace)?;
+        seat.may_stop().map_err(StopError::WrongPlace)?;
+        seat.started.set(false);
+        // Ordering: SeqCst pairs with the look inside submit; see `Inbox::visit`.
+        self.stopping.store(true, Ordering::SeqCst);
+        seat.drain(deadline).map_err(StopError::StillOwned)
+    }
+
+    fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
+        self.take_seat()?.poll(timeout)
+    }
+
+    fn flush(&self) -> Result<usize, Errno> {
+        self.take_seat()?.flush()
+    }
+
+    fn wake_handle(&self) -> WakeHandle<'_> {
+        let data = core::ptr::from_ref(&self.wake).cast();
+        let wake = |data: *const ()| {
+            // SAFETY: the pointer made above; the backend is borrowed for the handle's life.
+            unsafe { &*data.cast::<Wake>() }.wake();
+        };
+        // SAFETY: a `Wake` is an atomic word and a descriptor: sound from anywhere.
+        unsafe { WakeHandle::new(data, wake) }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.tally.in_flight()
+    }
+
+    fn route(&self, op: &Op) -> Route {
+        self.plans.route(op)
+    }
+
+    fn counters(&self) -> Counters {
+        if let Some(seat) = self.seat() {
+            seat.publish();
+        }
+        self.tally.counters()
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> Drop for UringBackend<M, O> {
+    fn drop(&mut self) {
+        *self.stopping.get_mut() = true;
+        if self.mode.caller() == Caller::Nobody && self.tally.in_flight() > 0 {
+            // If the ring cannot even be enabled, the drain finds that out and gives up what is unsent.
+            let _: Result<_, Errno> = self.take_seat().map(drop);
+        }
+        self.last_seat().finish_all();
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> fmt::Debug for UringBackend<M, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UringBackend")
+            .field("counters", &self.tally.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+static_assertions::assert_impl_all!(UringBackend<Shared>: Send, Sync);
+static_assertions::assert_not_impl_any!(UringBackend<Local>: Send, Sync);
+
+// The README promises it.
+static_assertions::const_assert!(size_of::<UringBackend<Shared>>() <= 1024);

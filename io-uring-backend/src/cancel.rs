@@ -1,0 +1,144 @@
+//! Asking for the early end of an operation. What waits in a list ends at once; what is in the ring is
+//! sent a cancel, whose own completion says nothing about the operation's.
+#![allow(unsafe_code, reason = "looks at nodes by address")]
+//! # Safety
+//! The caller of `cancel` keeps the node's storage valid. The owner reads a node's scratch word only if it
+//! is not at the offload backend, whose word it would be: then it was written by the submitting thread,
+//! before that returned, or by the owner.
+
+use crate::UringBackend;
+use crate::inbox::Mode;
+use crate::probe::Plan;
+use crate::ring::Sqe;
+use crate::seat::{Cancels, Seat, place};
+use crate::token::Token;
+use io_core::{Errno, Node, NodePtr, OffloadHandle};
+
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The contract's `cancel`, from any thread.
+    ///
+    /// # Safety
+    /// * The node was submitted here, and its storage is valid during the call.
+    pub(crate) unsafe fn ask_cancel(&self, node: NodePtr) {
+        // SAFETY: promised by the caller.
+        let kind = unsafe { node.kind() };
+        if kind.never_cancelled() {
+            return;
+        }
+        match (self.plans.of(kind), self.offload.offload(), self.seat()) {
+            (Plan::Offload, Some(offload), _) => {
+                // SAFETY: operations of this plan are given to the offload by their submit.
+                unsafe { offload.recall(node) };
+            }
+            // Finished inside submit; at most its delivery is due.
+            (Plan::Offload | Plan::Inline, ..) => {}
+            // SAFETY: not at the offload backend; the storage is promised by the caller.
+            (_, _, Some(seat)) => unsafe { seat.cancel(node) },
+            (_, _, None) => {
+                self.mode.ask_cancels();
+                self.nudge();
+            }
+        }
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    /// # Safety
+    /// * The node was submitted here, is not at the offload backend, and its storage is valid.
+    unsafe fn cancel(&self, node: NodePtr) {
+        // SAFETY: promised by the caller.
+        let word = unsafe { self.peek(node) };
+        match word & place::MASK {
+            place::OVERFLOW => {
+                // SAFETY: the place says which list it is in.
+                let node = unsafe { self.overflow.remove(node) };
+                self.finish(node, Errno::CANCELED.to_result());
+            }
+            place::TURN => {
+                // SAFETY: as above.
+                let node = unsafe { self.turn.remove(node) };
+                self.finish(node, Errno::CANCELED.to_result());
+            }
+            place::RING => {
+                // SAFETY: as in `peek`: looked at, and given up again at once.
+                let view = unsafe { node.into_node() };
+                if !self.try_cancel(&view, 1) {
+                    self.want_cancels(Cancels::First);
+                }
+                let _: NodePtr = view.into_ptr();
+            }
+            // On its way here, where it is looked at; or ready.
+            _ => {}
+        }
+    }
+
+    /// The scratch word of a node that somebody else may hold the right to.
+    ///
+    /// # Safety
+    /// * As [`cancel`](Self::cancel).
+    pub(crate) unsafe fn peek(&self, node: NodePtr) -> u32 {
+        // SAFETY: not used as a right: given up again at once. The word is ours to read, see above.
+        let view = unsafe { node.into_node() };
+        let word = view.scratch();
+        let _: NodePtr = view.into_ptr();
+        word
+    }
+
+    /// Pushes the cancels that are due, until the SQ is full.
+    pub(crate) fn send_cancels(&self) {
+        let due = self.cancels.replace(Cancels::None);
+        if due == Cancels::None {
+            return;
+        }
+        self.cancel_queued();
+        let limit = if due == Cancels::Again { place::CANCEL_LIMIT } else { 1 };
+        // SAFETY: the closure pushes entries and writes scratch words; it leaves the list alone.
+        unsafe {
+            self.in_flight.for_each(|node| {
+                let sent = self.try_cancel(node, limit);
+                if !sent {
+                    self.want_cancels(due);
+                }
+                sent
+            });
+        }
+    }
+
+    /// Pushes a cancel for a node in flight, if it is to be cancelled and has been sent fewer than
+    /// `limit`. `false` if there is no room.
+    fn try_cancel(&self, node: &Node, limit: u32) -> bool {
+        let word = node.scratch();
+        if word / place::CANCEL_SENT >= limit || !self.unwanted(node) {
+            return true;
+        }
+        let room = self.push_cancel(node);
+        if room {
+            node.set_scratch(word + place::CANCEL_SENT);
+        }
+        room
+    }
+
+    /// Ends what waits in our own lists and is not wanted any more.
+    fn cancel_queued(&self) {
+        for list in [&self.overflow, &self.turn] {
+            for _ in 0..list.len() {
+                let Some(node) = list.pop() else { break };
+                if self.unwanted(&node) {
+                    self.finish(node, Errno::CANCELED.to_result());
+                } else {
+                    list.push(node);
+                }
+            }
+        }
+    }
+
+    fn push_cancel(&self, node: &Node) -> bool {
+        let target = if node.scratch() & place::WAITS == 0 {
+            Token::Op(node.ptr())
+        } else {
+            Token::Ready(node.ptr())
+        };
+        // SAFETY: the entry holds a word and points to nothing.
+        unsafe { self.push_sqe(Sqe::cancel(target.encode()), Token::Cancel) }
+    }
+}

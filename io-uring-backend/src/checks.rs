@@ -1,0 +1,39 @@
+//! What the ring would answer differently from the plain system call is answered before the ring sees it.
+//!
+//! The opcodes take offset -1 for "the position", ignore the offset on a pipe or socket, and look at the
+//! vector count before the descriptor.
+
+use crate::tally::Count;
+use io_core::op::IOV_MAX;
+use io_core::syscall::{check_seekable, perform};
+use io_core::{Errno, Op, OpKind, OpSet, Seekable};
+
+/// The operations that [`check`] has something to say about.
+pub(crate) const NEEDED: OpSet = OpSet::of(OpKind::Pread)
+    .union(OpSet::of(OpKind::Preadv))
+    .union(OpSet::of(OpKind::Pwrite))
+    .union(OpSet::of(OpKind::Pwritev))
+    .union(OpSet::of(OpKind::Readv))
+    .union(OpSet::of(OpKind::Writev));
+
+/// The result of an operation that the ring must not see.
+#[inline]
+pub(crate) fn check(op: &Op, syscalls: &Count) -> Option<i64> {
+    let (position, count) = match op {
+        Op::Pread(op) => (Some((op.fd, op.seekable, op.offset)), 0),
+        Op::Pwrite(op) => (Some((op.fd, op.seekable, op.offset)), 0),
+        Op::Preadv(op) => (Some((op.fd, op.seekable, op.offset)), op.count),
+        Op::Pwritev(op) => (Some((op.fd, op.seekable, op.offset)), op.count),
+        Op::Readv(op) => (None, op.count),
+        Op::Writev(op) => (None, op.count),
+        _ => return None,
+    };
+    if count > IOV_MAX || position.is_some_and(|(_, _, offset)| offset < 0) {
+        // It fails without transferring anything; which error comes first is the system call's matter.
+        syscalls.add_shared(1);
+        return Some(perform(op));
+    }
+    let (fd, Seekable::Unknown, _) = position? else { return None };
+    syscalls.add_shared(1);
+    check_seekable(fd).err().map(Errno::to_result)
+}

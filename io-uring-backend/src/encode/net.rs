@@ -1,0 +1,23 @@
+//! Sockets. An accepted descriptor is close-on-exec, and a peer that is gone raises no signal.
+
+use super::transfer;
+use crate::ring::Sqe;
+use io_core::op::{Accept, Recv, Send};
+
+const SOCK_CLOEXEC: u32 = 0o2_000_000;
+const MSG_NOSIGNAL: u32 = 0x4000;
+
+#[inline]
+pub(super) fn accept(op: &Accept) -> Sqe {
+    Sqe::accept(op.fd.raw(), op.addr, op.addr_len, op.flags.bits() | SOCK_CLOEXEC)
+}
+
+#[inline]
+pub(super) fn recv(op: &Recv) -> Sqe {
+    Sqe::recv(op.fd.raw(), op.buf, transfer(op.len), op.flags.bits())
+}
+
+#[inline]
+pub(super) fn send(op: &Send) -> Sqe {
+    Sqe::send(op.fd.raw(), op.buf, transfer(op.len), op.flags.bits() | MSG_NOSIGNAL)
+}

@@ -1,0 +1,328 @@
+//! What other threads share with the ring's owner, as a type parameter: [`Shared`] has it, [`Local`] has
+//! nothing and compiles to nothing.
+#![allow(unsafe_code, reason = "completes without an exchange where one thread is alone")]
+//! # Safety
+//! [`Local`] is not `Sync`, and so is no backend that has it.
+
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use io_core::queue::{Fifo, Transfer};
+use io_core::{Delivery, Errno, Node};
+use rustix::thread::futex;
+
+/// Whether a backend may be used from several threads: [`Shared`] or [`Local`]. Nothing else implements
+/// it.
+pub trait Mode: sealed::Inbox {}
+
+/// Any thread may submit, cancel and wait; the ring's owner, which is the thread that starts or first
+/// polls it, does the rest. The backend is `Send + Sync`.
+pub struct Shared {
+    owner: AtomicUsize,
+    entered: AtomicUsize,
+    inbox: Transfer,
+    cancels: AtomicBool,
+    outside: AtomicUsize,
+    epoch: AtomicU32,
+}
+
+/// One thread does everything, and pays for no sharing. The backend is neither `Send` nor `Sync`; its
+/// wake handle is both.
+pub struct Local {
+    bound: Cell<bool>,
+    _one_thread: PhantomData<*mut ()>,
+}
+
+impl Mode for Shared {}
+impl Mode for Local {}
+
+/// The thread a call comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// The ring's owner.
+    Owner,
+    /// Another thread than the owner.
+    Other,
+    /// The ring has no owner yet.
+    Nobody,
+}
+
+pub(crate) mod sealed {
+    use super::{Caller, Delivery, Errno, Fifo, Node};
+
+    /// What the backend asks of a mode. Every method but the owner's may be called from any thread.
+    pub trait Inbox: Sized {
+        /// No owner, nothing inside.
+        fn new() -> Self;
+        /// Who calls.
+        fn caller(&self) -> Caller;
+        /// Whether the calling thread is the owner.
+        fn is_owner(&self) -> bool;
+        /// Makes the calling thread the owner; `true` if that is new.
+        fn bind(&self) -> Result<bool, Errno>;
+        /// Takes that back, if the ring could not be enabled.
+        fn unbind(&self);
+        /// Pushes a node for the owner to take.
+        fn push(&self, node: Node);
+        /// Whether something was pushed; a hint.
+        fn is_empty(&self) -> bool;
+        /// The owner takes what was pushed.
+        fn take(&self, list: &mut Fifo);
+        /// Asks the owner to look for cancelled operations.
+        fn ask_cancels(&self);
+        /// Whether that was asked.
+        fn take_cancels(&self) -> bool;
+        /// Enters or leaves code that a stop must not overtake.
+        fn visit(&self) -> Visit<'_, Self>;
+        /// See [`visit`](Self::visit).
+        fn leave(&self);
+        /// Whether nobody is in such code.
+        fn unvisited(&self) -> bool;
+        /// One more operation is at the offload backend.
+        fn went_out(&self);
+        /// One has come back.
+        fn came_home(&self);
+        /// How many are there.
+        fn outside(&self) -> usize;
+        /// A word that changes with every [`announce`](Self::announce).
+        fn epoch(&self) -> u32;
+        /// Blocks until the word is no longer `epoch`, or for no reason.
+        fn wait_epoch(&self, epoch: u32);
+        /// Ends the waits of threads whose operation may be done.
+        fn announce(&self);
+        /// The final completion, with the result stored before.
+        ///
+        /// # Safety
+        /// * The node was submitted to a backend of this mode.
+        unsafe fn complete(node: Node) -> Delivery;
+    }
+
+    /// A stay in code that a stop must not overtake.
+    #[derive(Debug)]
+    pub struct Visit<'m, M: Inbox>(pub(super) &'m M);
+
+    impl<M: Inbox> Drop for Visit<'_, M> {
+        fn drop(&mut self) {
+            self.0.leave();
+        }
+    }
+}
+
+use sealed::{Inbox, Visit};
+
+thread_local! {
+    // Its address tells threads apart, in one instruction and without a system call.
+    static ANCHOR: u8 = const { 0 };
+}
+
+/// The calling thread. A thread that starts after another's end may get its number: an owner stops its
+/// ring before it ends.
+#[inline]
+fn this_thread() -> usize {
+    ANCHOR.with(|anchor| core::ptr::from_ref(anchor).addr())
+}
+
+impl Inbox for Shared {
+    fn new() -> Shared {
+        Shared {
+            owner: AtomicUsize::new(0),
+            entered: AtomicUsize::new(0),
+            inbox: Transfer::new(),
+            cancels: AtomicBool::new(false),
+            outside: AtomicUsize::new(0),
+            epoch: AtomicU32::new(0),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        // Ordering: Acquire pairs with `bind`, for callers that act on another thread's binding.
+        match self.owner.load(Ordering::Acquire) {
+            0 => Caller::Nobody,
+            owner if owner == this_thread() => Caller::Owner,
+            _ => Caller::Other,
+        }
+    }
+
+    #[inline]
+    fn is_owner(&self) -> bool {
+        // Ordering: Relaxed, a thread sees its own binding.
+        self.owner.load(Ordering::Relaxed) == this_thread()
+    }
+
+    fn bind(&self) -> Result<bool, Errno> {
+        let me = this_thread();
+        // Ordering: AcqRel: who binds sees what an `unbind` left.
+        match self.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(true),
+            Err(owner) if owner == me => Ok(false),
+            Err(_) => Err(Errno::EXIST),
+        }
+    }
+
+    fn unbind(&self) {
+        // Ordering: Release pairs with the Acquire in `bind`.
+        self.owner.store(0, Ordering::Release);
+    }
+
+    fn push(&self, node: Node) {
+        self.inbox.push(node);
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
+    fn take(&self, list: &mut Fifo) {
+        self.inbox.take_all(list);
+    }
+
+    fn ask_cancels(&self) {
+        // Ordering: SeqCst, before the look at the wake word, as a push is.
+        self.cancels.store(true, Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn take_cancels(&self) -> bool {
+        // Ordering: SeqCst, after the owner's announcement that it parks. The plain load first keeps
+        // the usual case free of a read-modify-write.
+        self.cancels.load(Ordering::SeqCst) && self.cancels.swap(false, Ordering::SeqCst)
+    }
+
+    fn visit(&self) -> Visit<'_, Shared> {
+        // Ordering: SeqCst, before the look at the stop flag, which `unvisited` comes after.
+        self.entered.fetch_add(1, Ordering::SeqCst);
+        Visit(self)
+    }
+
+    fn leave(&self) {
+        // Ordering: Release, everything done inside comes before; `unvisited` acquires it.
+        self.entered.fetch_sub(1, Ordering::Release);
+    }
+
+    fn unvisited(&self) -> bool {
+        self.entered.load(Ordering::SeqCst) == 0
+    }
+
+    fn went_out(&self) {
+        // Ordering: Relaxed, `visit` orders it before a stop looks.
+        self.outside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn came_home(&self) {
+        self.outside.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn outside(&self) -> usize {
+        self.outside.load(Ordering::Relaxed)
+    }
+
+    fn epoch(&self) -> u32 {
+        // Ordering: Acquire pairs with `announce`: read before the phase is.
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn wait_epoch(&self, epoch: u32) {
+        // EAGAIN: it has changed; EINTR: the caller looks again. Both are what was asked for.
+        let _: Result<(), _> = futex::wait(&self.epoch, futex::Flags::PRIVATE, epoch, None);
+    }
+
+    fn announce(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+        // A wake of a valid word cannot fail.
+        let _: Result<usize, _> = futex::wake(&self.epoch, futex::Flags::PRIVATE, i32::MAX as u32);
+    }
+
+    #[inline]
+    unsafe fn complete(node: Node) -> Delivery {
+        node.complete_stored()
+    }
+}
+
+impl Inbox for Local {
+    fn new() -> Local {
+        Local { bound: Cell::new(false), _one_thread: PhantomData }
+    }
+
+    fn caller(&self) -> Caller {
+        if self.bound.get() { Caller::Owner } else { Caller::Nobody }
+    }
+
+    #[inline]
+    fn is_owner(&self) -> bool {
+        true
+    }
+
+    fn bind(&self) -> Result<bool, Errno> {
+        Ok(!self.bound.replace(true))
+    }
+
+    fn unbind(&self) {
+        self.bound.set(false);
+    }
+
+    fn push(&self, node: Node) {
+        // Only other threads push, and there is none.
+        debug_assert!(false, "a local backend has no other thread");
+        node.complete(Errno::CANCELED.to_result()).run();
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        true
+    }
+
+    fn take(&self, _: &mut Fifo) {}
+
+    fn ask_cancels(&self) {}
+
+    #[inline]
+    fn take_cancels(&self) -> bool {
+        false
+    }
+
+    fn visit(&self) -> Visit<'_, Local> {
+        Visit(self)
+    }
+
+    fn leave(&self) {}
+
+    fn unvisited(&self) -> bool {
+        true
+    }
+
+    fn went_out(&self) {}
+
+    fn came_home(&self) {}
+
+    fn outside(&self) -> usize {
+        0
+    }
+
+    fn epoch(&self) -> u32 {
+        0
+    }
+
+    fn wait_epoch(&self, _: u32) {}
+
+    fn announce(&self) {}
+
+    #[inline]
+    unsafe fn complete(node: Node) -> Delivery {
+        // SAFETY: the node's backend has this mode, promised by the caller, so it is not `Sync`.
+        unsafe { node.complete_unshared() }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("caller", &self.caller()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("bound", &self.bound).finish()
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod cancel;
+mod checks;
+mod config;
+mod deliver;
+mod encode;
+mod inbox;
+mod list;
+mod probe;
+mod reap;
+mod ring;
+mod round;
+mod seat;
+mod stop;
+mod submit;
+mod tally;
+mod token;
+mod turn;
+mod wake;
+
+pub use backend::UringBackend;
+pub use config::{BuildError, Cause, Config, MAX_ENTRIES};
+pub use inbox::{Local, Mode, Shared};

@@ -1,0 +1,102 @@
+//! What runs where: decided once, from what the kernel says it has and what the configuration allows.
+
+use crate::checks;
+use crate::ring::{self, Ring};
+use crate::{BuildError, Config};
+use io_core::{Op, OpKind, OpSet, Route, Way};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::read;
+
+/// How an operation is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Plan {
+    /// By the kernel's ring.
+    Ring,
+    /// Inside submit: it never blocks.
+    Inline,
+    /// By the offload backend.
+    Offload,
+    /// Inside poll, because there is nobody else; a wait for readiness is the ring's.
+    Turn,
+}
+
+/// The plan of every operation.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    ring: OpSet,
+    straight: OpSet,
+    supported: OpSet,
+    offload: bool,
+}
+
+impl Plans {
+    /// Asks the ring which opcodes it has (`IORING_REGISTER_PROBE`).
+    pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
+        let supported = ring.supported()?;
+        let ring = supported & config.mask;
+        Ok(Plans { ring, straight: ring & checks::NEEDED.complement(), supported, offload })
+    }
+
+    /// Whether it runs on the ring and needs no check before.
+    #[inline]
+    pub(crate) fn goes_straight(&self, kind: OpKind) -> bool {
+        self.straight.has(kind)
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, kind: OpKind) -> Plan {
+        if self.ring.has(kind) {
+            Plan::Ring
+        } else if kind.never_blocks() {
+            Plan::Inline
+        } else if self.offload {
+            Plan::Offload
+        } else {
+            Plan::Turn
+        }
+    }
+
+    /// The plan and its reason in the words of the contract.
+    pub(crate) fn route(&self, op: &Op) -> Route {
+        let kind = op.kind();
+        let way = match self.of(kind) {
+            Plan::Ring => Way::Ring,
+            Plan::Inline => Way::Inline,
+            Plan::Offload => Way::Offload,
+            Plan::Turn => turn_way(op),
+        };
+        Route { way, why: self.why(kind) }
+    }
+
+    fn why(&self, kind: OpKind) -> &'static str {
+        if self.ring.has(kind) {
+            return "the kernel has the opcode";
+        }
+        if self.supported.has(kind) {
+            return "opcode masked by configuration";
+        }
+        if ring::with_opcode().has(kind) {
+            return "opcode missing in this kernel";
+        }
+        match kind {
+            OpKind::Fstat => "the plain call is faster than the opcode",
+            OpKind::Ftruncate => "the opcode costs twice the plain call",
+            _ => "the ring has no opcode for it",
+        }
+    }
+}
+
+/// The way of an operation run inside poll.
+pub(crate) fn turn_way(op: &Op) -> Way {
+    if op.interest().is_some() { Way::Readiness } else { Way::Inline }
+}
+
+/// Whether `/proc/sys/kernel/io_uring_disabled` is 1 or 2. Not there before 6.6.
+pub(crate) fn forbidden_by_sysctl() -> bool {
+    let path = c"/proc/sys/kernel/io_uring_disabled";
+    let Ok(file) = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+        return false;
+    };
+    let mut digit = [0_u8; 1];
+    matches!(read(&file, &mut digit), Ok(1)) && digit[0] != b'0'
+}

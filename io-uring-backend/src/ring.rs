@@ -1,0 +1,438 @@
+//! The kernel's ring: setting it up, pushing SQEs, entering, and taking CQEs. The only file that names the
+//! `io_uring` crate, so that a ring made on bare system calls can take its place.
+//!
+//! It knows nothing of nodes: what goes in and comes out are 64-bit words.
+#![allow(unsafe_code, reason = "shares memory with the kernel")]
+//! # Safety
+//! A [`Ring`] is used by one thread at a time (it is not `Sync`), and no method calls another's code while
+//! a view of the submission queue exists; so there is never a second one.
+
+use crate::config::{BuildError, Cause, Config, MAX_ENTRIES};
+use core::cell::Cell;
+use core::ffi::{c_char, c_int};
+use core::marker::PhantomData;
+use core::time::Duration;
+use io_core::op::IoVec;
+use io_core::{Errno, OpKind, OpSet};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::BorrowedFd;
+use std::os::fd::AsRawFd;
+
+/// What a submission entry says. Plain numbers, so that it stays in registers until it is stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sqe {
+    opcode: u8,
+    fd: i32,
+    offset: u64,
+    addr: u64,
+    len: u32,
+    op_flags: u32,
+}
+
+/// The layout of the kernel's `struct io_uring_sqe`.
+///
+/// The crate's own entries are built field by field and then copied; this one is stored once, where it
+/// belongs.
+#[repr(C)]
+struct Entry {
+    opcode: u8,
+    flags: u8,
+    ioprio: u16,
+    fd: i32,
+    offset: u64,
+    addr: u64,
+    len: u32,
+    op_flags: u32,
+    token: u64,
+    unused: [u64; 3],
+}
+
+static_assertions::assert_eq_size!(Entry, squeue::Entry);
+static_assertions::assert_eq_align!(Entry, squeue::Entry);
+static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, op_flags), 28);
+static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, token), 32);
+
+/// The descriptor's file position as an offset.
+pub(crate) const AT_POSITION: u64 = u64::MAX;
+
+impl Sqe {
+    #[inline]
+    fn new(opcode: u8, fd: c_int) -> Sqe {
+        Sqe { opcode, fd, ..Sqe::default() }
+    }
+
+    #[inline]
+    pub(crate) fn accept(fd: c_int, addr: *mut u8, addr_len: *mut u32, flags: u32) -> Sqe {
+        let sqe = Sqe::new(opcode::Accept::CODE, fd);
+        Sqe { addr: word(addr), offset: word(addr_len), op_flags: flags, ..sqe }
+    }
+
+    /// Asks for the end of the entry that was pushed with `target` as its word.
+    #[inline]
+    pub(crate) fn cancel(target: u64) -> Sqe {
+        Sqe { addr: target, ..Sqe::new(opcode::AsyncCancel::CODE, -1) }
+    }
+
+    #[inline]
+    pub(crate) fn close(fd: c_int) -> Sqe {
+        Sqe::new(opcode::Close::CODE, fd)
+    }
+
+    #[inline]
+    pub(crate) fn fsync(fd: c_int) -> Sqe {
+        Sqe::new(opcode::Fsync::CODE, fd)
+    }
+
+    #[inline]
+    pub(crate) fn nop() -> Sqe {
+        Sqe::new(opcode::Nop::CODE, -1)
+    }
+
+    #[inline]
+    pub(crate) fn openat(dir: c_int, path: *const c_char, flags: u32, mode: u32) -> Sqe {
+        let sqe = Sqe::new(opcode::OpenAt::CODE, dir);
+        Sqe { addr: word(path), len: mode, op_flags: flags, ..sqe }
+    }
+
+    /// Completes when one of `events` (`poll(2)`) holds, once.
+    #[inline]
+    pub(crate) fn poll(fd: c_int, events: u16) -> Sqe {
+        // The kernel takes the two halves the other way round on big-endian machines.
+        let events = u32::from(events);
+        let events = if cfg!(target_endian = "big") { events.rotate_left(16) } else { events };
+        Sqe { op_flags: events, ..Sqe::new(opcode::PollAdd::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn read(fd: c_int, buf: *mut u8, len: u32, offset: u64) -> Sqe {
+        Sqe { addr: word(buf), len, offset, ..Sqe::new(opcode::Read::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn readv(fd: c_int, iov: *const IoVec, count: u32, offset: u64) -> Sqe {
+        Sqe { addr: word(iov), len: count, offset, ..Sqe::new(opcode::Readv::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn recv(fd: c_int, buf: *mut u8, len: u32, flags: u32) -> Sqe {
+        Sqe { addr: word(buf), len, op_flags: flags, ..Sqe::new(opcode::Recv::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn send(fd: c_int, buf: *const u8, len: u32, flags: u32) -> Sqe {
+        Sqe { addr: word(buf), len, op_flags: flags, ..Sqe::new(opcode::Send::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn write(fd: c_int, buf: *const u8, len: u32, offset: u64) -> Sqe {
+        Sqe { addr: word(buf), len, offset, ..Sqe::new(opcode::Write::CODE, fd) }
+    }
+
+    #[inline]
+    pub(crate) fn writev(fd: c_int, iov: *const IoVec, count: u32, offset: u64) -> Sqe {
+        Sqe { addr: word(iov), len: count, offset, ..Sqe::new(opcode::Writev::CODE, fd) }
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn new(sqe: Sqe, token: u64) -> Entry {
+        let Sqe { opcode, fd, offset, addr, len, op_flags } = sqe;
+        let (flags, ioprio, unused) = (0, 0, [0; 3]);
+        Entry { opcode, flags, ioprio, fd, offset, addr, len, op_flags, token, unused }
+    }
+
+    /// The same bytes under the crate's name.
+    #[inline]
+    fn as_crates(&self) -> &squeue::Entry {
+        let entry: *const squeue::Entry = core::ptr::from_ref(self).cast();
+        // SAFETY: both are the kernel's `struct io_uring_sqe`, 64 bytes of integers without padding;
+        // the crate's is `repr(C)`, and size and alignment are asserted above.
+        unsafe { &*entry }
+    }
+}
+
+/// An address as the kernel takes it. Exposed: the kernel writes through it.
+#[inline]
+fn word<T>(address: *const T) -> u64 {
+    address.expose_provenance() as u64
+}
+
+/// The opcode an operation runs as; `None` if it has none that is worth using.
+const fn opcode_of(kind: OpKind) -> Option<u8> {
+    match kind {
+        OpKind::Accept => Some(opcode::Accept::CODE),
+        OpKind::Close => Some(opcode::Close::CODE),
+        OpKind::Fsync => Some(opcode::Fsync::CODE),
+        OpKind::Nop => Some(opcode::Nop::CODE),
+        OpKind::Open => Some(opcode::OpenAt::CODE),
+        OpKind::Pread | OpKind::Read => Some(opcode::Read::CODE),
+        OpKind::Preadv | OpKind::Readv => Some(opcode::Readv::CODE),
+        OpKind::Pwrite | OpKind::Write => Some(opcode::Write::CODE),
+        OpKind::Pwritev | OpKind::Writev => Some(opcode::Writev::CODE),
+        OpKind::Recv => Some(opcode::Recv::CODE),
+        OpKind::Send => Some(opcode::Send::CODE),
+        OpKind::Fstat | OpKind::Ftruncate | OpKind::Lseek | OpKind::Sendfile => None,
+    }
+}
+
+/// The operations that have an opcode worth using, whether or not this kernel knows it.
+pub(crate) fn with_opcode() -> OpSet {
+    collect(|kind| opcode_of(kind).is_some())
+}
+
+fn collect(has: impl Fn(OpKind) -> bool) -> OpSet {
+    let kinds = OpKind::ALL.into_iter().filter(|kind| has(*kind));
+    kinds.fold(OpSet::empty(), |set, kind| set | OpSet::of(kind))
+}
+
+/// How an entry into the kernel ended, when nothing is wrong with the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Entered {
+    /// Something was submitted or completed.
+    Done,
+    /// The time was over.
+    TimedOut,
+    /// A signal came.
+    Interrupted,
+    /// The kernel is short of something: take completions, then try again.
+    Busy,
+}
+
+/// A ring with the features this backend needs; disabled until [`enable`](Ring::enable).
+pub(crate) struct Ring {
+    uring: IoUring,
+    ext_arg: bool,
+    // One thread at a time, though the crate's type is `Sync`.
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+/// The sets of setup flags, newest kernel first: 6.1, 6.0, 5.19, 5.10.
+pub(crate) const SETUPS: usize = 4;
+
+impl Ring {
+    /// Sets a ring up: `io_uring_setup(2)` with the best flags the kernel takes, `mmap(2)`, and one
+    /// `io_uring_enter(2)` that shows whether entering is permitted.
+    pub(crate) fn build(config: &Config) -> Result<Ring, BuildError> {
+        if config.entries == 0 || config.entries > MAX_ENTRIES {
+            let (step, errno, cause) = ("config", Errno::INVAL, Cause::BadConfig);
+            return Err(BuildError { step, errno, cause });
+        }
+        let uring = setup(config).map_err(|errno| failed("io_uring_setup", errno))?;
+        let has = uring.params();
+        let complete = has.is_feature_nodrop()
+            && has.is_feature_submit_stable()
+            && has.is_feature_rw_cur_pos()
+            && has.is_feature_fast_poll();
+        if !complete {
+            let (step, errno, cause) = ("features", Errno::NOSYS, Cause::Kernel);
+            return Err(BuildError { step, errno, cause });
+        }
+        let ext_arg = config.ext_arg && has.is_feature_ext_arg();
+        let ring = Ring { uring, ext_arg, _not_sync: PhantomData };
+        ring.try_enter()?;
+        Ok(ring)
+    }
+
+    /// A disabled ring answers `EBADFD`; a filter in front of it, its own error. What the kernel may say
+    /// at any time is not looked at here: it is dealt with when it matters.
+    fn try_enter(&self) -> Result<(), BuildError> {
+        let Err(error) = self.uring.submit() else { return Ok(()) };
+        match errno_of(&error) {
+            errno @ (Errno::PERM | Errno::ACCES | Errno::NOSYS) => {
+                Err(failed("io_uring_enter", errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The operations whose opcode this kernel knows.
+    pub(crate) fn supported(&self) -> Result<OpSet, BuildError> {
+        let mut probe = Probe::new();
+        let asked = self.uring.submitter().register_probe(&mut probe);
+        asked.map_err(|error| failed("io_uring_register(PROBE)", errno_of(&error)))?;
+        Ok(collect(|kind| opcode_of(kind).is_some_and(|code| probe.is_supported(code))))
+    }
+
+    /// Makes the calling thread the ring's owner and the ring usable (`IORING_REGISTER_ENABLE_RINGS`).
+    pub(crate) fn enable(&self) -> Result<(), Errno> {
+        self.uring.submitter().register_enable_rings().map_err(|error| errno_of(&error))
+    }
+
+    /// Pushes an entry whose CQE will carry `token`; `false` if there is no room. The kernel sees it at
+    /// the next [`enter`](Self::enter).
+    ///
+    /// # Safety
+    /// * What the entry points to stays valid until its CQE came back.
+    #[inline]
+    pub(crate) unsafe fn push(&self, sqe: Sqe, token: u64) -> bool {
+        // SAFETY: not `Sync`, and dropped in this statement's function: the only view.
+        let mut queue = unsafe { self.uring.submission_shared() };
+        // SAFETY: the memory is promised by the caller.
+        unsafe { queue.push(Entry::new(sqe, token).as_crates()) }.is_ok()
+    }
+
+    /// How many entries were pushed that the kernel has not taken.
+    #[inline]
+    pub(crate) fn unsent(&self) -> usize {
+        // SAFETY: not `Sync`: the only view.
+        unsafe { self.uring.submission_shared() }.len()
+    }
+
+    /// Whether completions wait inside the kernel for an enter: deferred work, or an overfull CQ.
+    #[inline]
+    pub(crate) fn wants_enter(&self) -> bool {
+        // SAFETY: not `Sync`: the only view.
+        let queue = unsafe { self.uring.submission_shared() };
+        queue.taskrun() || queue.cq_overflow()
+    }
+
+    /// The completions that are there, as word and result; they are given back to the kernel in one
+    /// store when the iterator is dropped.
+    #[inline]
+    pub(crate) fn completions(&self) -> Completions<'_> {
+        // SAFETY: not `Sync`, and callers take one iterator at a time: `Seat::reap` alone does.
+        Completions(unsafe { self.uring.completion_shared() })
+    }
+
+    /// `io_uring_enter(2)`: submits everything pushed, and waits for `want` completions or `timeout`
+    /// (`None`: as long as it takes). What the kernel did not take stays for the next time.
+    pub(crate) fn enter(&self, want: u32, timeout: Option<Duration>) -> Result<Entered, Errno> {
+        let timespec = timeout.and_then(kernel_time);
+        let unsent = u32::try_from(self.unsent()).unwrap_or(u32::MAX);
+        let entered = match timespec {
+            Some(timespec) if want > 0 && self.ext_arg => {
+                let args = types::SubmitArgs::new().timespec(&timespec);
+                let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+                // SAFETY: the argument is what EXT_ARG asks for and outlives the call; what the
+                // entries point to was promised to `push`.
+                unsafe { self.uring.submitter().enter(unsent, want, flags.bits(), Some(&args)) }
+            }
+            Some(_) if want > 0 => return self.enter_and_poll(unsent, timeout),
+            _ => self.enter_plain(unsent, want),
+        };
+        outcome(entered)
+    }
+
+    fn enter_plain(&self, unsent: u32, want: u32) -> std::io::Result<usize> {
+        let flags = EnterFlags::GETEVENTS.bits();
+        // SAFETY: no argument; what the entries point to was promised to `push`.
+        unsafe { self.uring.submitter().enter::<u64>(unsent, want, flags, None) }
+    }
+
+    /// The timed wait of kernels before 5.11: submit, then poll the ring's descriptor.
+    fn enter_and_poll(&self, unsent: u32, timeout: Option<Duration>) -> Result<Entered, Errno> {
+        let entered = outcome(self.enter_plain(unsent, 0))?;
+        if entered != Entered::Done || self.unsent() > 0 || !self.completions().is_empty() {
+            return Ok(entered);
+        }
+        Ok(self.nap(timeout))
+    }
+
+    /// Waits on the ring's descriptor without entering the ring (`ppoll(2)`).
+    pub(crate) fn nap(&self, timeout: Option<Duration>) -> Entered {
+        // SAFETY: the ring's descriptor is open for as long as `self`.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) => Entered::TimedOut,
+            Ok(_) => Entered::Done,
+            Err(rustix::io::Errno::INTR) => Entered::Interrupted,
+            // ENOMEM: the callers' loops try again.
+            Err(_) => Entered::Busy,
+        }
+    }
+}
+
+impl core::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Ring").field("params", self.uring.params()).finish_non_exhaustive()
+    }
+}
+
+/// See [`Ring::completions`].
+pub(crate) struct Completions<'r>(io_uring::CompletionQueue<'r, cqueue::Entry>);
+
+impl Completions<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Iterator for Completions<'_> {
+    type Item = (u64, i32);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, i32)> {
+        self.0.next().map(|cqe| (cqe.user_data(), cqe.result()))
+    }
+}
+
+/// The first set of flags the kernel takes; `EINVAL` means it does not know one of them.
+fn setup(config: &Config) -> Result<IoUring, Errno> {
+    let mut refused = Errno::INVAL;
+    for level in config.first_setup.min(SETUPS - 1)..SETUPS {
+        let mut builder = IoUring::builder();
+        builder.setup_r_disabled().setup_clamp();
+        builder.setup_cqsize(config.completions.max(config.entries * 2));
+        if level <= 1 {
+            builder.setup_single_issuer();
+        }
+        if level == 0 {
+            builder.setup_defer_taskrun();
+        }
+        if level == 1 || level == 2 {
+            builder.setup_coop_taskrun();
+        }
+        if level <= 2 {
+            builder.setup_taskrun_flag().setup_submit_all();
+        }
+        match builder.build(config.entries) {
+            Ok(uring) => return Ok(uring),
+            Err(error) => refused = errno_of(&error),
+        }
+        if refused != Errno::INVAL {
+            break;
+        }
+    }
+    Err(refused)
+}
+
+fn outcome(entered: std::io::Result<usize>) -> Result<Entered, Errno> {
+    let error = match entered {
+        Ok(_) => return Ok(Entered::Done),
+        Err(error) => errno_of(&error),
+    };
+    match error {
+        Errno::TIME => Ok(Entered::TimedOut),
+        Errno::INTR => Ok(Entered::Interrupted),
+        // EAGAIN, ENOMEM: no memory for a request now; EBUSY: the CQ overflowed.
+        Errno::AGAIN | Errno::BUSY | Errno::NOMEM => Ok(Entered::Busy),
+        // EPERM, ENOSYS: a filter installed later. EBADF: somebody closed the ring. EEXIST: not the
+        // owner, which only a drop on another thread can be.
+        other => Err(other),
+    }
+}
+
+/// A relative time for the kernel; `None` for times beyond its range, which nobody outlives.
+fn kernel_time(timeout: Duration) -> Option<types::Timespec> {
+    let fits = i64::try_from(timeout.as_secs()).is_ok_and(|seconds| seconds < 1 << 40);
+    fits.then(|| timeout.into())
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+}
+
+fn failed(step: &'static str, errno: Errno) -> BuildError {
+    let cause = match errno {
+        Errno::NOSYS => Cause::MissingSyscall,
+        Errno::PERM | Errno::ACCES if crate::probe::forbidden_by_sysctl() => Cause::DeniedBySysctl,
+        Errno::PERM | Errno::ACCES => Cause::Denied,
+        Errno::NOMEM => Cause::Memlock,
+        Errno::MFILE | Errno::NFILE => Cause::TooManyFiles,
+        _ => Cause::Kernel,
+    };
+    BuildError { step, errno, cause }
+}

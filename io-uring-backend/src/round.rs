@@ -1,0 +1,198 @@
+//! One round of the owner's loop: take what others pushed, hand everything to the kernel, wait, reap.
+//! No waker and no callback runs here.
+#![allow(unsafe_code, reason = "gives the kernel memory to read a wake into")]
+//! # Safety
+//! The one entry pushed here points to memory that is static.
+
+use crate::inbox::Mode;
+use crate::ring::{Entered, Sqe};
+use crate::seat::{Cancels, Seat};
+use crate::token::Token;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use io_core::syscall::now_ns;
+use io_core::{Deadline, Errno, OffloadHandle};
+
+/// How long to go on when the kernel is short of something.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Whether a round may block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wait {
+    /// No.
+    No,
+    /// Until there is news or this instant.
+    Until(Deadline),
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// By itself.
+    Plainly,
+    /// By a wake, which is used up, or by a signal.
+    Woken,
+}
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    /// One round. It blocks only if `wait` lets it and there are no more than `old_news` results.
+    pub(crate) fn round(&self, wait: Wait, old_news: usize) -> Result<Ended, Errno> {
+        self.intake();
+        self.run_turns();
+        self.reap();
+        let ended = match wait {
+            Wait::Until(deadline) if self.nothing_new(old_news) => self.park(deadline, old_news),
+            _ => self.push_out().map(|()| Ended::Plainly),
+        };
+        self.publish();
+        ended
+    }
+
+    fn nothing_new(&self, old_news: usize) -> bool {
+        self.news() <= old_news && self.turn.is_empty()
+    }
+
+    /// Submits everything and takes what has come, without waiting.
+    pub(crate) fn push_out(&self) -> Result<(), Errno> {
+        self.send_all()?;
+        if self.ring.unsent() > 0 || self.ring.wants_enter() {
+            self.enter(0, None)?;
+            self.reap();
+        }
+        Ok(())
+    }
+
+    /// Submits everything and waits. Announced before the last look at what others push: either we see
+    /// it, or they see us parked and ring the bell.
+    fn park(&self, deadline: Deadline, old_news: usize) -> Result<Ended, Errno> {
+        self.arm_wake()?;
+        let wake = &self.backend.wake;
+        if !wake.park() {
+            return self.push_out().map(|()| Ended::Woken);
+        }
+        self.intake();
+        let entered = match self.send_all() {
+            Ok(true) if self.nothing_new(old_news) => self.enter(1, remaining(deadline)),
+            Ok(_) => self.enter(0, None),
+            Err(errno) => Err(errno),
+        };
+        self.reap();
+        let woken = wake.unpark();
+        match entered? {
+            Entered::Interrupted => Ok(Ended::Woken),
+            _ if woken => Ok(Ended::Woken),
+            _ => Ok(Ended::Plainly),
+        }
+    }
+
+    /// Puts the read that ends a park into the ring, unless it is there.
+    fn arm_wake(&self) -> Result<(), Errno> {
+        while !self.wake_armed.get() && self.dead.get().is_none() {
+            let (event, count) = self.backend.wake.read_target();
+            // SAFETY: the memory is static.
+            let room = unsafe { self.push_sqe(Sqe::read(event, count, 8, 0), Token::Wake) };
+            self.wake_armed.set(room);
+            if !room {
+                self.enter(0, None)?;
+                self.reap();
+            }
+        }
+        Ok(())
+    }
+
+    /// The contract's `flush`: how many operations left our lists.
+    pub(crate) fn flush(&self) -> Result<usize, Errno> {
+        self.intake();
+        let queued = self.queued();
+        self.run_turns();
+        let pushed = self.push_out();
+        self.publish();
+        pushed.map(|()| queued.saturating_sub(self.queued()))
+    }
+
+    /// Entries that the kernel has not taken; the ring's own among them are taken for operations'.
+    fn unsent(&self) -> usize {
+        self.ring.unsent().min(self.in_flight.len())
+    }
+
+    fn queued(&self) -> usize {
+        self.overflow.len() + self.turn.len() + self.unsent()
+    }
+
+    /// Hands everything that waits to the SQ, batch by batch; what is in the SQ at the end goes with the
+    /// caller's enter. `false` if the kernel was short of something, and so some still waits.
+    fn send_all(&self) -> Result<bool, Errno> {
+        loop {
+            self.send_cancels();
+            self.drain_overflow();
+            if self.overflow.is_empty() && self.cancels.get() == Cancels::None {
+                return Ok(true);
+            }
+            if self.enter(0, None)? == Entered::Busy {
+                return Ok(false);
+            }
+            self.reap();
+        }
+    }
+
+    /// Enters the kernel. When it is short of something, completions are taken and the time passes;
+    /// what it did not take stays in the SQ for the next time.
+    pub(crate) fn enter(&self, want: u32, timeout: Option<Duration>) -> Result<Entered, Errno> {
+        self.backend.tally.owner.syscalls.add(1);
+        if let Some(errno) = self.dead.get() {
+            self.give_up(errno);
+            self.ring.nap(Some(NAP));
+            return Err(errno);
+        }
+        match self.ring.enter(want, timeout) {
+            Ok(Entered::Busy) => {
+                self.reap();
+                self.ring.nap(Some(timeout.map_or(NAP, |timeout| timeout.min(NAP))));
+                Ok(Entered::Busy)
+            }
+            Ok(entered) => Ok(entered),
+            Err(errno) => {
+                self.give_up(errno);
+                Err(errno)
+            }
+        }
+    }
+
+    /// The kernel will not take entries any more (`EPERM`, `EBADF`, `EEXIST`): what it has not taken
+    /// completes with that error, and nothing is ever submitted again. What it has taken is still waited
+    /// for.
+    fn give_up(&self, errno: Errno) {
+        self.dead.set(Some(errno));
+        let first_unsent = self.pushed.get() - self.ring.unsent() as u64;
+        let stopping = self.backend.stopping.load(Ordering::Relaxed);
+        let result = if stopping { Errno::CANCELED } else { errno }.to_result();
+        // Once round the list: each node is looked at and finished, or put back at the end.
+        for _ in 0..self.in_flight.len() {
+            let Some(node) = self.in_flight.pop() else { break };
+            if node.result().cast_unsigned() >= first_unsent {
+                self.finish(node, result);
+            } else {
+                self.in_flight.push(node);
+            }
+        }
+        while let Some(node) = self.overflow.pop() {
+            self.finish(node, result);
+        }
+        self.cancels.set(Cancels::None);
+    }
+
+    /// Makes the gauges readable from any thread.
+    pub(crate) fn publish(&self) {
+        let tally = &self.backend.tally;
+        tally.queued_now.set(self.queued());
+        tally.in_kernel_now.set(self.in_flight.len() - self.unsent());
+    }
+}
+
+/// How long the kernel may wait: `None` for as long as it takes.
+fn remaining(deadline: Deadline) -> Option<Duration> {
+    match deadline {
+        Deadline::NEVER => None,
+        deadline => deadline.remaining(now_ns()),
+    }
+}

@@ -1,0 +1,182 @@
+//! What only the ring's owner touches ([`Owned`]), and the proof that the caller is the owner ([`Seat`]).
+//!
+//! Every file that acts for the owner does so as a method of [`Seat`]; none of it runs a waker or callback
+//! except `deliver.rs`, which holds nothing when it does.
+#![allow(unsafe_code, reason = "shares the owner's half of a backend that is Sync")]
+//! # Safety
+//! [`OwnerCell::get`] is called only by a [`Seat`], and a seat exists only on the owner's thread (it is
+//! not `Send`), or while the backend is borrowed exclusively.
+
+use crate::UringBackend;
+use crate::inbox::{Caller, Mode};
+use crate::list::List;
+use crate::ring::Ring;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use io_core::{Errno, OffloadHandle};
+
+/// Where a node is: the low bits of its scratch word, written by who holds it.
+pub(crate) mod place {
+    /// Submitted by another thread, on its way to the owner; not looked at yet.
+    pub(crate) const FRESH: u32 = 0;
+    /// On its way to the owner with its result.
+    pub(crate) const DONE: u32 = 1;
+    /// As `DONE`, back from the offload backend.
+    pub(crate) const HOME: u32 = 2;
+    /// In [`Owned::overflow`](super::Owned::overflow).
+    pub(crate) const OVERFLOW: u32 = 3;
+    /// In [`Owned::turn`](super::Owned::turn).
+    pub(crate) const TURN: u32 = 4;
+    /// In [`Owned::in_flight`](super::Owned::in_flight).
+    pub(crate) const RING: u32 = 5;
+    /// In [`Owned::ready`](super::Owned::ready).
+    pub(crate) const READY: u32 = 6;
+    /// The bits of the place.
+    pub(crate) const MASK: u32 = 0b111;
+    /// Flag: the SQE, pushed or waiting, asks for readiness, not for the operation.
+    pub(crate) const WAITS: u32 = 1 << 3;
+    /// Flag: readiness has come since the last attempt.
+    pub(crate) const WAS_READY: u32 = 1 << 4;
+    /// One cancel sent; a small count from here up.
+    pub(crate) const CANCEL_SENT: u32 = 1 << 8;
+    /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
+    /// being moved.
+    pub(crate) const CANCEL_LIMIT: u32 = 3;
+}
+
+/// The owner's half of a backend.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) ring: Ring,
+    /// Pushed on the ring: the kernel's, or about to be. Oldest first.
+    pub(crate) in_flight: List,
+    /// Waiting for room in the SQ, in order.
+    pub(crate) overflow: List,
+    /// To be performed inside poll.
+    pub(crate) turn: List,
+    /// Reaped, and somebody is to be told.
+    pub(crate) ready: List,
+    /// Pushed by other threads, being looked at.
+    pub(crate) taken: List,
+    /// SQEs pushed since construction.
+    pub(crate) pushed: Cell<u64>,
+    /// Completed with nobody to tell, since the last poll began.
+    pub(crate) quiet: Cell<usize>,
+    /// Whether the read that ends a park is in the ring.
+    pub(crate) wake_armed: Cell<bool>,
+    /// Which cancels are still to be sent.
+    pub(crate) cancels: Cell<Cancels>,
+    /// Whether a waker or callback is running inside [`Seat::deliver`].
+    pub(crate) delivering: Cell<bool>,
+    /// Whether `start` has succeeded since the last `stop`.
+    pub(crate) started: Cell<bool>,
+    /// The kernel does not let this process in any more: what was not sent is given up.
+    pub(crate) dead: Cell<Option<Errno>>,
+}
+
+/// Which cancels are still to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Cancels {
+    /// None.
+    None,
+    /// Of operations in flight that were asked to end and have not been sent one.
+    First,
+    /// Also of those whose cancel may have missed.
+    Again,
+}
+
+impl Owned {
+    pub(crate) fn new(ring: Ring) -> Owned {
+        Owned {
+            ring,
+            in_flight: List::new(),
+            overflow: List::new(),
+            turn: List::new(),
+            ready: List::new(),
+            taken: List::new(),
+            pushed: Cell::new(0),
+            quiet: Cell::new(0),
+            wake_armed: Cell::new(false),
+            cancels: Cell::new(Cancels::None),
+            delivering: Cell::new(false),
+            started: Cell::new(false),
+            dead: Cell::new(None),
+        }
+    }
+
+    /// Remembers that cancels are to be sent.
+    pub(crate) fn want_cancels(&self, cancels: Cancels) {
+        self.cancels.set(self.cancels.get().max(cancels));
+    }
+
+    /// How much there is to report: the ready ones and those that nobody waits for.
+    #[inline]
+    pub(crate) fn news(&self) -> usize {
+        self.ready.len() + self.quiet.get()
+    }
+}
+
+/// Content that only a [`Seat`] reaches.
+#[derive(Debug)]
+pub(crate) struct OwnerCell<T>(T);
+
+// SAFETY: the content is reached on the owner's thread only; see the top of the file.
+unsafe impl<T: Send> Sync for OwnerCell<T> {}
+
+impl<T> OwnerCell<T> {
+    pub(crate) const fn new(content: T) -> OwnerCell<T> {
+        OwnerCell(content)
+    }
+
+    /// # Safety
+    /// * The caller is the owner's thread, or nobody else has the backend.
+    #[inline]
+    unsafe fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Proof that the calling thread owns the ring.
+pub(crate) struct Seat<'b, M: Mode, O: OffloadHandle> {
+    pub(crate) backend: &'b UringBackend<M, O>,
+    _this_thread: PhantomData<*mut ()>,
+}
+
+impl<M: Mode, O: OffloadHandle> Deref for Seat<'_, M, O> {
+    type Target = Owned;
+
+    #[inline]
+    fn deref(&self) -> &Owned {
+        // SAFETY: a seat is the proof.
+        unsafe { self.backend.owned.get() }
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The seat, if the calling thread is the owner.
+    #[inline]
+    pub(crate) fn seat(&self) -> Option<Seat<'_, M, O>> {
+        self.mode.is_owner().then_some(Seat { backend: self, _this_thread: PhantomData })
+    }
+
+    /// The seat; taken by this thread if nobody has it, which enables the ring.
+    ///
+    /// `EEXIST` if another thread has it; else what the kernel says.
+    pub(crate) fn take_seat(&self) -> Result<Seat<'_, M, O>, Errno> {
+        if self.mode.caller() != Caller::Owner && self.mode.bind()? {
+            let seat = Seat { backend: self, _this_thread: PhantomData };
+            self.tally.owner.syscalls.add(1);
+            if let Err(errno) = seat.ring.enable() {
+                self.mode.unbind();
+                return Err(errno);
+            }
+        }
+        Ok(Seat { backend: self, _this_thread: PhantomData })
+    }
+
+    /// The seat for a drop, on whatever thread that happens.
+    pub(crate) fn last_seat(&mut self) -> Seat<'_, M, O> {
+        Seat { backend: self, _this_thread: PhantomData }
+    }
+}

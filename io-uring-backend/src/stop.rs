@@ -1,0 +1,141 @@
+//! Waiting without delivering: for one operation, and for the end of all.
+//!
+//! Closing a ring is no barrier: the kernel may write into buffers for some time after. Only counting
+//! down to each operation's own completion is, and that is what happens here.
+#![allow(unsafe_code, reason = "looks at nodes by address")]
+//! # Safety
+//! The caller of `wait` keeps the node's storage valid. Scratch words are read as in `cancel.rs`.
+
+use crate::UringBackend;
+use crate::inbox::Mode;
+use crate::probe::Plan;
+use crate::round::{Ended, Wait};
+use crate::seat::{Cancels, Seat, place};
+use io_core::syscall::now_ns;
+use io_core::{Binding, Deadline, Errno, IoBackend, Node, NodePtr, OffloadHandle, Phase};
+
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The contract's `wait`, on a thread that is not the owner: blocks until the owner has completed it.
+    ///
+    /// # Safety
+    /// * The node was submitted here, and its storage is valid during the call.
+    pub(crate) unsafe fn wait_elsewhere(&self, node: NodePtr) {
+        // SAFETY: promised by the caller.
+        if !unsafe { node.add_waiter() } {
+            return;
+        }
+        self.nudge();
+        loop {
+            let epoch = self.mode.epoch();
+            // SAFETY: promised by the caller.
+            if unsafe { node.phase() } == Phase::Done {
+                return;
+            }
+            self.mode.wait_epoch(epoch);
+        }
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    /// The contract's `wait`, on the owner's thread.
+    ///
+    /// # Safety
+    /// * The node was submitted here, and its storage is valid during the call.
+    pub(crate) unsafe fn wait(&self, node: NodePtr) {
+        let mut woken = false;
+        loop {
+            let old_news = self.news();
+            // SAFETY: promised by the caller.
+            if unsafe { node.phase() } == Phase::Done {
+                break;
+            }
+            // SAFETY: promised by the caller, and it is not done.
+            if let Some(node) = unsafe { self.take_ready(node) } {
+                self.deliver_now(node);
+                break;
+            }
+            // An error is not this operation's end: the ring is dead, and what it still owns comes back.
+            let ended = self.round(Wait::Until(Deadline::NEVER), old_news);
+            woken |= ended == Ok(Ended::Woken);
+        }
+        self.give_back(woken);
+    }
+
+    /// A wake that came during a wait is the next poll's.
+    fn give_back(&self, woken: bool) {
+        if woken {
+            self.backend.wake.keep();
+        }
+    }
+
+    /// # Safety
+    /// * The node was submitted here, is not done, and its storage is valid.
+    unsafe fn take_ready(&self, node: NodePtr) -> Option<Node> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        // SAFETY: promised by the caller.
+        let kind = unsafe { node.kind() };
+        if self.backend.plans.of(kind) == Plan::Offload {
+            return self.ready.find_remove(node);
+        }
+        // SAFETY: not at the offload backend; else promised by the caller.
+        let word = unsafe { self.peek(node) };
+        // SAFETY: the place says that it is in the list.
+        (word & place::MASK == place::READY).then(|| unsafe { self.ready.remove(node) })
+    }
+
+    /// How many operations are owned by the kernel, by a worker, or by our own lists.
+    pub(crate) fn owned(&self) -> usize {
+        let outside = self.backend.mode.outside();
+        self.in_flight.len() + self.overflow.len() + self.turn.len() + outside
+    }
+
+    /// Cancels everything and waits until nothing is owned any more. The stop flag is set: nothing new
+    /// comes, except from threads inside submit, who are waited for.
+    pub(crate) fn drain(&self, deadline: Deadline) -> Result<(), usize> {
+        self.await_visitors();
+        self.intake();
+        if let Some(offload) = self.backend.offload.offload() {
+            offload.recall_all(Binding::address(&self.backend.binding()));
+        }
+        let mut woken = false;
+        let drained = loop {
+            let owned = self.owned();
+            if owned == 0 {
+                break Ok(());
+            }
+            self.want_cancels(Cancels::First);
+            // An error: the ring is dead, and what it still owns comes back.
+            let ended = self.round(Wait::Until(deadline), self.news());
+            woken |= ended == Ok(Ended::Woken);
+            if self.owned() > 0 && deadline != Deadline::NEVER && now_ns() >= deadline.as_nanos() {
+                break Err(self.owned());
+            }
+        };
+        // Who brought the last one home is about to leave.
+        self.await_visitors();
+        self.publish();
+        self.give_back(woken);
+        drained
+    }
+
+    /// A few instructions and at most one write of an eventfd each.
+    fn await_visitors(&self) {
+        while !self.backend.mode.unvisited() {
+            rustix::thread::sched_yield();
+        }
+    }
+
+    /// Ends the life of the backend: nothing of it is owned by anybody when this returns.
+    pub(crate) fn finish_all(&self) {
+        let drained = self.drain(Deadline::NEVER);
+        debug_assert!(drained.is_ok(), "a drain without deadline ends at zero");
+        self.deliver_rest();
+    }
+
+    /// Refuses to wait where it would be for ever.
+    pub(crate) fn may_stop(&self) -> Result<(), Errno> {
+        if self.delivering.get() { Err(Errno::DEADLK) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,286 @@
+//! From a node to the place where it waits or runs. Nothing here blocks, enters the ring, or runs a waker
+//! or callback.
+#![allow(unsafe_code, reason = "describes memory to the kernel")]
+//! # Safety
+//! What is pushed on the ring for a node points to what its descriptor points to, which is valid until the
+//! node is completed, and that happens after the CQE.
+
+use crate::UringBackend;
+use crate::checks::check;
+use crate::encode::{encode, readiness};
+use crate::inbox::Mode;
+use crate::probe::{Plan, turn_way};
+use crate::ring::Sqe;
+use crate::seat::{Seat, place};
+use crate::token::Token;
+use core::sync::atomic::Ordering;
+use io_core::syscall::perform;
+use io_core::{Errno, Node, OffloadHandle, OpKind, Way};
+
+/// Whether other threads may know a node already, so that its state needs an atomic exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// Inside its own submit.
+    Here,
+    /// Its caller may cancel it or look for it.
+    Elsewhere,
+}
+
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The contract's `submit`.
+    #[inline]
+    pub(crate) fn accept(&self, node: Node) {
+        match self.seat() {
+            Some(seat) => seat.accept(node),
+            None => self.accept_elsewhere(node),
+        }
+    }
+
+    /// On another thread than the owner's: what needs the ring goes to the inbox.
+    fn accept_elsewhere(&self, node: Node) {
+        // A stop that began waits until we have left, and then looks into the inbox.
+        let _visit = self.mode.visit();
+        self.tally.anybody.submitted.add_shared(1);
+        let kind = node.op().kind();
+        if let Some(result) = self.at_once(&node) {
+            if !node.has_callback() {
+                self.tally.anybody.delivered.add_shared(1);
+                return node.complete_inline(result);
+            }
+            node.set_result(result);
+            node.set_scratch(place::DONE);
+        } else if self.plans.of(kind) == Plan::Offload {
+            self.tally.anybody.way(Way::Offload).add_shared(1);
+            return self.send_out(node);
+        } else {
+            node.set_scratch(place::FRESH);
+        }
+        self.mode.push(node);
+        self.nudge();
+    }
+
+    /// Lets the owner look into the inbox.
+    pub(crate) fn nudge(&self) {
+        if self.wake.nudge() {
+            self.tally.anybody.syscalls.add_shared(1);
+        }
+    }
+
+    /// Hands an operation to the offload backend.
+    fn send_out(&self, node: Node) {
+        match self.offload.offload() {
+            Some(offload) => {
+                self.mode.went_out();
+                offload.accept(node);
+            }
+            // `OffloadHandle` gives the same answer for ever, and the plan was made from it.
+            None => debug_assert!(false, "an offload plan without an offload"),
+        }
+    }
+
+    /// The result of an operation that ends inside submit: refused, wrong, or never blocking.
+    #[inline]
+    fn at_once(&self, node: &Node) -> Option<i64> {
+        let op = node.op();
+        // Ordering: SeqCst pairs with `stop`; see `Inbox::visit`.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Some(self.refuse(node));
+        }
+        match self.plans.of(op.kind()) {
+            Plan::Ring => check(op, &self.tally.anybody.syscalls),
+            Plan::Inline => Some(self.perform_inline(node)),
+            Plan::Offload | Plan::Turn => None,
+        }
+    }
+
+    /// A stopped backend cancels everything but a close, which would leak its descriptor.
+    pub(crate) fn refuse(&self, node: &Node) -> i64 {
+        if node.op().kind().never_cancelled() {
+            self.perform_inline(node)
+        } else {
+            Errno::CANCELED.to_result()
+        }
+    }
+
+    fn perform_inline(&self, node: &Node) -> i64 {
+        let side = &self.tally.anybody;
+        side.way(Way::Inline).add_shared(1);
+        side.syscalls.add_shared(u64::from(node.op().kind() != OpKind::Nop));
+        perform(node.op())
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    #[inline]
+    fn accept(&self, node: Node) {
+        let backend = self.backend;
+        backend.tally.owner.submitted.add(1);
+        let kind = node.op().kind();
+        // Ordering: Relaxed, the owner itself sets and clears it.
+        let stopping = backend.stopping.load(Ordering::Relaxed);
+        if backend.plans.goes_straight(kind) && !stopping {
+            return self.start(node, kind, Known::Here);
+        }
+        self.accept_slowly(node);
+    }
+
+    fn accept_slowly(&self, node: Node) {
+        match self.backend.at_once(&node) {
+            Some(result) => self.finish_inline(node, result),
+            None => self.place(node, Known::Here),
+        }
+    }
+
+    /// Begins the way of an operation through the ring.
+    #[inline]
+    fn start(&self, node: Node, kind: OpKind, known: Known) {
+        self.backend.tally.on_ring(kind);
+        node.set_scratch(place::RING);
+        self.to_ring(node, known);
+    }
+
+    /// An operation that ends inside its own submit.
+    fn finish_inline(&self, node: Node, result: i64) {
+        if node.has_callback() {
+            node.set_result(result);
+            node.set_scratch(place::READY);
+            self.ready.push(node);
+        } else {
+            self.backend.tally.owner.delivered.add(1);
+            node.complete_inline(result);
+        }
+    }
+
+    /// Puts an operation that other threads may know where its plan says.
+    pub(crate) fn place_known(&self, node: Node) {
+        self.place(node, Known::Elsewhere);
+    }
+
+    fn place(&self, node: Node, known: Known) {
+        let backend = self.backend;
+        let kind = node.op().kind();
+        match backend.plans.of(kind) {
+            Plan::Ring => self.start(node, kind, known),
+            Plan::Offload => {
+                backend.tally.owner.way(Way::Offload).add(1);
+                let _visit = backend.mode.visit();
+                backend.send_out(node);
+            }
+            Plan::Turn | Plan::Inline => {
+                backend.tally.owner.way(turn_way(node.op())).add(1);
+                node.set_scratch(place::TURN);
+                self.turn.push(node);
+            }
+        }
+    }
+
+    /// Pushes a node's entry, or lets it wait for room, behind those that wait already. The node is
+    /// queued, and its scratch word says with its flags what the entry is to be.
+    #[inline]
+    fn to_ring(&self, node: Node, known: Known) {
+        if !self.overflow.is_empty() || !self.push_node(&node) {
+            return self.let_wait(node);
+        }
+        match known {
+            Known::Here => node.begin_unshared(),
+            Known::Elsewhere => node.begin(),
+        }
+        self.in_flight.push(node);
+    }
+
+    #[cold]
+    fn let_wait(&self, node: Node) {
+        node.set_scratch((node.scratch() & !place::MASK) | place::OVERFLOW);
+        self.overflow.push(node);
+        let high_water = &self.backend.tally.overflow_high_water;
+        if self.overflow.len() as u64 > high_water.get() {
+            high_water.set(self.overflow.len());
+        }
+    }
+
+    /// As [`to_ring`](Self::to_ring), for a node that is in flight and has to go again.
+    pub(crate) fn again(&self, node: Node, flags: u32) {
+        node.set_scratch(place::RING | flags);
+        node.requeue();
+        self.to_ring(node, Known::Elsewhere);
+    }
+
+    /// Waits in the ring until a queued operation's descriptor is ready.
+    pub(crate) fn await_readiness(&self, node: Node) {
+        node.set_scratch(place::RING | place::WAITS);
+        self.to_ring(node, Known::Elsewhere);
+    }
+
+    /// Moves what waits for room to the ring, while there is room.
+    pub(crate) fn drain_overflow(&self) {
+        while let Some(node) = self.overflow.pop() {
+            let flags = node.scratch() & !place::MASK;
+            if !self.push_node(&node) {
+                return self.overflow.push_front(node);
+            }
+            node.set_scratch(flags | place::RING);
+            node.begin();
+            self.in_flight.push(node);
+        }
+    }
+
+    #[inline]
+    fn push_node(&self, node: &Node) -> bool {
+        let number = self.pushed.get();
+        let room = if node.scratch() & place::WAITS == 0 {
+            // SAFETY: what the entry points to is valid until the node is completed (I1, I2), which is
+            // after its CQE.
+            unsafe { self.push_sqe(encode(node.op()), Token::Op(node.ptr())) }
+        } else {
+            self.push_readiness(node)
+        };
+        if !room {
+            return false;
+        }
+        // Until the real result comes: which entry this is, to know whether the kernel has it.
+        node.set_result(number.cast_signed());
+        true
+    }
+
+    #[cold]
+    fn push_readiness(&self, node: &Node) -> bool {
+        // SAFETY: the entry points to nothing.
+        unsafe { self.push_sqe(readiness(node.op()), Token::Ready(node.ptr())) }
+    }
+
+    /// Pushes an entry of the ring's own or of a node.
+    ///
+    /// # Safety
+    /// * What it points to stays valid until its CQE came back.
+    #[inline]
+    pub(crate) unsafe fn push_sqe(&self, sqe: Sqe, token: Token) -> bool {
+        // SAFETY: promised by the caller.
+        let room = unsafe { self.ring.push(sqe, token.encode()) };
+        self.pushed.set(self.pushed.get() + u64::from(room));
+        room
+    }
+
+    /// A result is known: tells nobody if there is nobody, else leaves it for the next delivery.
+    #[inline]
+    pub(crate) fn finish(&self, node: Node, result: i64) {
+        match node.complete_quiet(result) {
+            Ok(waiter) => {
+                self.backend.tally.owner.delivered.add(1);
+                self.quiet.set(self.quiet.get() + 1);
+                if waiter {
+                    self.announce();
+                }
+            }
+            Err(node) => {
+                node.set_scratch(place::READY);
+                self.ready.push(node);
+            }
+        }
+    }
+
+    /// Tells threads that block for an operation to look at it again.
+    pub(crate) fn announce(&self) {
+        self.backend.mode.announce();
+        self.backend.tally.owner.syscalls.add(1);
+    }
+}

@@ -1,0 +1,87 @@
+//! The 64-bit word that travels with an SQE and comes back in its CQE: a node's address and a tag.
+//!
+//! Nodes are aligned to 8 bytes, so the low three bits are free. The ring's own entries carry a tag and
+//! no address: what comes back for a cancel never looks like the end of the cancelled operation.
+#![allow(unsafe_code, reason = "makes a node's address from a word the kernel gave back")]
+//! # Safety
+//! A token with an address is given to the kernel only for a node that is in flight, and comes back
+//! once, so the address in it is that of a live node.
+
+use core::ptr;
+use io_core::NodePtr;
+
+const TAG: u64 = 0b111;
+const OP: u64 = 0;
+const READY: u64 = 1;
+const WAKE: u64 = 2;
+const CANCEL: u64 = 3;
+
+static_assertions::const_assert!(align_of::<io_core::SubmitContext>() >= 8);
+
+/// What an SQE was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Token {
+    /// The operation of this node.
+    Op(NodePtr),
+    /// The wait for this node's descriptor to be ready.
+    Ready(NodePtr),
+    /// The read that ends a park.
+    Wake,
+    /// A cancel of something else.
+    Cancel,
+}
+
+impl Token {
+    /// The word for the kernel.
+    #[inline]
+    pub(crate) fn encode(self) -> u64 {
+        match self {
+            Token::Op(node) => address(node) | OP,
+            Token::Ready(node) => address(node) | READY,
+            Token::Wake => WAKE,
+            Token::Cancel => CANCEL,
+        }
+    }
+
+    /// The meaning of a word that came back.
+    ///
+    /// # Safety
+    /// * `word` is from [`encode`](Self::encode) and came back in a CQE.
+    #[inline]
+    pub(crate) unsafe fn decode(word: u64) -> Token {
+        // `usize` is 64 bits wide wherever the ring's crate builds.
+        #[expect(clippy::cast_possible_truncation, reason = "made from an address")]
+        let node = ptr::with_exposed_provenance_mut((word & !TAG) as usize);
+        match word & TAG {
+            // SAFETY: the address was exposed by `encode`, promised by the caller.
+            OP => Token::Op(unsafe { NodePtr::from_ptr(node) }),
+            // SAFETY: as above.
+            READY => Token::Ready(unsafe { NodePtr::from_ptr(node) }),
+            WAKE => Token::Wake,
+            _ => Token::Cancel,
+        }
+    }
+}
+
+#[inline]
+fn address(node: NodePtr) -> u64 {
+    node.as_ptr().expose_provenance() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Token;
+    use io_core::{NodePtr, SubmitContext};
+
+    #[test]
+    fn tokens_survive_the_round_trip() {
+        let mut word = 0_u64;
+        let address: *mut SubmitContext = (&raw mut word).cast();
+        // SAFETY: never followed.
+        let node = unsafe { NodePtr::from_ptr(address) };
+        for token in [Token::Op(node), Token::Ready(node), Token::Wake, Token::Cancel] {
+            // SAFETY: just encoded.
+            assert_eq!(unsafe { Token::decode(token.encode()) }, token);
+        }
+    }
+}

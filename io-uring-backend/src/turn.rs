@@ -1,0 +1,51 @@
+//! Operations with no way of their own and no offload backend: performed inside poll.
+//!
+//! What can wait for readiness is tried without blocking, and waits in the ring in between; the others
+//! block the poll for as long as their system call takes, which the route says.
+
+use crate::inbox::Mode;
+use crate::seat::{Seat, place};
+use io_core::syscall::{Attempt, attempt, check_seekable, perform, perform_from};
+use io_core::{Errno, Node, OffloadHandle, Op};
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    /// Gives each operation that is here now its turn.
+    pub(crate) fn run_turns(&self) {
+        for _ in 0..self.turn.len() {
+            let Some(node) = self.turn.pop() else { break };
+            self.run_turn(node);
+        }
+    }
+
+    fn run_turn(&self, node: Node) {
+        if self.unwanted(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
+        }
+        let op = node.op();
+        self.backend.tally.owner.syscalls.add(1);
+        if op.interest().is_none() || op.wants_eagain() {
+            let result = perform(op);
+            return self.finish(node, result);
+        }
+        // Once ready, what cannot wait in the ring blocks here: an act without a form that does not
+        // block, and a file, which is always ready and still waits for its device.
+        let was_ready = node.scratch() & place::WAS_READY != 0;
+        let result = match attempt(op) {
+            Attempt::Done(result) => result,
+            Attempt::Partial(done) => perform_from(op, done),
+            Attempt::Refused if was_ready => perform(op),
+            Attempt::WouldBlock if was_ready && on_device(op) => perform(op),
+            Attempt::WouldBlock | Attempt::Refused => Errno::AGAIN.to_result(),
+        };
+        if result == Errno::AGAIN.to_result() {
+            self.await_readiness(node);
+        } else {
+            self.finish(node, result);
+        }
+    }
+}
+
+/// Whether the operation waits for a device, not for readiness.
+fn on_device(op: &Op) -> bool {
+    op.interest().is_some_and(|(fd, _)| check_seekable(fd).is_ok())
+}
