@@ -12,7 +12,7 @@
 //! fields only through shared references to atomics and cells (I8).
 
 use crate::backend::{Handle, IoBackend};
-use crate::context::{Node, NodePtr, SubmitContext, callback};
+use crate::context::{Node, NodePtr, SubmitContext};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::Op;
@@ -103,11 +103,12 @@ impl<H: Handle> IoAwaitable<H> {
     /// # Errors
     /// `EALREADY` if it was submitted before.
     pub fn submit(self: Pin<&mut Self>) -> Result<(), Errno> {
-        self.submit_with(None)
+        self.submit_with(None, false)
     }
 
     /// Submits; `function(context, result)` is called at completion, by the thread that reaps or
-    /// completes it, never inside this call. Dropping the awaitable before that drops the callback.
+    /// completes it, never inside this call. Dropping the awaitable before that drops the callback. A
+    /// descriptor in the result belongs to the callback.
     ///
     /// # Errors
     /// `EALREADY` if it was submitted before; the callback is then not called.
@@ -116,20 +117,30 @@ impl<H: Handle> IoAwaitable<H> {
         function: CompletionFn,
         context: *mut (),
     ) -> Result<(), Errno> {
-        self.submit_with(Some(callback(function, context)))
+        self.submit_with(Some(Sink::Callback(function, context)), true)
     }
 
-    fn submit_with(self: Pin<&mut Self>, sink: Option<Sink>) -> Result<(), Errno> {
+    /// [`submit_with_callback`](Self::submit_with_callback) for an owner who takes the result out itself,
+    /// after the callback.
+    pub(crate) fn submit_notifying(
+        self: Pin<&mut Self>,
+        function: CompletionFn,
+        context: *mut (),
+    ) -> Result<(), Errno> {
+        self.submit_with(Some(Sink::Callback(function, context)), false)
+    }
+
+    fn submit_with(self: Pin<&mut Self>, sink: Option<Sink>, gives: bool) -> Result<(), Errno> {
         if self.phase() != Phase::Idle {
             return Err(Errno::ALREADY);
         }
-        self.submit_idle(sink);
+        self.submit_idle(sink, gives);
         Ok(())
     }
 
     /// [`submit_with`](Self::submit_with) of an awaitable that was just seen idle.
     #[inline]
-    fn submit_idle(self: Pin<&mut Self>, sink: Option<Sink>) {
+    fn submit_idle(self: Pin<&mut Self>, sink: Option<Sink>, gives: bool) {
         // SAFETY: nothing is moved out; I1, the awaitable is pinned.
         let this = unsafe { self.get_unchecked_mut() };
         let binding = this.handle.backend().binding();
@@ -139,7 +150,7 @@ impl<H: Handle> IoAwaitable<H> {
         this.context.backend = data;
         if let Some(sink) = sink {
             // SAFETY: idle, and a context that was not submitted has no sink.
-            unsafe { this.context.set_sink(sink) };
+            unsafe { this.context.set_sink(sink, gives) };
         }
         // I8: the node's pointer is made from the whole awaitable, and `this` is not used again.
         let this: *mut Self = this;
@@ -223,7 +234,7 @@ impl<H: Handle> IoAwaitable<H> {
             Phase::Idle => {}
         }
         let sink = Sink::Waker(cx.waker().clone());
-        self.as_mut().submit_idle(Some(sink));
+        self.as_mut().submit_idle(Some(sink), false);
         // The waker is in place; done now means done inside submit.
         if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -33,7 +33,7 @@
 use crate::backend::SubmitVtable;
 use crate::link::Link;
 use crate::op::{Op, OpKind};
-use crate::sink::{CompletionFn, Sink, SinkCell};
+use crate::sink::{Sink, SinkCell};
 use crate::state::{Finish, Phase, Register, State};
 use crate::sync::UnsafeCell;
 use core::fmt;
@@ -85,16 +85,16 @@ impl SubmitContext {
 
     // --- the caller's side --------------------------------------------------------------------
 
-    /// Fills the sink before submit.
+    /// Fills the sink before submit; `gives` if a callback takes the result over.
     ///
     /// # Safety
     /// * The phase is idle and the sink empty: the caller owns the node.
     #[inline]
-    pub(crate) unsafe fn set_sink(&self, sink: Sink) {
+    pub(crate) unsafe fn set_sink(&self, sink: Sink, gives: bool) {
         let callback = matches!(sink, Sink::Callback(..));
         // SAFETY: I6, the caller owns the node.
         unsafe { self.sink.put(sink) };
-        self.state.set_sink(callback);
+        self.state.set_sink(callback, gives);
     }
 
     /// The result of a done operation, and the sink if the completer left one.
@@ -549,10 +549,4 @@ impl fmt::Debug for Delivery {
         };
         f.debug_struct("Delivery").field("sink", &sink).field("result", &self.result).finish()
     }
-}
-
-/// The callback form of a sink.
-#[inline]
-pub(crate) fn callback(function: CompletionFn, context: *mut ()) -> Sink {
-    Sink::Callback(function, context)
 }

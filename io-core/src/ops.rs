@@ -103,8 +103,9 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
     }
 
     /// Submits; `function(context, result)` is called at completion by the thread that reaps or
-    /// completes it, never inside this call. [`take`](Self::take) then has the typed result. Dropping
-    /// the operation before that drops the callback.
+    /// completes it, never inside this call. [`take`](Self::take) then has the typed result, and owns
+    /// what is in it: a descriptor the callback was told of is closed if nobody takes it. Dropping the
+    /// operation before that drops the callback.
     ///
     /// # Errors
     /// `EALREADY` if it was polled or submitted before; the callback is then not called.
@@ -114,7 +115,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
         context: *mut (),
     ) -> Result<(), Errno> {
         self.as_mut().prepare()?;
-        self.awaitable().submit_with_callback(function, context)
+        self.awaitable().submit_notifying(function, context)
     }
 
     /// Submits without anybody to hear of it: ask [`take`](Self::take), or [`wait`](Self::wait).

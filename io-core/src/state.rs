@@ -15,6 +15,7 @@
 //! | 6 | `CANCEL` | cancel was asked for |
 //! | 7 | `WAITER` | a thread blocks until `DONE`; the completer tells the backend so |
 //! | 8 | `TAKEN` | the caller has read the result (only beside `DONE`) |
+//! | 9 | `GIVES` | the callback takes the result over: `DONE` comes with `TAKEN`; goes with `CALLBACK` |
 //!
 //! # Valid states
 //!
@@ -45,6 +46,7 @@ const TAKING: u32 = 1 << 5;
 const CANCEL: u32 = 1 << 6;
 const WAITER: u32 = 1 << 7;
 const TAKEN: u32 = 1 << 8;
+const GIVES: u32 = 1 << 9;
 
 /// Where an operation is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,10 +110,14 @@ impl State {
 
     // --- the caller, while it owns the node: plain stores, nobody else looks ------------------
 
-    /// | `IDLE` → `IDLE+SINK(+CALLBACK)` (the cell was filled just before).
+    /// | `IDLE` → `IDLE+SINK(+CALLBACK(+GIVES))` (the cell was filled just before).
     #[inline]
-    pub(crate) fn set_sink(&self, callback: bool) {
-        let word = if callback { IDLE | SINK | CALLBACK } else { IDLE | SINK };
+    pub(crate) fn set_sink(&self, callback: bool, gives: bool) {
+        let word = match (callback, gives) {
+            (false, _) => IDLE | SINK,
+            (true, false) => IDLE | SINK | CALLBACK,
+            (true, true) => IDLE | SINK | CALLBACK | GIVES,
+        };
         // Ordering: Relaxed, the caller owns the node; submit publishes it.
         self.0.store(word, Ordering::Relaxed);
     }
@@ -204,7 +210,8 @@ impl State {
                 self.0.store(DONE, Ordering::Relaxed);
                 return false;
             }
-            let next = (word & !(REGISTERING | SINK | CALLBACK)) | if full { SINK } else { 0 };
+            let next =
+                (word & !(REGISTERING | SINK | CALLBACK | GIVES)) | if full { SINK } else { 0 };
             // Ordering: Release publishes the cell to the Acquire of `finish_begin`.
             match self.0.compare_exchange_weak(word, next, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return true,
@@ -297,7 +304,7 @@ impl State {
         // ring publishes the node to other threads.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & PHASE, IDLE, "I5: submit of a node that is not idle");
-        self.0.store((word & (SINK | CALLBACK)) | QUEUED, Ordering::Relaxed);
+        self.0.store((word & (SINK | CALLBACK | GIVES)) | QUEUED, Ordering::Relaxed);
     }
 
     /// | `QUEUED…` → `IN_FLIGHT…` while no other thread knows the node (inside submit): a plain store.
@@ -406,7 +413,7 @@ impl State {
     /// | from | to | returns |
     /// |---|---|---|
     /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `(false, waiter)` |
-    /// | …`+SINK` | `DONE` | `(true, _)`: the cell is full and the completer's, to read at once |
+    /// | …`+SINK` | `DONE`, with `GIVES` `+TAKEN` | `(true, _)`: the cell is full and the completer's, to read at once |
     ///
     /// For a node that one thread alone knows: that thread is here, so it is in no window, and nobody
     /// looks between this and the cell's being read.
@@ -416,11 +423,11 @@ impl State {
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & (REGISTERING | TAKING), 0, "I6: one thread is in one place");
         debug_assert!(!matches!(word & PHASE, IDLE | DONE), "I5: finish of a node not submitted");
-        self.0.store(DONE, Ordering::Relaxed);
+        self.0.store(done(word), Ordering::Relaxed);
         (word & SINK != 0, word & WAITER != 0)
     }
 
-    /// | `…SINK+TAKING` → `DONE`. Touch nothing after it (I3). Returns whether a thread waits.
+    /// | `…SINK+TAKING(+GIVES)` → `DONE(+TAKEN)`. Touch nothing after it (I3). Returns whether a thread waits.
     #[inline]
     pub(crate) fn finish_end(&self) -> bool {
         // Ordering: Relaxed; nobody sets WAITER while TAKING is set (`add_waiter`).
@@ -429,9 +436,15 @@ impl State {
         // A store, not an exchange: a CANCEL that arrives in between is dropped, which is right for
         // an operation that is done.
         // Ordering: Release publishes the result and the emptied cell to `phase`.
-        self.0.store(DONE, Ordering::Release);
+        self.0.store(done(word), Ordering::Release);
         word & WAITER != 0
     }
+}
+
+/// The final word after a sink was taken out of `word`.
+#[inline]
+const fn done(word: u32) -> u32 {
+    if word & GIVES != 0 { DONE | TAKEN } else { DONE }
 }
 
 impl fmt::Debug for State {
@@ -451,6 +464,7 @@ impl fmt::Debug for State {
             (CANCEL, "+cancel"),
             (WAITER, "+waiter"),
             (TAKEN, "+taken"),
+            (GIVES, "+gives"),
         ];
         bits.iter().filter(|(bit, _)| word & bit != 0).try_for_each(|(_, name)| f.write_str(name))
     }
@@ -477,7 +491,7 @@ mod tests {
     #[test]
     fn a_waker_in_place_is_taken_before_done() {
         let state = State::new();
-        state.set_sink(false);
+        state.set_sink(false, false);
         state.accept();
         state.begin_unshared();
         assert_eq!(state.finish_begin(), Finish::Take);
@@ -510,7 +524,7 @@ mod tests {
     #[test]
     fn cancel_and_waiter_bits_survive_registration() {
         let state = State::new();
-        state.set_sink(false);
+        state.set_sink(false, false);
         state.accept();
         assert!(state.ask_cancel());
         assert!(!state.ask_cancel(), "twice is once");

@@ -112,7 +112,7 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     fn withdraw(&self, node: NodePtr) {
-        // SAFETY: submitted here, or accepted, and valid: the callers' promise.
+        // SAFETY: submitted here and valid, promised by the caller.
         let node = self.queues(|queues| unsafe { queues.withdraw(node) });
         if let Some(node) = node {
             self.refuse(node);
@@ -162,15 +162,13 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     fn submit(&self, node: Node) {
         let op = *node.op();
         if self.queues(|queues| queues.refuses()) {
-            self.count.inline(&op);
             let close = op.kind().never_cancelled();
             let result = if close { perform(&op) } else { Errno::CANCELED.to_result() };
-            return self.finish_inline(node, result);
+            return self.finish_inline(node, &op, result);
         }
         let tried = if fits_inline(&op) { attempt(&op) } else { Attempt::Refused };
         if let Attempt::Done(result) = tried {
-            self.count.inline(&op);
-            return self.finish_inline(node, result);
+            return self.finish_inline(node, &op, result);
         }
         if tried != Attempt::Refused {
             self.count.syscall();
@@ -378,8 +376,13 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
 
     unsafe fn recall(&self, node: NodePtr) {
         // SAFETY: accepted and valid, promised by the caller.
-        if !unsafe { node.kind() }.never_cancelled() {
-            self.withdraw(node);
+        if unsafe { node.kind() }.never_cancelled() {
+            return;
+        }
+        // SAFETY: as above.
+        let node = self.queues(|queues| unsafe { queues.recall(node) });
+        if let Some(node) = node {
+            self.refuse(node);
         }
     }
 

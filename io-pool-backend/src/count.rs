@@ -6,6 +6,7 @@ use io_core::{Counters, Op, Way};
 #[derive(Debug, Default)]
 pub(crate) struct Count {
     queued: AtomicU64,
+    inline: AtomicU64,
     nops: AtomicU64,
     delivered: AtomicU64,
     syscalls: AtomicU64,
@@ -16,6 +17,7 @@ impl Count {
     pub(crate) const fn new() -> Count {
         Count {
             queued: AtomicU64::new(0),
+            inline: AtomicU64::new(0),
             nops: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             syscalls: AtomicU64::new(0),
@@ -42,21 +44,27 @@ impl Count {
         self.syscalls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An operation was finished inside submit, with one system call unless it is a nop: one counter for
-    /// the hot path.
+    /// An operation was finished inside submit, with one system call unless it is a nop, and is delivered
+    /// too: one counter for the hot path.
     pub(crate) fn inline(&self, op: &Op) {
-        if matches!(op, Op::Nop(_)) {
-            self.nops.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.way(Way::Inline);
+        let counter = if matches!(op, Op::Nop(_)) { &self.nops } else { &self.inline };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation has its result inside submit, but is delivered later.
+    pub(crate) fn inline_later(&self, op: &Op) {
+        self.queued();
+        self.way(Way::Inline);
+        if !matches!(op, Op::Nop(_)) {
+            self.syscall();
         }
     }
 
     pub(crate) fn read(&self, queued_now: usize, running_now: usize) -> Counters {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut by_way = [0, 1, 2, 3, 4].map(|way: usize| load(&self.by_way[way]));
-        let (calls, nops) = (by_way[Way::Inline as usize], load(&self.nops));
-        by_way[Way::Inline as usize] += nops;
+        let (calls, nops) = (load(&self.inline), load(&self.nops));
+        by_way[Way::Inline as usize] += calls + nops;
         Counters {
             submitted: load(&self.queued) + calls + nops,
             delivered: load(&self.delivered) + calls + nops,

@@ -1,7 +1,7 @@
 //! The lists of the pool, all behind one lock: what waits for a worker, what waits for readiness, what is
 //! in a worker's hands, and what is done but not delivered.
 
-use crate::note::{Note, Place, Stage, place_of, set_place, set_stage};
+use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
 use crate::waiting::Waiting;
 use io_core::queue::Fifo;
 use io_core::{Node, NodePtr, Op};
@@ -125,6 +125,29 @@ impl Queues {
         };
         set_place(&node, Place::Nowhere);
         Some(node)
+    }
+
+    /// [`withdraw`](Self::withdraw) for a node of another backend, which may be home again, and whose note
+    /// then is not ours to read: it is looked for. A worker that has it is told not to let it wait.
+    ///
+    /// # Safety
+    /// * The node was accepted by this pool, and its storage is valid.
+    #[allow(unsafe_code, reason = "looks for a node by address")]
+    pub(crate) unsafe fn recall(&mut self, node: NodePtr) -> Option<Node> {
+        // SAFETY: promised by the caller.
+        let op = unsafe { node.op() };
+        let found = self.work.find_remove(node).or_else(|| {
+            let (fd, _) = op.interest()?;
+            self.waiting.find_remove(node, fd)
+        });
+        match &found {
+            Some(node) => set_place(node, Place::Nowhere),
+            None => {
+                let ours = self.running.iter().find(|running| running.ptr() == node);
+                ours.into_iter().for_each(|running| set_recalled(&running));
+            }
+        }
+        found
     }
 
     /// Takes a node out of the ready list, if it is there.

@@ -5,7 +5,7 @@ use crate::note::{Note, Place, Stage, set_place};
 use crate::park::Events;
 use crate::queues::Job;
 use io_core::syscall::{Attempt, attempt, perform_from};
-use io_core::{Errno, Fd, Node, RawLock, Way};
+use io_core::{Errno, Fd, Node, Op, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +83,7 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
-    fn perform(&self, op: &io_core::Op, done: usize) -> i64 {
+    fn perform(&self, op: &Op, done: usize) -> i64 {
         self.count.syscall();
         perform_from(op, done)
     }
@@ -212,8 +212,9 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Finishes an operation that submit could finish.
-    pub(crate) fn finish_inline(&self, node: Node, result: i64) {
+    pub(crate) fn finish_inline(&self, node: Node, op: &Op, result: i64) {
         if node.has_callback() {
+            self.count.inline_later(op);
             // Submit runs no user code: the next turn does.
             node.set_result(result);
             self.queues(|queues| {
@@ -222,6 +223,7 @@ impl<L: RawLock> PoolBackend<L> {
             });
             self.notify_ready();
         } else {
+            self.count.inline(op);
             node.complete_inline(result);
         }
     }

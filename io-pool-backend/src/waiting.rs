@@ -115,6 +115,13 @@ impl Waiting {
         Some(node)
     }
 
+    /// Takes this operation out if it is in here; looks at each on its descriptor until then.
+    pub(crate) fn find_remove(&mut self, node: NodePtr, fd: Fd) -> Option<Node> {
+        let node = self.buckets[bucket(fd)].find_remove(node)?;
+        self.len -= 1;
+        Some(node)
+    }
+
     /// Takes this operation out.
     ///
     /// # Safety

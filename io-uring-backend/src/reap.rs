@@ -16,7 +16,7 @@ use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
 use core::sync::atomic::Ordering;
-use io_core::{Errno, Node, OffloadHandle, OpKind};
+use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Takes every completion that is there. Runs no waker and no callback.
@@ -53,12 +53,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     fn failed(&self, node: Node, result: i64) {
         const INTR: i64 = Errno::INTR.to_result();
         const AGAIN: i64 = Errno::AGAIN.to_result();
+        const NXIO: i64 = Errno::NXIO.to_result();
         match result {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
             INTR | AGAIN if node.op().wants_eagain() => self.finish(node, AGAIN),
             INTR | AGAIN if self.unwanted(&node) => {
                 self.finish(node, Errno::CANCELED.to_result());
             }
+            NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
             INTR | AGAIN => self.again(node, 0),
             _ => self.finish(node, result),
@@ -126,4 +128,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
         }
     }
+}
+
+/// Whether an open that got `ENXIO` may be of a FIFO without a reader. The kernel's first try is with
+/// `O_NONBLOCK`, also for a caller who did not ask for it; the second, by a worker, waits.
+fn waits_for_a_reader(node: &Node) -> bool {
+    let first = node.scratch() & place::BLOCKS == 0;
+    matches!(node.op(), Op::Open(op) if first && !op.flags.contains(OpenFlags::NONBLOCK))
 }

@@ -23,6 +23,7 @@ use std::os::fd::AsRawFd;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sqe {
     opcode: u8,
+    flags: u8,
     fd: i32,
     offset: u64,
     addr: u64,
@@ -57,6 +58,11 @@ static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, token), 32);
 pub(crate) const AT_POSITION: u64 = u64::MAX;
 
 impl Sqe {
+    /// The same, run by a kernel worker from the start, where it may block (`IOSQE_ASYNC`).
+    pub(crate) fn blocking(self) -> Sqe {
+        Sqe { flags: squeue::Flags::ASYNC.bits(), ..self }
+    }
+
     #[inline]
     fn new(opcode: u8, fd: c_int) -> Sqe {
         Sqe { opcode, fd, ..Sqe::default() }
@@ -138,8 +144,8 @@ impl Sqe {
 impl Entry {
     #[inline]
     fn new(sqe: Sqe, token: u64) -> Entry {
-        let Sqe { opcode, fd, offset, addr, len, op_flags } = sqe;
-        let (flags, ioprio, unused) = (0, 0, [0; 3]);
+        let Sqe { opcode, flags, fd, offset, addr, len, op_flags } = sqe;
+        let (ioprio, unused) = (0, [0; 3]);
         Entry { opcode, flags, ioprio, fd, offset, addr, len, op_flags, token, unused }
     }
 

@@ -72,7 +72,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         self.intake();
         let entered = match self.send_all() {
-            Ok(true) if self.nothing_new(old_news) => self.enter(1, remaining(deadline)),
+            // Sending may have reaped the read that a bell ends: without it nothing would end this wait.
+            Ok(true) if self.wake_armed.get() && self.nothing_new(old_news) => {
+                self.enter(1, remaining(deadline))
+            }
             Ok(_) => self.enter(0, None),
             Err(errno) => Err(errno),
         };

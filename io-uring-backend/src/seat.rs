@@ -38,6 +38,8 @@ pub(crate) mod place {
     pub(crate) const WAITS: u32 = 1 << 3;
     /// Flag: readiness has come since the last attempt.
     pub(crate) const WAS_READY: u32 = 1 << 4;
+    /// Flag: the SQE, pushed or waiting, goes to a kernel worker, which may block.
+    pub(crate) const BLOCKS: u32 = 1 << 5;
     /// One cancel sent; a small count from here up.
     pub(crate) const CANCEL_SENT: u32 = 1 << 8;
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just

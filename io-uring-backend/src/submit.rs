@@ -227,12 +227,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline]
     fn push_node(&self, node: &Node) -> bool {
         let number = self.pushed.get();
-        let room = if node.scratch() & place::WAITS == 0 {
+        let room = if node.scratch() & (place::WAITS | place::BLOCKS) == 0 {
             // SAFETY: what the entry points to is valid until the node is completed (I1, I2), which is
             // after its CQE.
             unsafe { self.push_sqe(encode(node.op()), Token::Op(node.ptr())) }
         } else {
-            self.push_readiness(node)
+            self.push_slow(node)
         };
         if !room {
             return false;
@@ -243,9 +243,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     #[cold]
-    fn push_readiness(&self, node: &Node) -> bool {
-        // SAFETY: the entry points to nothing.
-        unsafe { self.push_sqe(readiness(node.op()), Token::Ready(node.ptr())) }
+    fn push_slow(&self, node: &Node) -> bool {
+        if node.scratch() & place::WAITS == 0 {
+            // SAFETY: as in `push_node`.
+            unsafe { self.push_sqe(encode(node.op()).blocking(), Token::Op(node.ptr())) }
+        } else {
+            // SAFETY: the entry points to nothing.
+            unsafe { self.push_sqe(readiness(node.op()), Token::Ready(node.ptr())) }
+        }
     }
 
     /// Pushes an entry of the ring's own or of a node.

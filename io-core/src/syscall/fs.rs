@@ -65,11 +65,26 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
         4 => SeekFrom::Hole(op.offset.cast_unsigned()),
         // The kernel looks at the descriptor first.
         _ => {
-            let open = on(op.fd, |fd| rustix::io::fcntl_getfd(fd).map(|_| 0));
-            return if open < 0 { open } else { Errno::INVAL.to_result() };
+            let errno = if is_open(op.fd) { Errno::INVAL } else { Errno::BADF };
+            return errno.to_result();
         }
     };
     seek(op.fd, from)
+}
+
+/// Whether the number is a descriptor (`fcntl(2)`, `F_GETFD`).
+pub(super) fn is_open(fd: Fd) -> bool {
+    on(fd, |fd| rustix::io::fcntl_getfd(fd).map(|_| 0)) == 0
+}
+
+/// Whether a sendfile gets as far as waiting for its output: that one is open for writing and no
+/// listening socket, and the input is open.
+pub(super) fn can_send(op: &Sendfile) -> bool {
+    let writes = |fd: BorrowedFd<'_>| {
+        let access = rustix::fs::fcntl_getfl(fd)? & OFlags::ACCMODE;
+        Ok(usize::from(access == OFlags::WRONLY || access == OFlags::RDWR))
+    };
+    is_open(op.in_fd) && on(op.out_fd, writes) == 1 && !super::net::listens(op.out_fd)
 }
 
 /// The file position; `ESPIPE` where there is none.

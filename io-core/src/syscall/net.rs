@@ -5,6 +5,7 @@
 
 use super::rw::{one, slices, slices_mut};
 use super::{borrow, failed, on, retry};
+use crate::fd::Fd;
 use crate::op::{Accept, AcceptFlags, MAX_RW_COUNT, MsgFlags, Recv, Send};
 use core::mem::MaybeUninit;
 use core::{ptr, slice};
@@ -35,6 +36,11 @@ pub(super) fn accept(op: &Accept) -> i64 {
         }
         Err(errno) => failed(errno),
     }
+}
+
+/// Whether it is a listening socket (`getsockopt(2)`, `SO_ACCEPTCONN`).
+pub(super) fn listens(fd: Fd) -> bool {
+    borrow(fd).is_ok_and(|fd| rustix::net::sockopt::socket_acceptconn(fd).unwrap_or(false))
 }
 
 /// Copies the peer's address out as `accept(2)` does: cut to the room there is, its true length told.

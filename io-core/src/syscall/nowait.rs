@@ -88,8 +88,12 @@ pub fn attempt(op: &Op) -> Attempt {
             message(op.flags, net::recv(op, op.flags | MsgFlags::DONTWAIT))
         }
         Op::Send(op) => message(op.flags, net::send(op, op.flags | MsgFlags::DONTWAIT)),
-        Op::Accept(_)
-        | Op::Close(_)
+        // Nothing but a listening socket can wait for a connection.
+        Op::Accept(accept) if net::listens(accept.fd) => Attempt::Refused,
+        Op::Accept(_) => Attempt::Done(perform(op)),
+        // What is refused at once has nothing to wait for.
+        Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(perform(op)),
+        Op::Close(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
         | Op::Open(_)

@@ -1,0 +1,292 @@
+//! Who runs a backend: worker threads, a driver thread, or the threads that block on it
+//! ([`Runtime`]); and what there is to run ([`Engine`]).
+#![allow(unsafe_code, reason = "implements the unsafe trait that keeps the offload pool in place")]
+//! # Safety
+//! The pool is behind an `Arc` that the handle holds.
+
+use crate::block_on::Lead;
+use crate::choose::{Backend, Builder, Refusal};
+use crate::threads::{end_and_join, outlive_panics, spawn};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use io_core::{Deadline, Errno, IoBackend, Offload, OffloadHandle, OpSet, StopError, WakeHandle};
+use io_pool_backend::PoolBackend;
+use io_uring_backend::{Config, Shared, UringBackend};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+const DEFAULT_POOL_WORKERS: usize = 4;
+const DEFAULT_OFFLOAD_WORKERS: usize = 2;
+
+/// The pool that performs what the ring has no opcode for.
+#[derive(Clone)]
+pub(crate) struct Helpers(Option<Arc<PoolBackend>>);
+
+// SAFETY: the object is in an `Arc` that this value holds; it is never replaced.
+unsafe impl OffloadHandle for Helpers {
+    fn offload(&self) -> Option<&dyn Offload> {
+        self.0.as_deref().map(|pool| pool as &dyn Offload)
+    }
+}
+
+type Ring = UringBackend<Shared, Helpers>;
+
+/// A backend at an address of its own.
+#[derive(Clone)]
+pub(crate) enum Engine {
+    Pool(Arc<PoolBackend>),
+    Uring(Arc<Ring>, Helpers),
+}
+
+impl Engine {
+    /// Builds exactly this backend. `backend` is not `Auto`.
+    pub(crate) fn build(backend: Backend, builder: &Builder) -> Result<Engine, Refusal> {
+        match backend {
+            Backend::Uring => Engine::uring(builder),
+            Backend::Pool | Backend::Auto => Ok(Engine::Pool(Arc::new(new_pool(backend)?))),
+        }
+    }
+
+    fn uring(builder: &Builder) -> Result<Engine, Refusal> {
+        let helpers = match builder.workers {
+            Some(0) => Helpers(None),
+            _ => Helpers(Some(Arc::new(new_pool(Backend::Uring)?))),
+        };
+        let mut config = Config::new().entries(builder.ring_entries);
+        if builder.ring_ops != OpSet::all() {
+            config = config.mask(builder.ring_ops);
+        }
+        let ring = Ring::with_offload(&config, helpers.clone()).map_err(|error| Refusal {
+            backend: Backend::Uring,
+            errno: Some(error.errno),
+            why: error.to_string(),
+        })?;
+        Ok(Engine::Uring(Arc::new(ring), helpers))
+    }
+
+    pub(crate) fn backend(&self) -> &(dyn IoBackend + Send + Sync + 'static) {
+        match self {
+            Engine::Pool(pool) => &**pool,
+            Engine::Uring(ring, _) => &**ring,
+        }
+    }
+
+    pub(crate) fn wake_handle(&self) -> WakeHandle<'_> {
+        self.backend().wake_handle()
+    }
+
+    /// The pool that needs worker threads, and how many by default.
+    fn pool(&self) -> Option<(&Arc<PoolBackend>, usize)> {
+        match self {
+            Engine::Pool(pool) => Some((pool, DEFAULT_POOL_WORKERS)),
+            Engine::Uring(_, Helpers(pool)) => Some((pool.as_ref()?, DEFAULT_OFFLOAD_WORKERS)),
+        }
+    }
+}
+
+fn new_pool(backend: Backend) -> Result<PoolBackend, Refusal> {
+    PoolBackend::new().map_err(|errno| Refusal {
+        backend,
+        errno: Some(errno),
+        why: format!("cannot make a worker pool: {errno}"),
+    })
+}
+
+fn no_thread(backend: Backend, error: &std::io::Error) -> Refusal {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    Refusal { backend, errno, why: format!("cannot start a thread: {error}") }
+}
+
+/// Who makes operations advance.
+pub(crate) enum Drive {
+    /// Threads of ours: nobody else needs to do anything.
+    Threads,
+    /// The threads that block, one at a time.
+    Caller(Lead),
+}
+
+/// An engine and its threads.
+pub(crate) struct Runtime {
+    drive: Drive,
+    driver: Option<Driver>,
+    workers: Vec<JoinHandle<()>>,
+    /// Tells the workers not to lend themselves again.
+    over: Arc<AtomicBool>,
+    engine: Engine,
+}
+
+impl Runtime {
+    /// Starts the threads that `builder` asks for.
+    pub(crate) fn start(engine: Engine, builder: &Builder) -> Result<Runtime, Refusal> {
+        let drive = match &engine {
+            Engine::Pool(_) if builder.workers == Some(0) => Drive::Caller(Lead::in_turn()),
+            Engine::Uring(..) if !builder.driver => Drive::Caller(Lead::for_life()),
+            Engine::Pool(_) | Engine::Uring(..) => Drive::Threads,
+        };
+        // From here on its drop ends the threads, also after an error half-way.
+        let (workers, over) = (Vec::new(), Arc::new(AtomicBool::new(false)));
+        let mut runtime = Runtime { drive, driver: None, workers, over, engine };
+        if let Some((pool, default_count)) = runtime.engine.pool() {
+            // The ring gives its pool work at any time; a pool that nobody lends threads is driven
+            // by those that block on it, and starts with them just the same.
+            pool.start().map_err(|errno| Refusal {
+                backend: Backend::Pool,
+                errno: Some(errno),
+                why: format!("cannot start the worker pool: {errno}"),
+            })?;
+            let pool = pool.clone();
+            for _ in 0..builder.workers.unwrap_or(default_count) {
+                runtime.workers.push(spawn_worker(pool.clone(), runtime.over.clone())?);
+            }
+        }
+        if let (Drive::Threads, Engine::Uring(ring, _)) = (&runtime.drive, &runtime.engine) {
+            runtime.driver = Some(Driver::spawn(ring)?);
+        }
+        Ok(runtime)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn drive(&self) -> &Drive {
+        &self.drive
+    }
+
+    pub(crate) fn start_backend(&self) -> Result<(), Errno> {
+        match &self.driver {
+            Some(driver) => driver.start(self.engine.wake_handle()),
+            None => self.engine.backend().start(),
+        }
+    }
+
+    pub(crate) fn stop_backend(&self, deadline: Deadline) -> Result<(), StopError> {
+        match &self.driver {
+            // The driver itself is in the middle of a delivery, and the backend says so.
+            Some(driver) if driver.is_this_thread() => self.engine.backend().stop(deadline),
+            Some(driver) => driver.stop(deadline, self.engine.wake_handle()),
+            None => self.engine.backend().stop(deadline),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Every operation holds an `Io`, so none is in flight now, and the driver has nothing to
+        // wait for. A thread of ours may be the one that drops the last `Io`: it is not joined.
+        if let Some(driver) = self.driver.take() {
+            driver.quit(self.engine.wake_handle());
+        }
+        // Ordering: before the release below, whose own ordering publishes it.
+        self.over.store(true, Ordering::SeqCst);
+        if let Some((pool, _)) = self.engine.pool() {
+            end_and_join(self.workers.drain(..), || pool.release_workers());
+        }
+    }
+}
+
+fn spawn_worker(pool: Arc<PoolBackend>, over: Arc<AtomicBool>) -> Result<JoinHandle<()>, Refusal> {
+    let body = move || {
+        while !over.load(Ordering::SeqCst) {
+            // A panic of user code unwinds out of it: go on. A release ends the loop as well.
+            outlive_panics(|| pool.run_worker());
+        }
+    };
+    spawn("io-worker", body).map_err(|error| no_thread(Backend::Pool, &error))
+}
+
+/// What other threads ask of the driver.
+enum Request {
+    Start(SyncSender<Result<(), Errno>>),
+    Stop(Deadline, SyncSender<Result<(), StopError>>),
+    Quit,
+}
+
+/// The thread that owns and polls a ring.
+struct Driver {
+    thread: JoinHandle<()>,
+    requests: Mutex<Sender<Request>>,
+}
+
+impl Driver {
+    fn spawn(ring: &Arc<Ring>) -> Result<Driver, Refusal> {
+        let (requests, inbox) = channel();
+        let (started, outcome) = sync_channel(1);
+        let ring = ring.clone();
+        let body = move || {
+            let result = ring.start();
+            let run = result.is_ok();
+            // The builder waits for it below.
+            let _ = started.send(result);
+            if run {
+                drive(&ring, &inbox);
+            }
+        };
+        let thread = spawn("io-driver", body).map_err(|error| no_thread(Backend::Uring, &error))?;
+        match outcome.recv().unwrap_or(Err(Errno::CANCELED)) {
+            Ok(()) => Ok(Driver { thread, requests: Mutex::new(requests) }),
+            Err(errno) => {
+                end_and_join([thread], || {});
+                let why = format!("cannot start the ring: {errno}");
+                Err(Refusal { backend: Backend::Uring, errno: Some(errno), why })
+            }
+        }
+    }
+
+    fn is_this_thread(&self) -> bool {
+        thread::current().id() == self.thread.thread().id()
+    }
+
+    fn send(&self, request: Request, wake: WakeHandle<'_>) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        // The driver listens until it is told to quit, which is the last request.
+        let _ = requests.send(request);
+        wake.wake();
+    }
+
+    fn start(&self, wake: WakeHandle<'_>) -> Result<(), Errno> {
+        if self.is_this_thread() {
+            return Err(Errno::DEADLK);
+        }
+        let (reply, answer) = sync_channel(1);
+        self.send(Request::Start(reply), wake);
+        answer.recv().unwrap_or(Err(Errno::CANCELED))
+    }
+
+    fn stop(&self, deadline: Deadline, wake: WakeHandle<'_>) -> Result<(), StopError> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Request::Stop(deadline, reply), wake);
+        answer.recv().unwrap_or(Err(StopError::WrongPlace(Errno::CANCELED)))
+    }
+
+    fn quit(self, wake: WakeHandle<'_>) {
+        self.send(Request::Quit, wake);
+        end_and_join([self.thread], || {});
+    }
+}
+
+/// The driver thread's loop.
+fn drive(ring: &Ring, inbox: &Receiver<Request>) {
+    loop {
+        if let Some(Err(_)) = outlive_panics(|| ring.poll(None)) {
+            // Short of kernel memory, most likely: what waits stays in line, others go first.
+            thread::yield_now();
+        }
+        while let Ok(request) = inbox.try_recv() {
+            // Whoever asked waits for the answer; if not, it is not wanted.
+            match request {
+                Request::Start(reply) => drop(reply.send(ring.start())),
+                Request::Stop(deadline, reply) => drop(reply.send(ring.stop(deadline))),
+                Request::Quit => return finish(ring),
+            }
+        }
+    }
+}
+
+/// Leaves nothing behind: the owner of a ring stops it before it exits.
+fn finish(ring: &Ring) {
+    // With no deadline, and outside of any delivery, it cannot fail.
+    let _: Result<(), StopError> = ring.stop(Deadline::NEVER);
+    while !matches!(outlive_panics(|| ring.poll(Some(Duration::ZERO))), Some(Ok(0) | Err(_))) {}
+}

@@ -1,0 +1,104 @@
+//! [`Io`]: a backend with its threads, shared by everybody who does I/O on it.
+#![allow(unsafe_code, reason = "implements the unsafe trait that keeps the backend in place")]
+//! # Safety
+//! The backend is on the heap behind an `Arc`, and every operation holds a clone.
+
+use crate::block_on::block_on;
+use crate::choose::{BuildError, Builder, Report};
+use crate::current::Enter;
+use crate::driver::Runtime;
+use core::fmt;
+use core::future::Future;
+use io_core::{Deadline, Errno, Handle, IoBackend, StopError};
+use std::sync::Arc;
+
+/// A backend and the threads that run it. Cheap to clone; each operation in flight holds a clone.
+///
+/// The typed operations come from [`io_core::ops::Ops`]; files from [`File`](crate::File). When the
+/// last clone goes, the threads are stopped and joined.
+#[derive(Clone)]
+pub struct Io(Arc<Inner>);
+
+struct Inner {
+    runtime: Runtime,
+    report: Report,
+}
+
+// SAFETY: the backend is in an `Arc` of its own inside the runtime: it does not move, and it is freed
+// by its own drop after the last clone of `Io` is gone; a forgotten clone keeps it for ever. It is
+// `Send + Sync`, and so is `Io`.
+unsafe impl Handle for Io {
+    type Backend = dyn IoBackend + Send + Sync;
+
+    fn backend(&self) -> &Self::Backend {
+        self.0.runtime.engine().backend()
+    }
+}
+
+impl Io {
+    /// The best backend that works here, with the default threads.
+    ///
+    /// # Errors
+    /// The reasons of each backend that was tried.
+    pub fn new() -> Result<Io, BuildError> {
+        Io::builder().build()
+    }
+
+    /// Says which backend and how.
+    pub const fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_parts(runtime: Runtime, report: Report) -> Io {
+        Io(Arc::new(Inner { runtime, report }))
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    /// Which backend it is, and why.
+    #[must_use]
+    pub fn chosen(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// Runs `future` to its end on this thread, which does the backend's work meanwhile if nobody
+    /// else does. This backend is the thread's [`current`](crate::current) one meanwhile.
+    ///
+    /// Allocates once. May be nested.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        block_on(self, future)
+    }
+
+    /// Makes this the backend of the free functions on this thread until the guard is dropped.
+    pub fn enter(&self) -> Enter {
+        Enter::new(self.clone())
+    }
+
+    /// Starts the backend again after a [`stop`](Io::stop). Without a driver thread, this binds the
+    /// ring to the calling thread.
+    ///
+    /// # Errors
+    /// `EALREADY` if it runs, as it does after [`Builder::build`] where it has threads; `EBUSY` after a
+    /// stop that left operations owned; else what the kernel says.
+    pub fn start(&self) -> Result<(), Errno> {
+        self.0.runtime.start_backend()
+    }
+
+    /// Refuses new operations (they fail with `ECANCELED`), cancels the rest, and waits until the
+    /// kernel and the workers own none or `deadline` (`CLOCK_MONOTONIC`) passes. The threads stay.
+    ///
+    /// # Errors
+    /// How many operations are still owned at the deadline, or that the calling thread must not wait:
+    /// it runs a waker or callback of this backend, or does not own the ring.
+    pub fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
+        self.0.runtime.stop_backend(deadline)
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Io").field(&self.0.report).finish()
+    }
+}

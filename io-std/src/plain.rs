@@ -1,0 +1,111 @@
+//! [`Plain`]: what the free functions use where no backend is current. Each operation is its plain
+//! system call, made when the future is first polled.
+//!
+//! It blocks, which no backend may; so it stays private to the free functions, and futures over it
+//! are done at the first poll.
+#![allow(unsafe_code, reason = "implements the unsafe backend trait")]
+//! # Safety
+//! An operation is completed inside `submit` and never kept.
+
+use core::time::Duration;
+use io_core::syscall::{close_fd, perform};
+use io_core::{
+    Binding, Counters, Deadline, Errno, Fd, Interest, IoBackend, Node, NodePtr, Op, Route,
+    StopError, WakeHandle, Way,
+};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::BorrowedFd;
+
+/// No backend at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain;
+
+/// The one there is.
+pub(crate) static PLAIN: Plain = Plain;
+
+/// The system call, repeated after a wait where a non-blocking descriptor gives `EAGAIN`.
+fn perform_waiting(op: &Op) -> i64 {
+    loop {
+        let result = perform(op);
+        match op.interest() {
+            Some((fd, interest)) if result == Errno::AGAIN.to_result() && !op.wants_eagain() => {
+                wait_ready(fd, interest);
+            }
+            _ => return result,
+        }
+    }
+}
+
+/// Blocks until the descriptor is ready. Whatever goes wrong, the system call will say it again.
+fn wait_ready(fd: Fd, interest: Interest) {
+    let flags = match interest {
+        Interest::Readable => PollFlags::IN,
+        Interest::Writable => PollFlags::OUT,
+    };
+    // SAFETY: the system call just answered EAGAIN, so the descriptor is open; whoever closes it
+    // meanwhile makes `poll` say so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None);
+}
+
+// SAFETY: each node is completed inside `submit`, once; so `wait` and the drop have nothing to wait
+// for. There is no state, so any thread may call.
+unsafe impl IoBackend for Plain {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        Binding::new(self)
+    }
+
+    fn submit(&self, node: Node) {
+        let result = perform_waiting(node.op());
+        if node.has_callback() {
+            node.complete(result).run();
+        } else {
+            node.complete_inline(result);
+        }
+    }
+
+    unsafe fn cancel(&self, _: NodePtr) {}
+
+    unsafe fn wait(&self, _: NodePtr) {}
+
+    fn closer(&self) -> fn(Fd) {
+        close_fd
+    }
+
+    fn start(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn stop(&self, _: Deadline) -> Result<(), StopError> {
+        Ok(())
+    }
+
+    fn poll(&self, _: Option<Duration>) -> Result<usize, Errno> {
+        Ok(0)
+    }
+
+    fn flush(&self) -> Result<usize, Errno> {
+        Ok(0)
+    }
+
+    fn wake_handle(&self) -> WakeHandle<'_> {
+        // SAFETY: the function does nothing.
+        unsafe { WakeHandle::new(core::ptr::null(), |_| {}) }
+    }
+
+    fn in_flight(&self) -> usize {
+        0
+    }
+
+    fn route(&self, _: &Op) -> Route {
+        Route { way: Way::Inline, why: "no backend is current: the plain system call" }
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}

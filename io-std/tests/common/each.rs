@@ -1,0 +1,39 @@
+//! The configurations every test of this folder runs on.
+
+use io_std::{Backend, Builder, Io};
+
+/// How to build each, by name.
+const CONFIGURATIONS: [(&str, Builder); 5] = [
+    ("pool", Io::builder().backend(Backend::Pool)),
+    ("pool without workers", Io::builder().backend(Backend::Pool).workers(0)),
+    ("uring with a driver", Io::builder().backend(Backend::Uring)),
+    ("uring, caller-driven", Io::builder().backend(Backend::Uring).driver(false)),
+    ("uring alone", Io::builder().backend(Backend::Uring).driver(false).workers(0)),
+];
+
+/// Calls `test` with each backend that works here; says which do not.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub(crate) fn on_each(test: impl Fn(&Io)) {
+    run(&CONFIGURATIONS, test);
+}
+
+/// As [`on_each`], for those that any thread may wait for.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub(crate) fn on_each_with_threads(test: impl Fn(&Io)) {
+    run(&[CONFIGURATIONS[0].clone(), CONFIGURATIONS[2].clone()], test);
+}
+
+fn run(configurations: &[(&str, Builder)], test: impl Fn(&Io)) {
+    for (name, builder) in configurations {
+        match builder.clone().build() {
+            Ok(io) => {
+                println!("on {name}: {}", io.chosen());
+                test(&io);
+            }
+            Err(error) => {
+                assert!(!name.starts_with("pool"), "{name}: {error}");
+                println!("SKIPPED {name}: {error}");
+            }
+        }
+    }
+}

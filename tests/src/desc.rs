@@ -1,0 +1,261 @@
+//! [`Desc`]: descriptors for tests (files, pipes, sockets), made and used outside of the backend.
+#![allow(unsafe_code, reason = "calls fcntl, and proves descriptors open")]
+//! # Safety
+//! The system calls here take numbers only; the proof is a counted owner.
+
+use core::net::SocketAddr;
+use io_core::op::{Lseek, Op, Pread, Read, Write};
+use io_core::{Fd, IoFd, OwnedFd, Seekable};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::mem::Mem;
+
+/// A counted descriptor; clones are the same open file.
+#[derive(Clone, Debug)]
+pub struct Desc(Arc<File>);
+
+// SAFETY: a counted owner keeps its descriptor open for as long as it exists, a forgotten one for ever.
+unsafe impl IoFd for Desc {
+    fn fd(&self) -> Fd {
+        self.raw()
+    }
+}
+
+/// As [`Desc`], with the promise that positional operations are possible.
+#[derive(Clone, Debug)]
+pub struct Seeking(pub Desc);
+
+// SAFETY: as for `Desc`; used for regular files, where `lseek` succeeds.
+unsafe impl IoFd for Seeking {
+    fn fd(&self) -> Fd {
+        self.0.raw()
+    }
+
+    fn seekable(&self) -> Seekable {
+        Seekable::Proven
+    }
+}
+
+impl<T: Into<std::os::fd::OwnedFd>> From<T> for Desc {
+    fn from(owner: T) -> Desc {
+        Desc(Arc::new(File::from(owner.into())))
+    }
+}
+
+impl Desc {
+    /// A file without a name, with this content, at position 0.
+    #[must_use]
+    pub fn file(content: &[u8]) -> Desc {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(content).expect("filling the file");
+        file.rewind().expect("rewinding the file");
+        Desc::from(file)
+    }
+
+    /// A pipe's reading and writing end.
+    #[must_use]
+    pub fn pipe() -> (Desc, Desc) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        (Desc::from(reader), Desc::from(writer))
+    }
+
+    /// The two ends of a stream.
+    #[must_use]
+    pub fn pair() -> (Desc, Desc) {
+        let (a, b) = UnixStream::pair().expect("a socket pair");
+        (Desc::from(a), Desc::from(b))
+    }
+
+    /// A socket that listens on the loopback interface, and where.
+    #[must_use]
+    pub fn listener() -> (Desc, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        (Desc::from(listener), address)
+    }
+
+    /// A connection to a listener.
+    #[must_use]
+    pub fn connect(address: SocketAddr) -> Desc {
+        Desc::from(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// A directory.
+    #[must_use]
+    pub fn directory() -> Desc {
+        Desc::from(File::open("/").expect("the root directory"))
+    }
+
+    /// Opens a path for reading.
+    #[must_use]
+    pub fn open(path: &str) -> Desc {
+        Desc::from(File::open(path).expect(path))
+    }
+
+    /// Opens a path for writing.
+    #[must_use]
+    pub fn open_for_write(path: &str) -> Desc {
+        Desc::from(File::options().write(true).open(path).expect(path))
+    }
+
+    /// A handle to a place in the tree (`O_PATH`).
+    #[must_use]
+    pub fn o_path() -> Desc {
+        // SAFETY: a literal, NUL-terminated path.
+        let fd = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+        assert!(fd >= 0, "open with O_PATH");
+        // SAFETY: just opened, and nobody else's.
+        Desc::from(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// A descriptor that a backend made.
+    ///
+    /// # Panics
+    /// If the result word is an error.
+    #[must_use]
+    pub fn adopt(result: i64) -> Desc {
+        let fd = i32::try_from(result).expect("a descriptor");
+        assert!(fd >= 0, "no descriptor but {result}");
+        // SAFETY: the result of an open or accept that nobody else has read.
+        Desc::from(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// As [`adopt`](Desc::adopt), from a typed operation.
+    #[must_use]
+    pub fn adopt_owned(fd: OwnedFd) -> Desc {
+        Desc::adopt(i64::from(fd.into_raw().raw()))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn raw(&self) -> Fd {
+        Fd::new(self.0.as_raw_fd())
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn std(&self) -> &File {
+        &self.0
+    }
+
+    /// A second number for the same open file, owned as the library owns one.
+    #[must_use]
+    pub fn to_owned_fd(&self) -> OwnedFd {
+        use std::os::fd::IntoRawFd as _;
+        let number = self.0.try_clone().expect("dup").into_raw_fd();
+        // SAFETY: a duplicate that nobody else has; the function is `close(2)`.
+        unsafe { OwnedFd::from_raw(Fd::new(number), io_core::syscall::close_fd) }
+    }
+
+    /// Writes all of `bytes`, blocking.
+    pub fn put(&self, bytes: &[u8]) {
+        (&*self.0).write_all(bytes).expect("writing outside of the backend");
+    }
+
+    /// Reads exactly `len` bytes, blocking.
+    #[must_use]
+    pub fn get(&self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        (&*self.0).read_exact(&mut bytes).expect("reading outside of the backend");
+        bytes
+    }
+
+    /// Everything in a file, from its start.
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        (&*self.0).rewind().expect("rewinding the file");
+        (&*self.0).read_to_end(&mut bytes).expect("reading the file");
+        bytes
+    }
+
+    /// Sets the position of a file.
+    pub fn seek_to(&self, position: u64) {
+        (&*self.0).seek(std::io::SeekFrom::Start(position)).expect("seeking");
+    }
+
+    /// The position of a file.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        (&*self.0).stream_position().expect("asking for the position")
+    }
+
+    /// Makes the description non-blocking.
+    pub fn set_nonblocking(&self) {
+        let fd = self.raw().raw();
+        // SAFETY: takes a number.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+        // SAFETY: takes numbers.
+        let set = unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) };
+        assert_eq!(set, 0, "fcntl");
+    }
+
+    /// The status flags of the description (`F_GETFL`).
+    #[must_use]
+    pub fn status_flags(&self) -> i32 {
+        // SAFETY: takes a number.
+        unsafe { libc::fcntl(self.raw().raw(), libc::F_GETFL) }
+    }
+
+    /// Whether the descriptor is closed by `execve(2)`.
+    #[must_use]
+    pub fn is_cloexec(&self) -> bool {
+        // SAFETY: takes a number.
+        let flags = unsafe { libc::fcntl(self.raw().raw(), libc::F_GETFD) };
+        flags & libc::FD_CLOEXEC != 0
+    }
+
+    /// Fills a pipe until it takes no more, and returns how much it took.
+    #[must_use]
+    pub fn fill_up(&self) -> usize {
+        let chunk = [0xee_u8; 4096];
+        let mut total = 0;
+        loop {
+            let mut poll = libc::pollfd { fd: self.raw().raw(), events: libc::POLLOUT, revents: 0 };
+            // SAFETY: one entry, a local.
+            if unsafe { libc::poll(&raw mut poll, 1, 0) } == 0 {
+                return total;
+            }
+            // A pipe that polls writable has room for a page.
+            self.put(&chunk);
+            total += chunk.len();
+        }
+    }
+
+    /// A read at the position into `mem`.
+    #[must_use]
+    pub fn read_op(&self, mem: &Mem) -> Op {
+        Op::Read(Read { fd: self.raw(), buf: mem.ptr(), len: mem.len() })
+    }
+
+    /// A write at the position from `mem`.
+    #[must_use]
+    pub fn write_op(&self, mem: &Mem) -> Op {
+        Op::Write(Write { fd: self.raw(), buf: mem.ptr(), len: mem.len() })
+    }
+
+    /// A read at `offset` into `mem`.
+    #[must_use]
+    pub fn pread_op(&self, mem: &Mem, offset: i64) -> Op {
+        let (buf, len) = (mem.ptr(), mem.len());
+        Op::Pread(Pread { fd: self.raw(), seekable: Seekable::Unknown, buf, len, offset })
+    }
+
+    /// A question for the position.
+    #[must_use]
+    pub fn lseek_op(&self, offset: i64, whence: u32) -> Op {
+        Op::Lseek(Lseek { fd: self.raw(), whence, offset })
+    }
+}
+
+/// How many descriptors this process has open.
+#[must_use]
+pub fn count_fds() -> usize {
+    // The directory's own descriptor is one of those it lists.
+    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
+}

@@ -1,0 +1,85 @@
+//! [`Fixture`]: how the suite gets a backend to test. Implement it for yours, and run [`crate::suite`].
+
+use crate::rig::Rig;
+use io_core::{IoBackend, OpKind};
+
+/// How a backend is set up for one test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flavour {
+    /// Started by the test's thread, with the variant's worker threads, if it has any.
+    Started,
+    /// Not started, with no thread but the test's: `poll` does the work.
+    Unstarted,
+}
+
+impl Flavour {
+    /// Both.
+    pub const ALL: [Flavour; 2] = [Flavour::Started, Flavour::Unstarted];
+}
+
+/// What happens to a system call that blocks without a readiness to wait for, such as the opening of a
+/// FIFO that nobody writes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blocking {
+    /// The kernel can interrupt it: cancel ends it.
+    Cancelled,
+    /// It holds a worker thread until it is over.
+    HoldsWorker,
+    /// It holds the thread that polls.
+    HoldsPoll,
+}
+
+/// What a variant promises beyond the contract.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// See [`Blocking`].
+    pub blocking: Blocking,
+    /// Whether a started backend has threads that run and complete operations while nobody polls.
+    pub runs_by_itself: bool,
+    /// Whether `poll` from a thread other than the owner is an error (`EEXIST`).
+    pub one_owner: bool,
+    /// Whether the opening of a FIFO returns before there is a peer, as the kernel's ring has it.
+    pub opens_fifo_at_once: bool,
+    /// Operations whose memory is touched in user space on the way, where a page that nobody may touch
+    /// is a signal and not `EFAULT`.
+    pub faults: &'static [OpKind],
+}
+
+/// A way to make fresh backends of one variant.
+pub trait Fixture: Send + Sync + Sized + 'static {
+    /// What is tested.
+    type Backend: IoBackend;
+
+    /// The variant's name, for reports.
+    fn name(&self) -> &str;
+
+    /// What it promises.
+    fn caps(&self) -> Caps;
+
+    /// Whether it can run on this machine.
+    ///
+    /// # Errors
+    /// Why not.
+    fn available(&self) -> Result<(), String>;
+
+    /// Makes a backend, runs `test` with it on this thread, adds its counters to [`crate::tally`], and
+    /// drops it before returning, also when `test` panics.
+    fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R;
+
+    /// [`with`](Self::with) a started backend.
+    fn started<R>(&self, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+        self.with(Flavour::Started, test)
+    }
+
+    /// [`with`](Self::with) a backend that is not started.
+    fn unstarted<R>(&self, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+        self.with(Flavour::Unstarted, test)
+    }
+
+    /// Runs `test` with a backend of each flavour.
+    fn both(&self, test: impl Fn(&Rig<'_, Self::Backend>)) {
+        for flavour in Flavour::ALL {
+            self.with(flavour, &test);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod desc;
+pub mod fixture;
+pub mod mem;
+pub mod oracle;
+pub mod raw;
+pub mod rig;
+pub mod skip;
+pub mod soundness;
+pub mod suite;
+pub mod tally;
+pub mod watchdog;
+
+pub use desc::{Desc, Seeking, count_fds};

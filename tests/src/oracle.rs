@@ -1,0 +1,116 @@
+//! The plain system call that an operation stands for, made by libc: what every result is held against.
+//!
+//! Deliberately not `io_core::syscall::perform`, which is one of the things that are tested.
+#![allow(unsafe_code, reason = "calls the kernel with raw descriptors and pointers")]
+//! # Safety
+//! The addresses are those that [`crate::raw::raw`] accepts: null, or in memory that the caller keeps.
+
+use crate::mem::Mem;
+use crate::raw::check;
+use io_core::Op;
+use io_core::op::MAX_RW_COUNT;
+use libc::{c_int, c_long};
+
+fn fd(number: io_core::Fd) -> c_int {
+    number.raw()
+}
+
+/// Makes the system call, and returns the count, descriptor or offset, or `-errno`. One transfer is cut
+/// to the kernel's limit first.
+///
+/// # Panics
+/// If an address in `op` is neither null nor in `keep`.
+#[must_use]
+pub fn oracle(op: &Op, keep: &[Mem]) -> i64 {
+    check(op, keep);
+    let result = match op {
+        Op::Accept(_) | Op::Close(_) | Op::Fstat(_) | Op::Fsync(_) | Op::Ftruncate(_) => files(op),
+        Op::Lseek(_) | Op::Nop(_) | Op::Open(_) | Op::Sendfile(_) => files(op),
+        _ => transfers(op),
+    };
+    if result < 0 {
+        let errno = std::io::Error::last_os_error().raw_os_error().expect("an errno");
+        return -i64::from(errno);
+    }
+    result
+}
+
+fn files(op: &Op) -> i64 {
+    match *op {
+        Op::Accept(op) => {
+            let flags = op.flags.bits().cast_signed() | libc::SOCK_CLOEXEC;
+            // SAFETY: addresses are null or kept, as `oracle` checked.
+            i64::from(unsafe { libc::accept4(fd(op.fd), op.addr.cast(), op.addr_len, flags) })
+        }
+        // SAFETY: takes a number.
+        Op::Close(op) => i64::from(unsafe { libc::close(fd(op.fd)) }),
+        Op::Fstat(op) => {
+            let (flags, mask) = (libc::AT_EMPTY_PATH, libc::STATX_BASIC_STATS | libc::STATX_BTIME);
+            let (path, out) = (c"".as_ptr(), op.out.cast());
+            // SAFETY: the path is a literal; the address is null or kept, as `oracle` checked.
+            i64::from(unsafe { libc::statx(fd(op.fd), path, flags, mask, out) })
+        }
+        // SAFETY: takes a number.
+        Op::Fsync(op) => i64::from(unsafe { libc::fsync(fd(op.fd)) }),
+        // SAFETY: takes numbers.
+        Op::Ftruncate(op) => i64::from(unsafe { libc::ftruncate(fd(op.fd), op.len) }),
+        // SAFETY: takes numbers.
+        Op::Lseek(op) => unsafe { libc::lseek(fd(op.fd), op.offset, op.whence.cast_signed()) },
+        Op::Open(op) => {
+            let (dir, flags) = (c_long::from(fd(op.dir)), c_long::from(op.flags.bits()));
+            let (path, mode) = (op.path, c_long::from(op.mode));
+            // SAFETY: the address is null or kept, as `oracle` checked. Not `libc::openat`, which
+            // changes flags on some targets.
+            unsafe { libc::syscall(libc::SYS_openat, dir, path, flags, mode) }
+        }
+        Op::Sendfile(op) => {
+            let mut at = op.offset.unwrap_or(0);
+            let offset = if op.offset.is_some() { &raw mut at } else { core::ptr::null_mut() };
+            let len = op.len.min(MAX_RW_COUNT);
+            // SAFETY: the offset is a local or null.
+            let sent = unsafe { libc::sendfile(fd(op.out_fd), fd(op.in_fd), offset, len) };
+            i64::try_from(sent).expect("64 bits")
+        }
+        _ => 0,
+    }
+}
+
+fn transfers(op: &Op) -> i64 {
+    let cut = |len: usize| len.min(MAX_RW_COUNT);
+    let entries = |count: usize| c_int::try_from(count).unwrap_or(c_int::MAX);
+    // SAFETY, for each arm: addresses are null or kept, as `oracle` checked.
+    let count = match *op {
+        // SAFETY: as above.
+        Op::Read(op) => unsafe { libc::read(fd(op.fd), op.buf.cast(), cut(op.len)) },
+        // SAFETY: as above.
+        Op::Write(op) => unsafe { libc::write(fd(op.fd), op.buf.cast(), cut(op.len)) },
+        // SAFETY: as above.
+        Op::Pread(op) => unsafe { libc::pread(fd(op.fd), op.buf.cast(), cut(op.len), op.offset) },
+        // SAFETY: as above.
+        Op::Pwrite(op) => unsafe { libc::pwrite(fd(op.fd), op.buf.cast(), cut(op.len), op.offset) },
+        // SAFETY: as above.
+        Op::Readv(op) => unsafe { libc::readv(fd(op.fd), op.iov.cast(), entries(op.count)) },
+        // SAFETY: as above.
+        Op::Writev(op) => unsafe { libc::writev(fd(op.fd), op.iov.cast(), entries(op.count)) },
+        // SAFETY: as above.
+        Op::Preadv(op) => unsafe {
+            libc::preadv(fd(op.fd), op.iov.cast(), entries(op.count), op.offset)
+        },
+        // SAFETY: as above.
+        Op::Pwritev(op) => unsafe {
+            libc::pwritev(fd(op.fd), op.iov.cast(), entries(op.count), op.offset)
+        },
+        Op::Recv(op) => {
+            let flags = op.flags.bits().cast_signed();
+            // SAFETY: as above.
+            unsafe { libc::recv(fd(op.fd), op.buf.cast(), cut(op.len), flags) }
+        }
+        Op::Send(op) => {
+            let flags = op.flags.bits().cast_signed() | libc::MSG_NOSIGNAL;
+            // SAFETY: as above.
+            unsafe { libc::send(fd(op.fd), op.buf.cast(), cut(op.len), flags) }
+        }
+        _ => 0,
+    };
+    i64::try_from(count).expect("64 bits")
+}

@@ -1,0 +1,182 @@
+//! [`Raw`]: a raw operation that keeps its memory alive, so that tests need no `unsafe` of their own.
+#![allow(unsafe_code, reason = "makes raw operations, and calls back through a thin pointer")]
+//! # Safety
+//! Every address in the descriptor is null or inside a [`Mem`] that the operation keeps; those are
+//! mappings no Rust reference points into, and each ends at a page where the kernel's copying stops.
+
+use crate::mem::Mem;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{self, Poll};
+use io_core::op::{Accept, Recv, Send};
+use io_core::{CompletionFn, Errno, Handle, IoAwaitable, Op, Phase};
+use std::sync::Arc;
+
+/// What a callback runs.
+pub struct Hook {
+    call: Box<dyn Fn(i64) + core::marker::Send + Sync>,
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl Hook {
+    /// A callback that runs `call` with the result word.
+    #[must_use]
+    pub fn new(call: impl Fn(i64) + core::marker::Send + Sync + 'static) -> Arc<Hook> {
+        Arc::new(Hook { call: Box::new(call) })
+    }
+
+    /// The function and the context pointer to give to a submit. The pointer is good for as long as a
+    /// clone of the `Arc` is kept.
+    #[must_use]
+    pub fn parts(self: &Arc<Hook>) -> (CompletionFn, *mut ()) {
+        (Hook::run, Arc::as_ptr(self).cast_mut().cast())
+    }
+
+    fn run(context: *mut (), result: i64) {
+        // SAFETY: `parts` made the pointer, and whoever submitted keeps the hook for as long as the
+        // operation exists. The hook is `Sync`, so any thread may run it.
+        let hook = unsafe { &*context.cast::<Hook>() };
+        (hook.call)(result);
+    }
+}
+
+/// A raw operation with its memory and its callback.
+pub struct Raw<H: Handle> {
+    // First, so that it is dropped, and has waited, before the rest.
+    awaitable: IoAwaitable<H>,
+    keep: Vec<Mem>,
+    hook: Option<Arc<Hook>>,
+}
+
+impl<H: Handle> fmt::Debug for Raw<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raw({:?})", self.awaitable)
+    }
+}
+
+/// An operation on `handle`'s backend whose addresses are all in `keep`, or null.
+///
+/// # Panics
+/// If an address in `op` is neither.
+pub fn raw<H: Handle>(handle: H, op: Op, keep: &[Mem]) -> Pin<Box<Raw<H>>> {
+    check(&op, keep);
+    // SAFETY: checked: every address is null or in memory that the value keeps until the awaitable,
+    // which is dropped first, is gone; forgetting the value forgets the memory.
+    let awaitable = unsafe { IoAwaitable::new(handle, op) };
+    Box::pin(Raw { awaitable, keep: keep.to_vec(), hook: None })
+}
+
+impl<H: Handle> Raw<H> {
+    /// The operation itself.
+    pub fn op(self: &mut Pin<Box<Self>>) -> Pin<&mut IoAwaitable<H>> {
+        // SAFETY: structural: the field is never moved out of a pinned `Raw`.
+        unsafe { self.as_mut().map_unchecked_mut(|this| &mut this.awaitable) }
+    }
+
+    /// Where the operation is in its life.
+    pub fn phase(&self) -> Phase {
+        self.awaitable.phase()
+    }
+
+    /// Submits with nobody to hear of it.
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::submit`].
+    pub fn submit(self: &mut Pin<Box<Self>>) -> Result<(), Errno> {
+        self.op().submit()
+    }
+
+    /// Submits; `hook` runs at completion, and is kept.
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::submit_with_callback`].
+    pub fn submit_callback(self: &mut Pin<Box<Self>>, hook: &Arc<Hook>) -> Result<(), Errno> {
+        let (function, context) = hook.parts();
+        let submitted = self.op().submit_with_callback(function, context);
+        if submitted.is_ok() {
+            // SAFETY: nothing is moved but the field `hook`, which is not pinned.
+            unsafe { self.as_mut().get_unchecked_mut() }.hook = Some(Arc::clone(hook));
+        }
+        submitted
+    }
+
+    /// Asks for an early end.
+    pub fn cancel(self: &mut Pin<Box<Self>>) {
+        self.op().cancel();
+    }
+
+    /// The result word, if it is done.
+    pub fn result(self: &mut Pin<Box<Self>>) -> Option<i64> {
+        self.op().result()
+    }
+
+    /// Blocks until it is done.
+    pub fn wait(self: &mut Pin<Box<Self>>) -> i64 {
+        self.op().wait()
+    }
+
+    /// Another operation over the same memory in the same storage.
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::reset`].
+    ///
+    /// # Panics
+    /// As [`raw`].
+    pub fn reset(self: &mut Pin<Box<Self>>, op: Op) -> Result<(), Errno> {
+        check(&op, &self.keep);
+        // SAFETY: as in `raw`.
+        unsafe { self.op().reset(op) }
+    }
+}
+
+impl<H: Handle> Future for Raw<H> {
+    type Output = i64;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
+        // SAFETY: structural: the field is never moved out of a pinned `Raw`.
+        unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }.poll(cx)
+    }
+}
+
+/// Panics unless every address in `op` is null or in `keep`.
+pub(crate) fn check(op: &Op, keep: &[Mem]) {
+    let held = |address: *const u8| address.is_null() || keep.iter().any(|mem| mem.covers(address));
+    let table = |iov: *const io_core::op::IoVec, count: usize| {
+        let Some(mem) = keep.iter().find(|mem| mem.covers(iov.cast())) else {
+            return iov.is_null();
+        };
+        // Entries behind the end of the table are in its guard page: the kernel cannot read them.
+        let entries = mem.len() / size_of::<io_core::op::IoVec>();
+        mem.is_closed()
+            || (iov.cast::<u8>().addr() == mem.ptr().addr()
+                && (0..count.min(entries)).all(|i| held(mem.iovec(i).base)))
+    };
+    let good = match op {
+        Op::Accept(Accept { addr, addr_len, .. }) => held(*addr) && held(addr_len.cast()),
+        Op::Fstat(op) => held(op.out.cast()),
+        Op::Open(op) => held(op.path.cast()),
+        Op::Pread(op) => held(op.buf),
+        Op::Preadv(op) => table(op.iov, op.count),
+        Op::Pwrite(op) => held(op.buf),
+        Op::Pwritev(op) => table(op.iov, op.count),
+        Op::Read(op) => held(op.buf),
+        Op::Readv(op) => table(op.iov, op.count),
+        Op::Recv(Recv { buf, .. }) => held(*buf),
+        Op::Send(Send { buf, .. }) => held(*buf),
+        Op::Write(op) => held(op.buf),
+        Op::Writev(op) => table(op.iov, op.count),
+        Op::Close(_)
+        | Op::Fsync(_)
+        | Op::Ftruncate(_)
+        | Op::Lseek(_)
+        | Op::Nop(_)
+        | Op::Sendfile(_) => true,
+    };
+    assert!(good, "an address of {op:?} is in no memory that is kept");
+}

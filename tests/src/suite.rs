@@ -1,0 +1,129 @@
+//! The contract, test by test. [`all`] is for every backend, [`shared`] for those that threads may share.
+//!
+//! ```no_run
+//! # use io_conformance::{fixture::Fixture, suite};
+//! # fn main_of(mine: impl Fixture<Backend: Sync> + Clone) -> std::process::ExitCode {
+//! let mut trials = suite::trials(mine.clone(), suite::all());
+//! trials.extend(suite::trials(mine, suite::shared()));
+//! suite::run(trials, &["mine"])
+//! # }
+//! ```
+
+pub mod callback;
+pub mod control;
+pub mod drain;
+pub mod drop;
+pub mod errors;
+pub mod fs;
+pub mod leak;
+pub mod net;
+pub mod order;
+pub mod poll;
+pub mod rw;
+pub mod signals;
+pub mod stop;
+pub mod sync;
+pub mod threads;
+pub mod wide;
+
+use crate::fixture::Fixture;
+use crate::skip::Skip;
+use crate::tally;
+use crate::watchdog::Watchdog;
+use core::any::type_name;
+use core::fmt;
+use core::panic::AssertUnwindSafe;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::panic::{catch_unwind, resume_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// One test of the contract.
+pub struct Case<F> {
+    /// Its module and name, such as `rw::read_fills_the_buffer`.
+    pub name: String,
+    run: Box<dyn Fn(&F) + Send>,
+}
+
+impl<F> fmt::Debug for Case<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Case").field(&self.name).finish()
+    }
+}
+
+impl<F> Case<F> {
+    /// The test that this function is. Its name is the function's path without the crate and `suite`.
+    pub fn of<T: Fn(&F) + Send + 'static>(test: T) -> Case<F> {
+        let path = type_name::<T>().split('<').next().unwrap_or_default();
+        let name = path.split("suite::").last().unwrap_or(path);
+        Case { name: name.to_owned(), run: Box::new(test) }
+    }
+}
+
+/// What every backend must pass.
+#[must_use]
+pub fn all<F: Fixture>() -> Vec<Case<F>> {
+    let mut cases = control::cases();
+    cases.extend(callback::cases());
+    cases.extend(rw::cases());
+    cases.extend(fs::cases());
+    cases.extend(net::cases());
+    cases.extend(errors::cases());
+    cases.extend(wide::cases());
+    cases.extend(sync::cases());
+    cases.extend(order::cases());
+    cases.extend(poll::cases());
+    cases.extend(drop::cases());
+    cases.extend(drain::cases());
+    cases.extend(stop::cases());
+    cases.extend(leak::cases());
+    cases.extend(signals::cases());
+    cases
+}
+
+/// What every backend must pass that threads may share.
+#[must_use]
+pub fn shared<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
+    threads::cases()
+}
+
+/// The cases as trials of one variant.
+pub fn trials<F: Fixture>(fixture: F, cases: Vec<Case<F>>) -> Vec<Trial> {
+    let fixture = Arc::new(fixture);
+    let trial = |case: Case<F>| {
+        let (name, fixture) = (format!("{}::{}", fixture.name(), case.name), Arc::clone(&fixture));
+        Trial::ignorable_test(name.clone(), move || judge(&name, &*fixture, &case))
+    };
+    cases.into_iter().map(trial).collect()
+}
+
+fn judge<F: Fixture>(name: &str, fixture: &F, case: &Case<F>) -> Result<Completion, Failed> {
+    if let Err(reason) = fixture.available() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let _watchdog = Watchdog::arm(name);
+    match catch_unwind(AssertUnwindSafe(|| (case.run)(fixture))) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(payload) => match payload.downcast::<Skip>() {
+            Ok(skip) => Ok(Completion::ignored_with(skip.0)),
+            // The runner makes a failure of it.
+            Err(payload) => resume_unwind(payload),
+        },
+    }
+}
+
+/// Runs the trials one after the other on this thread, so that counts of descriptors mean something,
+/// and then says what the backends of these variants did.
+#[must_use]
+pub fn run(mut trials: Vec<Trial>, variants: &[&'static str]) -> ExitCode {
+    let mut args = Arguments::from_args();
+    args.test_threads = Some(1);
+    for &variant in variants {
+        // A trial, so that the summary stays the last line.
+        trials.push(Trial::test(format!("{variant}::ways"), move || {
+            println!("{}", tally::line(variant));
+            tally::all_delivered(variant).map_err(Failed::from)
+        }));
+    }
+    libtest_mimic::run(&args, trials).exit_code()
+}

@@ -1,0 +1,144 @@
+//! Descriptors do not leak, whoever wins between a result and a cancel.
+
+use super::Case;
+use crate::count_fds;
+use crate::desc::Desc;
+use crate::fixture::Fixture;
+use crate::mem::Mem;
+use crate::watchdog::rounds;
+use core::time::Duration;
+use io_core::op::{AcceptFlags, OpenFlags};
+use io_core::ops::Ops;
+use io_core::{Fd, IoBackend, Op, Phase};
+
+/// The cases of this module.
+#[must_use]
+pub fn cases<F: Fixture>() -> Vec<Case<F>> {
+    vec![
+        Case::of(opens_cancelled_anywhere_leak_nothing::<F>),
+        Case::of(accepts_cancelled_anywhere_leak_nothing::<F>),
+        Case::of(typed_opens_dropped_anywhere_leak_nothing::<F>),
+        Case::of(a_stop_leaks_nothing::<F>),
+    ]
+}
+
+/// Small numbers in no order, the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// 1000 raw opens, each cancelled, dropped or read at some point of its life.
+pub fn opens_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let path = Mem::path(b"/dev/null");
+        let (dir, flags) = (Fd::CWD, OpenFlags::CLOEXEC);
+        let op = Op::Open(io_core::op::Open { dir, path: path.ptr().cast(), flags, mode: 0 });
+        let mut dice = Dice(u64::from(u32::MAX));
+        let before = count_fds();
+        let mut live = Vec::new();
+        for _ in 0..rounds(1000) {
+            let mut raw = rig.raw(op, path.only());
+            raw.submit().expect("submit");
+            if dice.throw(3) == 0 {
+                rig.poll(Some(Duration::ZERO));
+            }
+            match dice.throw(4) {
+                0 => drop(raw),
+                1 => {
+                    raw.cancel();
+                    drop(raw);
+                }
+                2 => {
+                    raw.cancel();
+                    live.push(raw);
+                }
+                _ => live.push(raw),
+            }
+            if live.len() > 50 {
+                let mut raw = live.swap_remove(usize::try_from(dice.throw(50)).expect("small"));
+                if dice.throw(2) == 0 {
+                    let result = raw.wait();
+                    if result >= 0 {
+                        drop(Desc::adopt(result));
+                    }
+                }
+            }
+        }
+        drop(live);
+        assert_eq!(count_fds(), before);
+    });
+}
+
+/// The same with accepts, whose connections come at some point, or not at all.
+pub fn accepts_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mut dice = Dice(7);
+        let before = count_fds();
+        for _ in 0..rounds(20) {
+            // A fresh one each time: connections that nobody accepts fill its queue.
+            let (listener, address) = Desc::listener();
+            for _ in 0..25 {
+                let flags = AcceptFlags::empty();
+                let mut accept = Box::pin(rig.backend().accept(listener.clone(), flags));
+                let early = (dice.throw(2) == 0).then(|| Desc::connect(address));
+                let pending = rig.poll_once(accept.as_mut()).is_pending();
+                if dice.throw(2) == 0 {
+                    rig.poll(Some(Duration::ZERO));
+                }
+                let late = (dice.throw(2) == 0).then(|| Desc::connect(address));
+                if pending && dice.throw(2) == 0 {
+                    accept.as_mut().cancel();
+                }
+                if pending && accept.phase() == Phase::Done && dice.throw(2) == 0 {
+                    drop(accept.as_mut().take());
+                }
+                drop(accept);
+                drop((early, late));
+            }
+        }
+        assert_eq!(count_fds(), before);
+    });
+}
+
+/// Typed opens that are dropped after each number of polls, read or not.
+pub fn typed_opens_dropped_anywhere_leak_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mut dice = Dice(99);
+        let before = count_fds();
+        for _ in 0..rounds(500) {
+            let mut open = Box::pin(rig.backend().open(c"/dev/null", OpenFlags::CLOEXEC, 0));
+            for _ in 0..dice.throw(4) {
+                if rig.poll_once(open.as_mut()).is_ready() {
+                    break;
+                }
+                rig.poll(Some(Duration::ZERO));
+            }
+        }
+        assert_eq!(count_fds(), before);
+    });
+}
+
+/// Opens that were in flight when the backend was stopped.
+pub fn a_stop_leaks_nothing<F: Fixture>(fx: &F) {
+    let before = count_fds();
+    for _ in 0..10 {
+        fx.both(|rig| {
+            let open = || Box::pin(rig.backend().open(c"/dev/null", OpenFlags::CLOEXEC, 0));
+            let mut opens: Vec<_> = (0..100).map(|_| open()).collect();
+            for open in &mut opens {
+                let _ = rig.poll_once(open.as_mut());
+            }
+            assert_eq!(rig.backend().stop(io_core::Deadline::NEVER), Ok(()));
+            for open in opens.iter_mut().step_by(2) {
+                drop(open.as_mut().take());
+            }
+        });
+    }
+    assert_eq!(count_fds(), before);
+}

@@ -1,0 +1,179 @@
+//! Signals: `EINTR` reaches nobody, and a send to nobody raises no `SIGPIPE`.
+#![allow(unsafe_code, reason = "installs signal handlers, and sends signals to threads")]
+//! # Safety
+//! The handlers only count, in an atomic; the test process runs one test at a time.
+
+use super::Case;
+use crate::desc::Desc;
+use crate::fixture::Fixture;
+use crate::mem::Mem;
+use crate::rig::{Form, Rig};
+use crate::watchdog::rounds;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
+use io_core::op::{MsgFlags, Send};
+use io_core::ops::Ops;
+use io_core::{Errno, IoBackend, Op};
+use std::thread;
+use std::time::Instant;
+
+/// The cases of this module.
+#[must_use]
+pub fn cases<F: Fixture>() -> Vec<Case<F>> {
+    vec![
+        Case::of(a_storm_of_signals_changes_no_result::<F>),
+        Case::of(a_storm_of_signals_cuts_no_wait::<F>),
+        Case::of(a_send_to_nobody_raises_no_sigpipe::<F>),
+    ]
+}
+
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_: libc::c_int) {
+    SEEN.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A handler that counts, until it is dropped.
+struct Handler {
+    signal: libc::c_int,
+    old: libc::sigaction,
+}
+
+impl Handler {
+    fn install(signal: libc::c_int) -> Handler {
+        // SAFETY: all zeroes is a sigaction: no flags (so without SA_RESTART), an empty mask.
+        let mut new: libc::sigaction = unsafe { core::mem::zeroed() };
+        let handler: extern "C" fn(libc::c_int) = count;
+        new.sa_sigaction = handler as libc::sighandler_t;
+        let mut old = new;
+        // SAFETY: a handler that is async-signal-safe, and locals.
+        let set = unsafe { libc::sigaction(signal, &raw const new, &raw mut old) };
+        assert_eq!(set, 0, "sigaction");
+        Handler { signal, old }
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        // SAFETY: what was installed before.
+        let set =
+            unsafe { libc::sigaction(self.signal, &raw const self.old, core::ptr::null_mut()) };
+        debug_assert_eq!(set, 0, "sigaction");
+    }
+}
+
+/// Sends `SIGUSR1` to every other thread of this process, some thousand times a second, while `body` runs.
+fn storm(body: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    let before = SEEN.load(Ordering::Relaxed);
+    let _handler = Handler::install(libc::SIGUSR1);
+    // What is pending for the handler when it goes would end the process.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: takes nothing.
+            let me = unsafe { libc::syscall(libc::SYS_gettid) };
+            let pid = std::process::id();
+            while !over.load(Ordering::SeqCst) {
+                for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+                    let id = task.file_name().to_str().and_then(|name| name.parse::<i64>().ok());
+                    if let Some(id) = id.filter(|&id| id != me) {
+                        // SAFETY: takes numbers; a thread that is gone is an error.
+                        unsafe { libc::syscall(libc::SYS_tgkill, pid, id, libc::SIGUSR1) };
+                    }
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let _over = Over(&over);
+        body();
+    });
+    assert!(SEEN.load(Ordering::Relaxed) > before, "no signal was seen");
+}
+
+fn mixed<B: IoBackend>(rig: &Rig<'_, B>, round: u32) {
+    let file = Desc::file(b"0123456789");
+    let (reader, writer) = Desc::pipe();
+    let (near, far) = Desc::pair();
+    let mem = Mem::zeroed(4);
+    let keep = [mem.clone()];
+    for form in Form::ALL {
+        assert_eq!(rig.run_as(form, file.pread_op(&mem, 3), &keep), 4, "{form:?}");
+        assert_eq!(mem.bytes(4), b"3456");
+        assert_eq!(rig.run_as(form, writer.write_op(&mem), &keep), 4, "{form:?}");
+        assert_eq!(rig.run_as(form, reader.read_op(&mem), &keep), 4, "{form:?}");
+    }
+    let echo = thread::spawn(move || {
+        let got = far.get(4);
+        // Late, so that the reader waits.
+        thread::sleep(Duration::from_millis(2));
+        far.put(&got);
+    });
+    let (count, _) =
+        rig.block_on(rig.backend().send(near.clone(), round.to_le_bytes(), MsgFlags::empty()));
+    assert_eq!(count, Ok(4));
+    let (count, buf) = rig.block_on(rig.backend().recv(near, [0; 4], MsgFlags::empty()));
+    assert_eq!((count, buf), (Ok(4), round.to_le_bytes()));
+    echo.join().expect("the echo");
+    let mut read = rig.raw(reader.read_op(&mem), &keep);
+    assert!(rig.poll_once(read.as_mut()).is_pending());
+    read.cancel();
+    assert_eq!(read.wait(), Errno::CANCELED.to_result());
+}
+
+/// A mixed load under thousands of signals a second has the results of a quiet run.
+pub fn a_storm_of_signals_changes_no_result<F: Fixture>(fx: &F) {
+    storm(|| {
+        fx.both(|rig| {
+            for round in 0..rounds(50) {
+                mixed(rig, round);
+            }
+            assert_eq!(rig.backend().stop(io_core::Deadline::NEVER), Ok(()));
+        });
+    });
+}
+
+/// A wait in poll may end early on a signal, but a loop around it ends on time; a stop waits on.
+pub fn a_storm_of_signals_cuts_no_wait<F: Fixture>(fx: &F) {
+    storm(|| {
+        fx.both(|rig| {
+            let (reader, writer) = Desc::pipe();
+            let far = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(30));
+                writer.put(b"x");
+                writer
+            });
+            let begin = Instant::now();
+            let mem = Mem::zeroed(1);
+            let mut read = rig.raw(reader.read_op(&mem), mem.only());
+            assert_eq!(read.wait(), 1, "a blocking wait was cut short");
+            assert!(begin.elapsed() >= Duration::from_millis(25));
+            drop(far.join());
+        });
+    });
+}
+
+/// `send` to a peer that is gone: `EPIPE`, and the process gets no signal.
+pub fn a_send_to_nobody_raises_no_sigpipe<F: Fixture>(fx: &F) {
+    let _handler = Handler::install(libc::SIGPIPE);
+    let before = SEEN.load(Ordering::SeqCst);
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        drop(far);
+        let mem = Mem::read_only(b"x");
+        let (fd, buf, len) = (near.raw(), mem.ptr(), mem.len());
+        for flags in [MsgFlags::empty(), MsgFlags::DONTWAIT, MsgFlags::MORE] {
+            for form in Form::ALL {
+                let op = Op::Send(Send { fd, flags, buf, len });
+                let result = rig.run_as(form, op, mem.only());
+                assert_eq!(result, Errno::PIPE.to_result(), "{form:?}");
+            }
+        }
+    });
+    assert_eq!(SEEN.load(Ordering::SeqCst), before, "a SIGPIPE was raised");
+}

@@ -1,0 +1,80 @@
+//! What the backends of each variant did, added up from their own counters.
+
+use core::fmt::Write as _;
+use io_core::{Counters, OpKind, Way};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    backends: u64,
+    submitted: u64,
+    delivered: u64,
+    syscalls: u64,
+    by_way: [u64; 5],
+    ring_ops: [u64; OpKind::ALL.len()],
+}
+
+static TOTALS: Mutex<BTreeMap<String, Total>> = Mutex::new(BTreeMap::new());
+
+/// Adds one backend's counters to its variant's.
+pub fn add(variant: &str, counters: &Counters) {
+    let mut totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let total = totals.entry(variant.to_owned()).or_default();
+    total.backends += 1;
+    total.submitted += counters.submitted;
+    total.delivered += counters.delivered;
+    total.syscalls += counters.syscalls;
+    for (sum, one) in total.by_way.iter_mut().zip(counters.by_way) {
+        *sum += one;
+    }
+    for (sum, one) in total.ring_ops.iter_mut().zip(counters.ring_ops) {
+        *sum += one;
+    }
+}
+
+/// One line about a variant: operations per way, and per kind on the ring.
+#[must_use]
+pub fn line(variant: &str) -> String {
+    let totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let total = totals.get(variant).copied().unwrap_or_default();
+    let Total { backends, submitted, delivered, syscalls, by_way, ring_ops } = total;
+    let mut line = format!(
+        "{variant}: {backends} backends, {submitted} ops submitted, {delivered} delivered, \
+         {syscalls} system calls;"
+    );
+    for (way, count) in Way::ALL.iter().zip(by_way) {
+        // Writing to a `String` does not fail.
+        let _ = write!(line, " {} {count}", way.name());
+    }
+    if ring_ops.iter().any(|&count| count > 0) {
+        line.push_str("; on the ring:");
+        for (kind, count) in OpKind::ALL.iter().zip(ring_ops).filter(|(_, count)| *count > 0) {
+            // As above.
+            let _ = write!(line, " {} {count}", kind.name());
+        }
+    }
+    line
+}
+
+/// Whether the backends of a variant delivered what was submitted to them.
+///
+/// # Errors
+/// The two numbers, if they delivered more.
+pub fn all_delivered(variant: &str) -> Result<(), String> {
+    let totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Total { submitted, delivered, .. } = totals.get(variant).copied().unwrap_or_default();
+    // Fewer is what a test leaves behind that drops a backend with operations in flight.
+    if delivered <= submitted {
+        Ok(())
+    } else {
+        Err(format!("{delivered} delivered of {submitted} submitted"))
+    }
+}
+
+/// How many operations of each kind a variant's backends ran on a ring, in the order of [`OpKind::ALL`].
+#[must_use]
+pub fn ring_ops(variant: &str) -> [u64; OpKind::ALL.len()] {
+    let totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    totals.get(variant).copied().unwrap_or_default().ring_ops
+}

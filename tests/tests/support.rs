@@ -1,0 +1,5 @@
+//! The fixtures of this repository's backends.
+#![allow(dead_code, reason = "each test target uses some of them")]
+
+pub(crate) mod pool;
+pub(crate) mod uring;

@@ -1,0 +1,108 @@
+//! The pool's variants: four lent threads, none, and none with no lock.
+
+use core::pin::pin;
+use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
+use io_conformance::rig::Rig;
+use io_conformance::tally;
+use io_core::{IoBackend, NoopLock, OpKind};
+use io_pool_backend::{PoolBackend, SpinLock};
+use std::thread;
+
+/// A pool to which this many threads are lent while it is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub(crate) name: &'static str,
+    pub(crate) workers: usize,
+}
+
+/// What the plain system calls of `rustix` look at before the kernel does.
+pub(crate) const FAULTS: &[OpKind] = &[OpKind::Accept, OpKind::Fstat, OpKind::Open, OpKind::Readv];
+
+/// Sends the lent threads home, also when the test panics.
+struct Release<'b>(&'b PoolBackend<SpinLock>);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.release_workers();
+    }
+}
+
+impl Fixture for Pool {
+    type Backend = PoolBackend<SpinLock>;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn caps(&self) -> Caps {
+        let blocking = if self.workers > 0 { Blocking::HoldsWorker } else { Blocking::HoldsPoll };
+        Caps {
+            blocking,
+            runs_by_itself: self.workers > 0,
+            one_owner: false,
+            opens_fifo_at_once: false,
+            faults: FAULTS,
+        }
+    }
+
+    fn available(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+        let backend = pin!(PoolBackend::<SpinLock>::new().expect("a pool"));
+        let backend = backend.as_ref();
+        thread::scope(|scope| {
+            let _release = Release(backend.get_ref());
+            if flavour == Flavour::Started {
+                backend.start().expect("start");
+                for _ in 0..self.workers {
+                    scope.spawn(|| backend.run_worker());
+                }
+                // A worker that comes after the release would stay.
+                while backend.workers() < self.workers {
+                    thread::yield_now();
+                }
+            }
+            let result = test(&Rig::new(backend));
+            tally::add(self.name, &backend.counters());
+            result
+        })
+    }
+}
+
+/// A pool for one thread, without locks.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalPool;
+
+impl Fixture for LocalPool {
+    type Backend = PoolBackend<NoopLock>;
+
+    fn name(&self) -> &str {
+        "local_pool"
+    }
+
+    fn caps(&self) -> Caps {
+        Caps {
+            blocking: Blocking::HoldsPoll,
+            runs_by_itself: false,
+            one_owner: true,
+            opens_fifo_at_once: false,
+            faults: FAULTS,
+        }
+    }
+
+    fn available(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+        let backend = pin!(PoolBackend::<NoopLock>::new().expect("a pool"));
+        if flavour == Flavour::Started {
+            backend.start().expect("start");
+        }
+        let result = test(&Rig::new(backend.as_ref()));
+        tally::add(self.name(), &backend.counters());
+        result
+    }
+}

@@ -1,0 +1,130 @@
+//! The ring's variants: shared and local, large and small, old and without some or all of its opcodes.
+
+use super::pool::FAULTS;
+use core::pin::pin;
+use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
+use io_conformance::rig::Rig;
+use io_conformance::tally;
+use io_core::{IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
+use io_pool_backend::{PoolBackend, SpinLock};
+use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
+use std::sync::OnceLock;
+use std::thread;
+
+/// What the ring hands on to: a pool with four threads, for all tests.
+pub(crate) type Offloaded = &'static PoolBackend<SpinLock>;
+
+/// A ring of this configuration.
+pub(crate) struct Uring<M: Mode, O: OffloadHandle> {
+    pub(crate) name: &'static str,
+    config: Config,
+    caps: Caps,
+    build: fn(&Config) -> Result<UringBackend<M, O>, BuildError>,
+}
+
+impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
+    fn clone(&self) -> Self {
+        Uring { name: self.name, config: self.config.clone(), caps: self.caps, build: self.build }
+    }
+}
+
+/// Operations that kernels did not have from the start, or might lack.
+pub(crate) const NEWER: [OpKind; 6] =
+    [OpKind::Open, OpKind::Close, OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Nop];
+
+/// Everything but these.
+fn without(kinds: &[OpKind]) -> OpSet {
+    kinds.iter().fold(OpSet::all(), |set, &kind| set.difference(OpSet::of(kind)))
+}
+
+/// `fstat` is a system call here too.
+const RING: Caps = Caps {
+    blocking: Blocking::Cancelled,
+    runs_by_itself: false,
+    one_owner: true,
+    opens_fifo_at_once: true,
+    faults: &[OpKind::Fstat],
+};
+const MASKED: Caps =
+    Caps { blocking: Blocking::HoldsPoll, opens_fifo_at_once: false, faults: FAULTS, ..RING };
+const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
+
+type Plain<M> = Uring<M, NoOffload>;
+
+fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
+    Uring { name, config, caps, build: UringBackend::<M>::new }
+}
+
+fn offloading(name: &'static str, config: Config, caps: Caps) -> Uring<Shared, Offloaded> {
+    let build = |config: &Config| UringBackend::<Shared, Offloaded>::with_offload(config, pool());
+    Uring { name, config, caps, build }
+}
+
+/// Rings that threads may share, without offload.
+pub(crate) fn shared() -> [Plain<Shared>; 5] {
+    [
+        plain("uring_shared", Config::new(), RING),
+        plain("uring_8_entries", Config::new().entries(8), RING),
+        plain("uring_1_entry_old_setup", Config::new().entries(1).setup_from(3).no_ext_arg(), RING),
+        plain("uring_newer_masked", Config::new().mask(without(&NEWER)), MASKED),
+        plain("uring_all_masked", Config::new().mask(OpSet::empty()), MASKED),
+    ]
+}
+
+/// Rings that hand on to a pool.
+pub(crate) fn offloaded() -> [Uring<Shared, Offloaded>; 2] {
+    [
+        offloading("uring_offload", Config::new(), RING),
+        offloading("uring_all_masked_offload", Config::new().mask(OpSet::empty()), OFFLOADED),
+    ]
+}
+
+/// Rings for one thread.
+pub(crate) fn local() -> [Plain<Local>; 2] {
+    [
+        plain("uring_local", Config::new(), RING),
+        plain("uring_local_8_entries", Config::new().entries(8), RING),
+    ]
+}
+
+fn pool() -> Offloaded {
+    static POOL: OnceLock<PoolBackend<SpinLock>> = OnceLock::new();
+    static STARTED: OnceLock<()> = OnceLock::new();
+    let pool = POOL.get_or_init(|| PoolBackend::new().expect("a pool"));
+    STARTED.get_or_init(|| {
+        pool.start().expect("start");
+        for _ in 0..4 {
+            thread::spawn(|| pool.run_worker());
+        }
+        while pool.workers() < 4 {
+            thread::yield_now();
+        }
+    });
+    pool
+}
+
+impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
+    type Backend = UringBackend<M, O>;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    fn available(&self) -> Result<(), String> {
+        (self.build)(&self.config).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+        let backend = pin!((self.build)(&self.config).expect("a ring"));
+        if flavour == Flavour::Started {
+            backend.start().expect("start");
+        }
+        let result = test(&Rig::new(backend.as_ref()));
+        tally::add(self.name, &backend.counters());
+        result
+    }
+}
