@@ -23,12 +23,13 @@ use core::future::Future;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
-use core::task::{self, Poll};
+use core::task::{self, Poll, Waker};
 
 /// One operation on one backend. The context comes first, so that the node's address is this one's.
 ///
 /// As a future it yields the result word: `>= 0` is the count, descriptor or offset, `< 0` is
-/// `-errno`; [`decode`](crate::decode) reads it. Polled again after that, it yields the same again.
+/// `-errno`; [`decode`](crate::decode) reads it. Polled again after that, it yields the same again. Polled
+/// while a callback waits for it, it only looks: the callback keeps its place, and no waker is left.
 #[repr(C)]
 pub struct IoAwaitable<H: Handle = Pin<&'static dyn IoBackend>> {
     context: SubmitContext,
@@ -51,8 +52,10 @@ impl<H: Handle> IoAwaitable<H> {
     ///
     /// # Safety
     /// From the first poll or submit until the result is out or the drop has returned:
-    /// * Every pointer in `op` is null or valid for what the operation does with it, or is an address
-    ///   outside of Rust's memory for which `EFAULT` is the wanted answer; paths are NUL-terminated.
+    /// * Every buffer in `op`, also by way of a vector table, is null or valid for what the operation does
+    ///   with it, or is an address outside of Rust's memory for which `EFAULT` is the wanted answer.
+    /// * Vector tables, paths (NUL-terminated), `Stat`s and socket addresses are null or valid: backends
+    ///   may read and write them in user space.
     /// * Nobody else writes that memory, nor reads what is written to.
     /// * The descriptors are open, or the error is wanted; no other owner of the number is surprised.
     ///
@@ -107,7 +110,9 @@ impl<H: Handle> IoAwaitable<H> {
     }
 
     /// Submits; `function(context, result)` is called at completion, by the thread that reaps or
-    /// completes it, never inside this call. Dropping the awaitable before that drops the callback. A
+    /// completes it, never inside this call. Dropping the awaitable before that drops the callback; but
+    /// where other threads complete, a callback may still be running when a drop, `wait` or `cancel`
+    /// here returns, so what `context` points to outlives the call of `function`, not the awaitable. A
     /// descriptor in the result belongs to the callback.
     ///
     /// # Errors
@@ -222,20 +227,25 @@ impl<H: Handle> IoAwaitable<H> {
         if let Some(Ok(fd)) = unsafe { self.context.unread_result() }.map(i32::try_from)
             && fd >= 0
         {
-            (self.handle.backend().closer())(Fd::new(fd));
+            // SAFETY: the backend made the descriptor for this operation, and nobody has read its number.
+            unsafe { (self.handle.backend().closer())(Fd::new(fd)) };
         }
     }
 
     /// Submits if that has not happened, and leaves the waker; ready when the operation is done.
-    pub(crate) fn poll_done(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_done(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         match self.phase() {
             Phase::Done => return Poll::Ready(()),
             Phase::Queued | Phase::InFlight => return self.context.register(cx.waker()),
             Phase::Idle => {}
         }
-        let sink = Sink::Waker(cx.waker().clone());
-        self.as_mut().submit_idle(Some(sink), false);
-        // The waker is in place; done now means done inside submit.
+        let waker = cx.waker().clone();
+        self.start(waker)
+    }
+
+    /// Submits what was just seen idle, with a waker; ready if it was done inside submit.
+    pub(crate) fn start(mut self: Pin<&mut Self>, waker: Waker) -> Poll<()> {
+        self.as_mut().submit_idle(Some(Sink::Waker(waker)), false);
         if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -33,6 +33,8 @@ use core::time::Duration;
 /// An asynchronous I/O backend: see the module's list for what it owes.
 ///
 /// # Safety
+/// * `Self` is `!Unpin` (or its address means nothing to it): `Pin<&Self>` is how awaitables reach it, and
+///   would pin nothing.
 /// * `submit` completes each node exactly once, and touches nothing of it afterwards.
 /// * `wait` returns only when the operation is done.
 /// * `binding` is [`Binding::new`] of `self`.
@@ -69,8 +71,9 @@ pub unsafe trait IoBackend {
         node.complete_stored().run();
     }
 
-    /// The function that closes a descriptor this backend made (`close(2)`).
-    fn closer(&self) -> fn(Fd);
+    /// The function that closes a descriptor this backend made (`close(2)`). Its caller owns the
+    /// descriptor.
+    fn closer(&self) -> unsafe fn(Fd);
 
     /// Makes the backend run: binds the calling thread as the owner where there is one.
     ///

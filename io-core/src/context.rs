@@ -139,6 +139,8 @@ impl SubmitContext {
         match self.state.peek() {
             Some(Register::Done) => return Poll::Ready(()),
             Some(Register::Racing) => return Self::race(waker),
+            // The callback is the one who hears of it.
+            Some(Register::Begun { .. }) if self.state.has_callback() => return Poll::Pending,
             // SAFETY: I6: only the caller's side writes the cell, and SINK was set.
             Some(Register::Begun { .. }) if unsafe { self.sink.is_waker(waker) } => {
                 return Poll::Pending;

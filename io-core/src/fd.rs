@@ -48,13 +48,13 @@ impl fmt::Debug for Fd {
 /// Whether positional operations on a descriptor are known to be possible.
 ///
 /// The ring's READ and WRITE ignore the offset on a pipe or socket where `pread(2)` gives `ESPIPE`;
-/// so the ring backend asks `lseek(2)` before each positional op unless this says it need not.
+/// so the ring backend asks before each positional op unless this says it need not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Seekable {
     /// Nobody has asked; a backend that must know asks once per operation.
     #[default]
     Unknown,
-    /// `lseek(2)` has succeeded on this descriptor's file.
+    /// Positional reads or writes are possible on this descriptor's file.
     Proven,
 }
 
@@ -65,7 +65,7 @@ pub enum Seekable {
 ///   file for as long as the value exists, however it is moved.
 /// * Forgetting the value keeps the descriptor open for ever; so the implementor is an owner, a
 ///   counted owner or a `'static` reference, never a shorter borrow.
-/// * [`seekable`](IoFd::seekable) says [`Seekable::Proven`] only if `lseek(2)` succeeded on it.
+/// * [`seekable`](IoFd::seekable) says [`Seekable::Proven`] only if somebody asked and it is.
 pub unsafe trait IoFd: 'static {
     /// The descriptor's number.
     fn fd(&self) -> Fd;
@@ -105,7 +105,7 @@ unsafe impl IoFd for OpenFd {
 /// backend that made it.
 pub struct OwnedFd {
     fd: Fd,
-    close: fn(Fd),
+    close: unsafe fn(Fd),
 }
 
 impl OwnedFd {
@@ -113,9 +113,10 @@ impl OwnedFd {
     ///
     /// # Safety
     /// * `fd` is open and nobody else closes it.
-    /// * `close` closes the descriptor (`close(2)`) and nothing else.
+    /// * `close` closes the descriptor (`close(2)`) and nothing else, and asks for no more than that nobody
+    ///   else uses it.
     #[must_use]
-    pub const unsafe fn from_raw(fd: Fd, close: fn(Fd)) -> OwnedFd {
+    pub const unsafe fn from_raw(fd: Fd, close: unsafe fn(Fd)) -> OwnedFd {
         OwnedFd { fd, close }
     }
 
@@ -128,7 +129,8 @@ impl OwnedFd {
 
 impl Drop for OwnedFd {
     fn drop(&mut self) {
-        (self.close)(self.fd);
+        // SAFETY: `from_raw`'s caller gave the descriptor and its closing function to this value alone.
+        unsafe { (self.close)(self.fd) };
     }
 }
 

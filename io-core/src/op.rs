@@ -231,13 +231,15 @@ impl Op {
         }
     }
 
-    /// Whether the caller asked to be told `EAGAIN` instead of waiting (`MSG_DONTWAIT`).
+    /// Whether `EAGAIN` is a result: the caller asked to be told (`MSG_DONTWAIT`, an open with
+    /// `O_NONBLOCK`), or it never waits (`MSG_ERRQUEUE`).
     #[must_use]
     #[inline]
     pub const fn wants_eagain(&self) -> bool {
         match self {
-            Op::Recv(op) => op.flags.contains(MsgFlags::DONTWAIT),
+            Op::Recv(op) => op.flags.intersects(MsgFlags::DONTWAIT.union(MsgFlags::ERRQUEUE)),
             Op::Send(op) => op.flags.contains(MsgFlags::DONTWAIT),
+            Op::Open(op) => op.flags.contains(OpenFlags::NONBLOCK),
             _ => false,
         }
     }

@@ -54,7 +54,7 @@ pub unsafe trait Operation: Sized {
 
     /// The typed result. `result` is the result word of that descriptor; `close` closes descriptors
     /// that this backend made.
-    fn finish(self, result: i64, close: fn(Fd)) -> Self::Output;
+    fn finish(self, result: i64, close: unsafe fn(Fd)) -> Self::Output;
 }
 
 /// A typed operation on one backend: a future, or with a callback.
@@ -159,10 +159,17 @@ impl<H: Handle, D: Operation> Future for SafeOp<H, D> {
     type Output = D::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<D::Output> {
-        if self.phase() == Phase::Idle && self.as_mut().prepare().is_err() {
-            return Poll::Pending;
-        }
-        if self.as_mut().awaitable().poll_done(cx).is_pending() {
+        let done = if self.phase() == Phase::Idle {
+            // User code (the waker's clone) before the data is given out, so that it may unwind.
+            let waker = cx.waker().clone();
+            match self.as_mut().prepare() {
+                Ok(()) => self.as_mut().awaitable().start(waker),
+                Err(_) => Poll::Pending,
+            }
+        } else {
+            self.as_mut().awaitable().poll_done(cx)
+        };
+        if done.is_pending() {
             return Poll::Pending;
         }
         match self.take() {
@@ -191,7 +198,7 @@ fn unit(result: i64) -> Result<(), Errno> {
 }
 
 /// A result word as a new descriptor.
-fn owned_fd(result: i64, close: fn(Fd)) -> Result<OwnedFd, Errno> {
+fn owned_fd(result: i64, close: unsafe fn(Fd)) -> Result<OwnedFd, Errno> {
     let number = i32::try_from(decode(result)?).map_err(|_| Errno::BADF)?;
     // SAFETY: the kernel just made the descriptor for us; `close` is the backend's closing function.
     Ok(unsafe { OwnedFd::from_raw(Fd::new(number), close) })
@@ -319,7 +326,8 @@ pub trait Ops: Handle {
         SafeOp::new(self.clone(), Accept { listener, flags })
     }
 
-    /// `recv(2)`; waits for data also on a non-blocking socket. 0 is the end of the stream.
+    /// `recv(2)`; waits for data also on a non-blocking socket. 0 is the end of the stream. With
+    /// [`MsgFlags::TRUNC`] the count says nothing about the buffer, and a growable one keeps its length.
     fn recv<F: IoFd, B: IoBufMut>(
         &self,
         socket: F,

@@ -31,14 +31,25 @@ pub const INLINE_MAX: usize = 64 * 1024;
 /// Performs the operation, blocking as its system call blocks, and returns the result word. `EINTR` is
 /// retried, except for close, where the descriptor is gone and the result 0. `EAGAIN` of a non-blocking
 /// descriptor is returned.
+///
+/// # Safety
+/// * As [`IoAwaitable::new`](crate::IoAwaitable::new), for the length of the call. It holds for the
+///   operation of a [`Node`](crate::Node) that is not completed.
 #[must_use]
-pub fn perform(op: &Op) -> i64 {
-    perform_from(op, 0)
+pub unsafe fn perform(op: &Op) -> i64 {
+    act(op, 0)
 }
 
-/// [`perform`] for a `read` or `write` whose first `done` bytes were transferred before: the result counts them.
+/// [`perform`] for a `read`, `write` or `pwrite` whose first `done` bytes were transferred before: the result counts them.
+///
+/// # Safety
+/// * As [`perform`].
 #[must_use]
-pub fn perform_from(op: &Op, done: usize) -> i64 {
+pub unsafe fn perform_from(op: &Op, done: usize) -> i64 {
+    act(op, done)
+}
+
+fn act(op: &Op, done: usize) -> i64 {
     match op {
         Op::Accept(op) => net::accept(op),
         Op::Close(op) => fs::close(op),
@@ -50,7 +61,7 @@ pub fn perform_from(op: &Op, done: usize) -> i64 {
         Op::Open(op) => fs::open(op),
         Op::Pread(op) => rw::pread(op),
         Op::Preadv(op) => rw::preadv(op),
-        Op::Pwrite(op) => rw::pwrite(op),
+        Op::Pwrite(op) => rw::pwrite(op, done),
         Op::Pwritev(op) => rw::pwritev(op),
         Op::Read(op) => rw::read(op, done),
         Op::Readv(op) => rw::readv(op),
@@ -80,17 +91,28 @@ pub fn deadline_in(timeout: Duration) -> Deadline {
 /// Closes a descriptor that a backend made (`close(2)`): what
 /// [`IoBackend::closer`](crate::IoBackend::closer) returns. There is nobody to tell about an error, and
 /// the number is free whatever it is.
-pub fn close_fd(fd: Fd) {
+///
+/// # Safety
+/// * Nobody else uses the descriptor any more.
+pub unsafe fn close_fd(fd: Fd) {
     let _: i64 = fs::close(&crate::op::Close { fd });
 }
 
-/// Asks whether positional operations are possible (one `lseek(2)`).
+/// Asks whether positional operations are possible: one `pread(2)` of nothing, on a write-only descriptor
+/// also a `pwrite(2)` of nothing. (`lseek(2)` says yes to eventfds and their kin, `pread` says no.)
 ///
 /// # Errors
-/// `ESPIPE` on pipes and sockets; `EBADF`.
+/// `ESPIPE` on pipes, sockets and whatever else has no positions; `EBADF`.
 pub fn check_seekable(fd: Fd) -> Result<(), Errno> {
-    crate::errno::decode(fs::position(fd)).map(drop)
+    match rw::no_bytes(fd) {
+        result @ (BADF | SPIPE) => crate::errno::decode(result).map(drop),
+        // Anything else, such as a directory's EISDIR, is the operation's own to say.
+        _ => Ok(()),
+    }
 }
+
+const BADF: i64 = Errno::BADF.to_result();
+const SPIPE: i64 = Errno::SPIPE.to_result();
 
 /// A descriptor whose file is known to be seekable: the value is the proof, so positional operations
 /// need not ask again.
@@ -98,7 +120,7 @@ pub fn check_seekable(fd: Fd) -> Result<(), Errno> {
 pub struct SeekableFd<F>(F);
 
 impl<F: IoFd> SeekableFd<F> {
-    /// Asks once (`lseek(2)`).
+    /// Asks once; see [`check_seekable`].
     ///
     /// # Errors
     /// `ESPIPE` on pipes and sockets, with the descriptor given back.
@@ -115,7 +137,7 @@ impl<F: IoFd> SeekableFd<F> {
     }
 }
 
-// SAFETY: the inner value proves the descriptor open; `prove` saw `lseek` succeed.
+// SAFETY: the inner value proves the descriptor open; `prove` has asked.
 unsafe impl<F: IoFd> IoFd for SeekableFd<F> {
     fn fd(&self) -> Fd {
         self.0.fd()

@@ -6,11 +6,12 @@
 
 use crate::count::Count;
 use crate::lock::SpinLock;
-use crate::note::{Stage, set_recalled};
+use crate::note::Stage;
 use crate::park::{Park, Role};
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::fmt;
+use core::marker::PhantomPinned;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -30,10 +31,15 @@ pub struct PoolBackend<L: RawLock = SpinLock> {
     pub(crate) count: Count,
     pub(crate) workers: AtomicU32,
     pub(crate) release: AtomicU32,
+    /// Threads that run a waker or callback now.
+    pub(crate) in_sink: AtomicU32,
     /// Somebody called the wake handle; the next poll returns.
     woken: AtomicU32,
     /// Something was delivered by a worker since the last poll returned.
     announced: AtomicU32,
+    /// Counts both, for threads that were in poll at the time: each of them returns.
+    news: AtomicU32,
+    _pinned: PhantomPinned,
 }
 
 /// The pool for one thread: no lock, no workers; `poll` does the work.
@@ -58,8 +64,11 @@ impl<L: RawLock> PoolBackend<L> {
             count: Count::new(),
             workers: AtomicU32::new(0),
             release: AtomicU32::new(0),
+            in_sink: AtomicU32::new(0),
             woken: AtomicU32::new(0),
             announced: AtomicU32::new(0),
+            news: AtomicU32::new(0),
+            _pinned: PhantomPinned,
         })
     }
 
@@ -77,11 +86,13 @@ impl<L: RawLock> PoolBackend<L> {
     /// Something was delivered by a thread that is not in `poll`: pollers and waiters look again.
     pub(crate) fn announce(&self) {
         self.announced.store(1, Ordering::SeqCst);
+        self.news.fetch_add(1, Ordering::SeqCst);
         self.park.notify_others();
     }
 
     fn wake(&self) {
         self.woken.store(1, Ordering::SeqCst);
+        self.news.fetch_add(1, Ordering::SeqCst);
         self.park.notify_others();
     }
 
@@ -95,19 +106,17 @@ impl<L: RawLock> PoolBackend<L> {
             None
         });
         match refused {
-            Some(node) => self.refuse(node),
+            Some(node) => {
+                self.refuse(node, Turn::Reap);
+            }
             None => self.park.notify_work(!self.has_workers()),
         }
-    }
-
-    fn refuse(&self, node: Node) {
-        self.finish(node, Errno::CANCELED.to_result(), Turn::Reap);
     }
 
     /// Ends operations early that no worker has.
     fn withdraw_all(&self, which: impl Fn(&Node) -> bool) {
         while let Some(node) = self.queues(|queues| queues.withdraw_any(&which)) {
-            self.refuse(node);
+            self.refuse(node, Turn::Reap);
         }
     }
 
@@ -115,7 +124,7 @@ impl<L: RawLock> PoolBackend<L> {
         // SAFETY: submitted here and valid, promised by the caller.
         let node = self.queues(|queues| unsafe { queues.withdraw(node) });
         if let Some(node) = node {
-            self.refuse(node);
+            self.refuse(node, Turn::Reap);
         }
     }
 
@@ -132,11 +141,20 @@ impl<L: RawLock> PoolBackend<L> {
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
             let seen = self.park.epoch();
-            let owned = self.queues(|queues| queues.owned());
+            let owned = self.queues(|queues| {
+                let owned = queues.owned();
+                // Under the same lock: a start cannot come in between.
+                if owned == 0 && queues.mode == Mode::Stopping {
+                    queues.mode = Mode::Stopped;
+                }
+                owned
+            });
             if owned == 0 {
+                self.park.leave();
                 return 0;
             }
             if is_over(deadline) {
+                self.park.leave();
                 return owned;
             }
             self.help(seen, deadline);
@@ -145,7 +163,11 @@ impl<L: RawLock> PoolBackend<L> {
 }
 
 fn is_over(deadline: Deadline) -> bool {
-    deadline != Deadline::NEVER && now_ns() >= deadline.as_nanos()
+    match deadline {
+        Deadline::NEVER => false,
+        Deadline::NOW => true,
+        deadline => now_ns() >= deadline.as_nanos(),
+    }
 }
 
 // SAFETY: each node is finished by who took it off its list; `wait` loops until done; `binding` is of
@@ -163,10 +185,14 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         let op = *node.op();
         if self.queues(|queues| queues.refuses()) {
             let close = op.kind().never_cancelled();
-            let result = if close { perform(&op) } else { Errno::CANCELED.to_result() };
+            // SAFETY: the operation of a node that is not completed.
+            let result = if close { unsafe { perform(&op) } } else { Errno::CANCELED.to_result() };
             return self.finish_inline(node, &op, result);
         }
-        let tried = if fits_inline(&op) { attempt(&op) } else { Attempt::Refused };
+        // SAFETY: the operation of a node that is not completed.
+        let fits = unsafe { fits_inline(&op) };
+        // SAFETY: as above.
+        let tried = if fits { unsafe { attempt(&op) } } else { Attempt::Refused };
         if let Attempt::Done(result) = tried {
             return self.finish_inline(node, &op, result);
         }
@@ -182,7 +208,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             // It was tried: wait for readiness.
             (Attempt::WouldBlock, Some((fd, _))) => self.wait_for(node, fd),
             // Too long to be tried here.
-            (Attempt::Refused, Some(_)) if !fits_inline(&op) => self.enqueue(node, Stage::Fresh),
+            (Attempt::Refused, Some(_)) if !fits => self.enqueue(node, Stage::Fresh),
             (Attempt::Refused, Some((fd, _))) => self.wait_for(node, fd),
             _ => self.enqueue(node, Stage::Block),
         }
@@ -204,6 +230,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
                 // Its sink was taken out before: nobody's code runs.
                 let result = node.result();
                 self.finish(node, result, Turn::Reap);
+                self.park.leave();
                 return;
             }
             // SAFETY: as above.
@@ -214,10 +241,11 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             }
             // SAFETY: valid, promised by the caller.
             if !unsafe { node.add_waiter() } {
+                self.park.leave();
                 return;
             }
-            // Other work is left to workers, unless there are none.
-            if self.has_workers() {
+            // Other work is left to workers, unless all of them may be waiting as we are.
+            if self.has_free_workers() {
                 self.count.syscall();
                 let events = self.park.park(Role::Other, seen, Deadline::NEVER);
                 self.ready_again(&events);
@@ -227,7 +255,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         }
     }
 
-    fn closer(&self) -> fn(Fd) {
+    fn closer(&self) -> unsafe fn(Fd) {
         close_fd
     }
 
@@ -244,7 +272,8 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 
     fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
         let stopped = self.queues(|queues| {
-            let stopped = queues.mode == Mode::Stopped;
+            // A close may have come since.
+            let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
             if !stopped {
                 queues.mode = Mode::Stopping;
             }
@@ -253,13 +282,10 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         if stopped {
             return Ok(());
         }
-        let home = self.address();
-        self.withdraw_all(|node| node.home() == home);
+        // Also what was accepted from other backends: it goes home cancelled.
+        self.withdraw_all(|_| true);
         match self.drain(deadline) {
-            0 => {
-                self.queues(|queues| queues.mode = Mode::Stopped);
-                Ok(())
-            }
+            0 => Ok(()),
             owned => Err(StopError::StillOwned(owned)),
         }
     }
@@ -270,6 +296,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             Some(Duration::ZERO) => Deadline::NOW,
             Some(timeout) => deadline_in(timeout),
         };
+        let news = self.news.load(Ordering::SeqCst);
         loop {
             let seen = self.park.epoch();
             let mut delivered = self.deliver_ready();
@@ -278,11 +305,10 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             }
             let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
             let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
-            if delivered > 0 || woken || announced || deadline == Deadline::NOW {
+            let told = woken || announced || self.news.load(Ordering::SeqCst) != news;
+            if delivered > 0 || told || is_over(deadline) {
+                self.park.leave();
                 return Ok(delivered);
-            }
-            if is_over(deadline) {
-                return Ok(0);
             }
             self.count.syscall();
             let events = self.park.park(Role::Other, seen, deadline);
@@ -369,6 +395,9 @@ impl<L: RawLock> PoolBackend<L> {
 // SAFETY: an accepted node is queued, and goes home from `finish` exactly once, never inside `accept`.
 unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
     fn accept(&self, node: Node) {
+        // Notes of the home's are not ours.
+        node.set_scratch(0);
+        node.set_result(0);
         self.count.queued();
         self.queues(|queues| queues.push_work(node, Stage::Fresh));
         self.park.notify_work(!self.has_workers());
@@ -382,17 +411,16 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
         // SAFETY: as above.
         let node = self.queues(|queues| unsafe { queues.recall(node) });
         if let Some(node) = node {
-            self.refuse(node);
+            self.refuse(node, Turn::Reap);
         }
     }
 
     fn recall_all(&self, home: *const ()) {
-        self.queues(|queues| {
-            queues.running.iter().filter(|node| node.home() == home).for_each(|node| {
-                set_recalled(&node);
-            });
-        });
-        self.withdraw_all(|node| node.home() == home);
+        // In one step: what moves between the lists meanwhile would be missed.
+        let mut recalled = self.queues(|queues| queues.recall_all(home));
+        while let Some(node) = recalled.pop() {
+            self.refuse(node, Turn::Reap);
+        }
     }
 }
 

@@ -36,6 +36,9 @@ const ORPHAN: u32 = 1 << 9;
 /// Its home wants it back while a worker has it: it must not wait again.
 const RECALLED: u32 = 1 << 10;
 
+/// When it was registered: the table's stamp, in the bits above.
+const STAMP_SHIFT: u32 = 11;
+
 /// A scratch word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Note(u32);
@@ -63,6 +66,12 @@ impl Note {
         }
     }
 
+    /// Whether it was registered before the moment of `stamp`. Stamps wrap; half of their range is past.
+    pub(crate) fn armed_before(self, stamp: u32) -> bool {
+        let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
+        self.is_armed() && age != 0 && age <= u32::MAX >> (STAMP_SHIFT + 1)
+    }
+
     pub(crate) fn is_armed(self) -> bool {
         self.0 & ARMED != 0
     }
@@ -85,8 +94,9 @@ pub(crate) fn set_stage(node: &Node, stage: Stage) {
     node.set_scratch(node.scratch() & 0xf | (stage as u32) << 4);
 }
 
-pub(crate) fn set_armed(node: &Node) {
-    node.set_scratch(node.scratch() | ARMED);
+pub(crate) fn set_armed(node: &Node, stamp: u32) {
+    let rest = node.scratch() & (u32::MAX >> (32 - STAMP_SHIFT));
+    node.set_scratch(rest | ARMED | stamp << STAMP_SHIFT);
 }
 
 pub(crate) fn set_recalled(node: &Node) {

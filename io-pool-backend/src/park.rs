@@ -160,14 +160,23 @@ impl Park {
         events
     }
 
-    /// A watcher left: if anybody sleeps, somebody must watch.
+    /// Nobody watches: if anybody sleeps, one of them must.
     fn hand_over(&self) {
-        if self.workers_asleep.load(Ordering::SeqCst) > 0 {
-            self.raise();
-            self.wake_sleepers(Role::Worker, 1);
-        } else if self.others_asleep.load(Ordering::SeqCst) > 0 {
-            self.raise();
+        let sleeps = |role| self.asleep(role).load(Ordering::SeqCst) > 0;
+        if !sleeps(Role::Worker) && !sleeps(Role::Other) {
+            return;
+        }
+        self.raise();
+        // Counted sleepers may be awake already: then they find the raised epoch and look again.
+        if !self.wake_sleepers(Role::Worker, 1) {
             self.wake_sleepers(Role::Other, 1);
+        }
+    }
+
+    /// A thread that was woken goes to do something else: if it was to watch, another must.
+    pub(crate) fn leave(&self) {
+        if self.watcher.load(Ordering::SeqCst) == NOBODY {
+            self.hand_over();
         }
     }
 
@@ -175,10 +184,11 @@ impl Park {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn wake_sleepers(&self, role: Role, count: u32) {
+    /// Whether any was asleep.
+    fn wake_sleepers(&self, role: Role, count: u32) -> bool {
         // It can only fail for an address that is not ours.
-        let _: rustix::io::Result<usize> =
-            futex::wake_bitset(&self.epoch, futex::Flags::PRIVATE, count, role.bit());
+        let woken = futex::wake_bitset(&self.epoch, futex::Flags::PRIVATE, count, role.bit());
+        woken.is_ok_and(|woken| woken > 0)
     }
 
     fn wake_watcher(&self) {
@@ -190,8 +200,9 @@ impl Park {
     /// there are no workers, so that others work.
     pub(crate) fn notify_work(&self, anyone: bool) {
         self.raise();
-        if self.workers_asleep.load(Ordering::SeqCst) > 0 {
-            self.wake_sleepers(Role::Worker, 1);
+        // The count may include a worker who is awake already and has other work: then none is woken
+        // here, and the watcher is asked.
+        if self.workers_asleep.load(Ordering::SeqCst) > 0 && self.wake_sleepers(Role::Worker, 1) {
             return;
         }
         let watcher = self.watcher.load(Ordering::SeqCst);

@@ -4,7 +4,7 @@
 use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
 use crate::waiting::Waiting;
 use io_core::queue::Fifo;
-use io_core::{Node, NodePtr, Op};
+use io_core::{Fd, Node, NodePtr, Op};
 
 /// Whether the pool takes operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +64,17 @@ impl Queues {
     pub(crate) fn push_ready(&mut self, node: Node) {
         set_place(&node, Place::Ready);
         self.ready.push(node);
+    }
+
+    /// Puts a node into the waiting set, unless it is to end early: then it comes back.
+    pub(crate) fn let_wait(&mut self, node: Node, fd: Fd) -> Option<Node> {
+        // A stop, cancel or recall that came while a worker had it must not be missed: each sets its mark
+        // and then looks for the node under this lock.
+        if self.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
+            return Some(node);
+        }
+        self.waiting.push(fd, node);
+        None
     }
 
     /// Hands the oldest work to the calling thread.
@@ -148,6 +159,18 @@ impl Queues {
             }
         }
         found
+    }
+
+    /// [`recall`](Self::recall) for everything from one home.
+    pub(crate) fn recall_all(&mut self, home: *const ()) -> Fifo {
+        for running in self.running.iter().filter(|running| running.home() == home) {
+            set_recalled(&running);
+        }
+        let mut recalled = Fifo::new();
+        while let Some(node) = self.withdraw_any(|node| node.home() == home) {
+            recalled.push(node);
+        }
+        recalled
     }
 
     /// Takes a node out of the ready list, if it is there.

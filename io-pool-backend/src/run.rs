@@ -1,9 +1,13 @@
 //! Doing the work: one job, what becomes of its result, and what is delivered when.
+#![allow(unsafe_code, reason = "performs operations")]
+//! # Safety
+//! An operation is performed only while its node is in this thread's hands.
 
 use crate::backend::PoolBackend;
-use crate::note::{Note, Place, Stage, set_place};
+use crate::note::{Place, Stage, set_place};
 use crate::park::Events;
 use crate::queues::Job;
+use core::sync::atomic::Ordering;
 use io_core::syscall::{Attempt, attempt, perform_from};
 use io_core::{Errno, Fd, Node, Op, RawLock, Way};
 
@@ -22,19 +26,38 @@ enum Outcome {
     Wait(Fd),
 }
 
-/// Tells pollers and waiters that something was delivered.
+/// Tells pollers and waiters that something was delivered. While it exists, its thread is in user code.
 struct Announce<'p, L: RawLock>(&'p PoolBackend<L>);
+
+impl<'p, L: RawLock> Announce<'p, L> {
+    fn in_sink(pool: &'p PoolBackend<L>) -> Self {
+        pool.in_sink.fetch_add(1, Ordering::SeqCst);
+        Announce(pool)
+    }
+}
 
 impl<L: RawLock> Drop for Announce<'_, L> {
     fn drop(&mut self) {
+        self.0.in_sink.fetch_sub(1, Ordering::SeqCst);
         self.0.announce();
+        // The sink may have unwound, and this thread with it.
+        self.0.park.leave();
     }
 }
 
 impl<L: RawLock> PoolBackend<L> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
     pub(crate) fn work(&self, turn: Turn) -> Option<usize> {
-        let job = self.queues(|queues| queues.take_job())?;
+        let (job, more) = self.queues(|queues| {
+            let job = queues.take_job();
+            (job, !queues.work.is_empty())
+        });
+        let job = job?;
+        // Two pieces of work may have woken one sleeper; and the watcher may have become a worker.
+        if more {
+            self.park.notify_work(!self.has_workers());
+        }
+        self.park.leave();
         Some(self.run(&job, turn))
     }
 
@@ -46,10 +69,13 @@ impl<L: RawLock> PoolBackend<L> {
                 self.finish(node, result, turn)
             }
             Outcome::Wait(fd) => {
-                let node = self.queues(|queues| queues.end_run(job));
-                node.requeue();
-                self.wait_for(node, fd);
-                0
+                // In one step: between two, a recall would find it neither with a worker nor waiting.
+                let refused = self.queues(|queues| {
+                    let node = queues.end_run(job);
+                    node.requeue();
+                    queues.let_wait(node, fd)
+                });
+                self.waits_or(refused, fd, turn)
             }
         }
     }
@@ -61,7 +87,8 @@ impl<L: RawLock> PoolBackend<L> {
             Attempt::Partial(job.done)
         } else {
             self.count.syscall();
-            attempt(op)
+            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+            unsafe { attempt(op) }
         };
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
@@ -85,7 +112,8 @@ impl<L: RawLock> PoolBackend<L> {
 
     fn perform(&self, op: &Op, done: usize) -> i64 {
         self.count.syscall();
-        perform_from(op, done)
+        // SAFETY: as in `act`.
+        unsafe { perform_from(op, done) }
     }
 
     /// An operation has its result. In a turn that may not deliver, somebody else's sink is left on the
@@ -96,14 +124,21 @@ impl<L: RawLock> PoolBackend<L> {
             self.park.notify_others();
             return 0;
         }
-        if turn == Turn::Reap && node.has_sink() {
-            node.set_result(result);
-            self.queues(|queues| queues.push_ready(node));
-            self.notify_ready();
-            return 0;
+        if turn == Turn::Deliver {
+            self.deliver(node, result);
+            return 1;
         }
-        self.deliver(node, result);
-        1
+        match node.complete_quiet(result) {
+            Ok(_) => {
+                self.count.delivered();
+                self.announce();
+            }
+            Err(node) => {
+                self.queues(|queues| queues.push_ready(node));
+                self.notify_ready();
+            }
+        }
+        0
     }
 
     /// Completes and runs the sink. Nothing is held here: it is user code.
@@ -115,7 +150,7 @@ impl<L: RawLock> PoolBackend<L> {
         }
         // Pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
-        let _announced = Announce(self);
+        let _announced = Announce::in_sink(self);
         delivery.run();
     }
 
@@ -136,27 +171,35 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Puts an operation into the waiting set and registers its descriptor.
     pub(crate) fn wait_for(&self, node: Node, fd: Fd) {
-        let refused = self.queues(|queues| {
-            // A stop, cancel or recall that came while a worker had it must not be missed: each sets its
-            // mark and then looks for the node under this lock.
-            if queues.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
-                return Some(node);
-            }
-            queues.waiting.push(fd, node);
-            None
-        });
+        let refused = self.queues(|queues| queues.let_wait(node, fd));
+        self.waits_or(refused, fd, Turn::Reap);
+    }
+
+    /// Registers the descriptor of what waits now, or ends what was not let wait.
+    fn waits_or(&self, refused: Option<Node>, fd: Fd, turn: Turn) -> usize {
         match refused {
-            Some(node) => {
-                self.finish(node, Errno::CANCELED.to_result(), Turn::Reap);
+            Some(node) => self.refuse(node, turn),
+            None => {
+                self.register(fd);
+                0
             }
-            None => self.register(fd),
         }
+    }
+
+    /// Ends an operation early. What it has transferred by then is its result.
+    pub(crate) fn refuse(&self, node: Node, turn: Turn) -> usize {
+        let result = match node.result() {
+            done @ 1.. => done,
+            _ => Errno::CANCELED.to_result(),
+        };
+        self.finish(node, result, turn)
     }
 
     /// Registers `fd` for everything that waits on it, again until nothing was added meanwhile.
     fn register(&self, fd: Fd) {
         loop {
-            let wanted = self.queues(|queues| queues.waiting.union(fd));
+            let (wanted, since) =
+                self.queues(|queues| (queues.waiting.union(fd), queues.waiting.stamp()));
             if wanted.is_empty() {
                 return;
             }
@@ -164,7 +207,7 @@ impl<L: RawLock> PoolBackend<L> {
             match self.park.register(fd, wanted) {
                 Ok(fresh) => {
                     let covered = self.queues(|queues| {
-                        queues.waiting.registered(fd, fresh);
+                        queues.waiting.registered(fd, wanted, fresh.then_some(since));
                         wanted.contains(queues.waiting.union(fd))
                     });
                     if covered {
@@ -232,8 +275,8 @@ impl<L: RawLock> PoolBackend<L> {
     fn notify_ready(&self) {
         if self.has_workers() {
             self.park.notify_work(false);
-        } else {
-            self.park.notify_others();
         }
+        // Workers may all be busy; and a waiter may be waiting for just this.
+        self.park.notify_others();
     }
 }

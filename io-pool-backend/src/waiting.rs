@@ -19,6 +19,7 @@ const BUCKETS: usize = 64;
 pub(crate) struct Waiting {
     buckets: [Fifo; BUCKETS],
     len: usize,
+    stamp: u32,
 }
 
 fn bucket(fd: Fd) -> usize {
@@ -43,7 +44,7 @@ fn concerns(events: EventFlags, interest: Interest) -> bool {
 
 impl Waiting {
     pub(crate) const fn new() -> Waiting {
-        Waiting { buckets: [const { Fifo::new() }; BUCKETS], len: 0 }
+        Waiting { buckets: [const { Fifo::new() }; BUCKETS], len: 0, stamp: 1 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -72,16 +73,25 @@ impl Waiting {
         union
     }
 
-    /// Notes that `fd` is registered; `fresh` if it was not before.
-    pub(crate) fn registered(&mut self, fd: Fd, fresh: bool) {
+    /// The moment, to tell what was registered before it from what was registered after.
+    pub(crate) fn stamp(&self) -> u32 {
+        self.stamp
+    }
+
+    /// Notes that `fd` is registered for `wanted`. `fresh` if it was not registered before, with the moment
+    /// before the kernel was asked: what was registered before *that* waits for another file.
+    pub(crate) fn registered(&mut self, fd: Fd, wanted: EventFlags, fresh: Option<u32>) {
+        self.stamp = self.stamp.wrapping_add(1);
         for node in &self.buckets[bucket(fd)] {
-            if descriptor(&node).is_none_or(|(its, _)| its != fd) {
+            let Some((its, interest)) = descriptor(&node) else { continue };
+            if its != fd {
                 continue;
             }
-            if fresh && Note::of(&node).is_armed() {
+            let note = Note::of(&node);
+            if fresh.is_some_and(|since| note.armed_before(since)) {
                 set_orphan(&node);
-            } else {
-                set_armed(&node);
+            } else if wanted.contains(self::wanted(interest)) {
+                set_armed(&node, self.stamp);
             }
         }
     }

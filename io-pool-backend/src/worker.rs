@@ -79,8 +79,9 @@ impl<L: RawLock> PoolBackend<L> {
         self.workers.load(Ordering::SeqCst) > 0
     }
 
-    /// TEMPORARY.
-    pub fn run_worker(&self) {
-        Worker::new(self).run();
+    /// Whether a worker may come to take work: one that is not inside a waker or callback, which may be
+    /// waiting for just that work.
+    pub(crate) fn has_free_workers(&self) -> bool {
+        self.workers.load(Ordering::SeqCst) > self.in_sink.load(Ordering::SeqCst)
     }
 }

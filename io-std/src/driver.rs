@@ -6,11 +6,10 @@
 
 use crate::block_on::Lead;
 use crate::choose::{Backend, Builder, Refusal};
-use crate::threads::{end_and_join, outlive_panics, spawn};
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::threads::{join, outlive_panics, spawn};
 use core::time::Duration;
 use io_core::{Deadline, Errno, IoBackend, Offload, OffloadHandle, OpSet, StopError, WakeHandle};
-use io_pool_backend::PoolBackend;
+use io_pool_backend::{PoolBackend, Worker};
 use io_uring_backend::{Config, Shared, UringBackend};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,8 +110,6 @@ pub(crate) struct Runtime {
     drive: Drive,
     driver: Option<Driver>,
     workers: Vec<JoinHandle<()>>,
-    /// Tells the workers not to lend themselves again.
-    over: Arc<AtomicBool>,
     engine: Engine,
 }
 
@@ -125,8 +122,7 @@ impl Runtime {
             Engine::Pool(_) | Engine::Uring(..) => Drive::Threads,
         };
         // From here on its drop ends the threads, also after an error half-way.
-        let (workers, over) = (Vec::new(), Arc::new(AtomicBool::new(false)));
-        let mut runtime = Runtime { drive, driver: None, workers, over, engine };
+        let mut runtime = Runtime { drive, driver: None, workers: Vec::new(), engine };
         if let Some((pool, default_count)) = runtime.engine.pool() {
             // The ring gives its pool work at any time; a pool that nobody lends threads is driven
             // by those that block on it, and starts with them just the same.
@@ -137,7 +133,7 @@ impl Runtime {
             })?;
             let pool = pool.clone();
             for _ in 0..builder.workers.unwrap_or(default_count) {
-                runtime.workers.push(spawn_worker(pool.clone(), runtime.over.clone())?);
+                runtime.workers.push(spawn_worker(pool.clone())?);
             }
         }
         if let (Drive::Threads, Engine::Uring(ring, _)) = (&runtime.drive, &runtime.engine) {
@@ -178,21 +174,18 @@ impl Drop for Runtime {
         if let Some(driver) = self.driver.take() {
             driver.quit(self.engine.wake_handle());
         }
-        // Ordering: before the release below, whose own ordering publishes it.
-        self.over.store(true, Ordering::SeqCst);
         if let Some((pool, _)) = self.engine.pool() {
-            end_and_join(self.workers.drain(..), || pool.release_workers());
+            pool.release_workers();
+            join(self.workers.drain(..));
         }
     }
 }
 
-fn spawn_worker(pool: Arc<PoolBackend>, over: Arc<AtomicBool>) -> Result<JoinHandle<()>, Refusal> {
-    let body = move || {
-        while !over.load(Ordering::SeqCst) {
-            // A panic of user code unwinds out of it: go on. A release ends the loop as well.
-            outlive_panics(|| pool.run_worker());
-        }
-    };
+fn spawn_worker(pool: Arc<PoolBackend>) -> Result<JoinHandle<()>, Refusal> {
+    // Made here, so that a release that comes before the thread runs is not missed.
+    let worker = Worker::new(pool);
+    // A panic of user code unwinds out of it: go on. It returns when it is released.
+    let body = move || while outlive_panics(|| worker.run()).is_none() {};
     spawn("io-worker", body).map_err(|error| no_thread(Backend::Pool, &error))
 }
 
@@ -227,7 +220,7 @@ impl Driver {
         match outcome.recv().unwrap_or(Err(Errno::CANCELED)) {
             Ok(()) => Ok(Driver { thread, requests: Mutex::new(requests) }),
             Err(errno) => {
-                end_and_join([thread], || {});
+                join([thread]);
                 let why = format!("cannot start the ring: {errno}");
                 Err(Refusal { backend: Backend::Uring, errno: Some(errno), why })
             }
@@ -262,7 +255,7 @@ impl Driver {
 
     fn quit(self, wake: WakeHandle<'_>) {
         self.send(Request::Quit, wake);
-        end_and_join([self.thread], || {});
+        join([self.thread]);
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) static PLAIN: Plain = Plain;
 /// The system call, repeated after a wait where a non-blocking descriptor gives `EAGAIN`.
 fn perform_waiting(op: &Op) -> i64 {
     loop {
-        let result = perform(op);
+        // SAFETY: the operation of a node that is not completed: `submit` holds it.
+        let result = unsafe { perform(op) };
         match op.interest() {
             Some((fd, interest)) if result == Errno::AGAIN.to_result() && !op.wants_eagain() => {
                 wait_ready(fd, interest);
@@ -72,7 +73,7 @@ unsafe impl IoBackend for Plain {
 
     unsafe fn wait(&self, _: NodePtr) {}
 
-    fn closer(&self) -> fn(Fd) {
+    fn closer(&self) -> unsafe fn(Fd) {
         close_fd
     }
 

@@ -6,13 +6,9 @@
 use core::mem::MaybeUninit;
 use core::panic::AssertUnwindSafe;
 use core::ptr;
-use core::time::Duration;
 use std::io;
 use std::panic::catch_unwind;
 use std::thread::{self, JoinHandle, ThreadId};
-
-/// Between two calls that end a thread.
-const PAUSE: Duration = Duration::from_micros(100);
 
 /// Starts a thread with every signal blocked from its first instruction on.
 pub(crate) fn spawn(
@@ -31,22 +27,14 @@ pub(crate) fn outlive_panics<T>(turn: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(turn)).ok()
 }
 
-/// Joins all but the calling thread itself, which would wait for ever: it ends by itself. Until they
-/// have ended, calls `end` again and again: a thread on its way into the loop that `end` ends would
-/// miss a single call.
-pub(crate) fn end_and_join(threads: impl IntoIterator<Item = JoinHandle<()>>, end: impl Fn()) {
+/// Joins all but the calling thread itself, which would wait for ever: it ends by itself.
+pub(crate) fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     let this: ThreadId = thread::current().id();
-    end();
     for thread in threads {
-        if thread.thread().id() == this {
-            continue;
+        if thread.thread().id() != this {
+            // An `Err` is a panic that the thread's hook has reported.
+            let _: thread::Result<()> = thread.join();
         }
-        while !thread.is_finished() {
-            end();
-            thread::sleep(PAUSE);
-        }
-        // An `Err` is a panic that the thread's hook has reported.
-        let _: thread::Result<()> = thread.join();
     }
 }
 

@@ -81,10 +81,6 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             _pinned: PhantomPinned,
         })
     }
-
-    fn close(fd: Fd) {
-        close_fd(fd);
-    }
 }
 
 // SAFETY: each node is completed exactly once and not touched after (top of the file); `wait` loops until
@@ -126,8 +122,8 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
         self.nudge();
     }
 
-    fn closer(&self) -> fn(Fd) {
-        Self::close
+    fn closer(&self) -> unsafe fn(Fd) {
+        close_fd
     }
 
     fn start(&self) -> Result<(), Errno> {

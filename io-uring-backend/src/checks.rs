@@ -2,6 +2,9 @@
 //!
 //! The opcodes take offset -1 for "the position", ignore the offset on a pipe or socket, and look at the
 //! vector count before the descriptor.
+#![allow(unsafe_code, reason = "performs operations")]
+//! # Safety
+//! An operation is performed only while its node is in this thread's hands.
 
 use crate::tally::Count;
 use io_core::op::IOV_MAX;
@@ -17,8 +20,11 @@ pub(crate) const NEEDED: OpSet = OpSet::of(OpKind::Pread)
     .union(OpSet::of(OpKind::Writev));
 
 /// The result of an operation that the ring must not see.
+///
+/// # Safety
+/// * The operation is of a node that is not completed.
 #[inline]
-pub(crate) fn check(op: &Op, syscalls: &Count) -> Option<i64> {
+pub(crate) unsafe fn check(op: &Op, syscalls: &Count) -> Option<i64> {
     let (position, count) = match op {
         Op::Pread(op) => (Some((op.fd, op.seekable, op.offset)), 0),
         Op::Pwrite(op) => (Some((op.fd, op.seekable, op.offset)), 0),
@@ -31,7 +37,8 @@ pub(crate) fn check(op: &Op, syscalls: &Count) -> Option<i64> {
     if count > IOV_MAX || position.is_some_and(|(_, _, offset)| offset < 0) {
         // It fails without transferring anything; which error comes first is the system call's matter.
         syscalls.add_shared(1);
-        return Some(perform(op));
+        // SAFETY: the operation of a node that is not completed, promised by the caller.
+        return Some(unsafe { perform(op) });
     }
     let (fd, Seekable::Unknown, _) = position? else { return None };
     syscalls.add_shared(1);

@@ -87,7 +87,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             return Some(self.refuse(node));
         }
         match self.plans.of(op.kind()) {
-            Plan::Ring => check(op, &self.tally.anybody.syscalls),
+            // SAFETY: the operation of a node that is not completed.
+            Plan::Ring => unsafe { check(op, &self.tally.anybody.syscalls) },
             Plan::Inline => Some(self.perform_inline(node)),
             Plan::Offload | Plan::Turn => None,
         }
@@ -106,7 +107,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
         let side = &self.tally.anybody;
         side.way(Way::Inline).add_shared(1);
         side.syscalls.add_shared(u64::from(node.op().kind() != OpKind::Nop));
-        perform(node.op())
+        // SAFETY: the operation of a node that is not completed.
+        unsafe { perform(node.op()) }
     }
 }
 

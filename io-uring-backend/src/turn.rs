@@ -2,6 +2,9 @@
 //!
 //! What can wait for readiness is tried without blocking, and waits in the ring in between; the others
 //! block the poll for as long as their system call takes, which the route says.
+#![allow(unsafe_code, reason = "performs operations")]
+//! # Safety
+//! An operation is performed only while its node is in this thread's hands.
 
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
@@ -24,17 +27,22 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let op = node.op();
         self.backend.tally.owner.syscalls.add(1);
         if op.interest().is_none() || op.wants_eagain() {
-            let result = perform(op);
+            // SAFETY: the operation of a node that is not completed.
+            let result = unsafe { perform(op) };
             return self.finish(node, result);
         }
         // Once ready, what cannot wait in the ring blocks here: an act without a form that does not
         // block, and a file, which is always ready and still waits for its device.
         let was_ready = node.scratch() & place::WAS_READY != 0;
-        let result = match attempt(op) {
+        // SAFETY: the operation of a node that is not completed; so in all of this match.
+        let result = match unsafe { attempt(op) } {
             Attempt::Done(result) => result,
-            Attempt::Partial(done) => perform_from(op, done),
-            Attempt::Refused if was_ready => perform(op),
-            Attempt::WouldBlock if was_ready && on_device(op) => perform(op),
+            // SAFETY: as above.
+            Attempt::Partial(done) => unsafe { perform_from(op, done) },
+            // SAFETY: as above.
+            Attempt::Refused if was_ready => unsafe { perform(op) },
+            // SAFETY: as above.
+            Attempt::WouldBlock if was_ready && on_device(op) => unsafe { perform(op) },
             Attempt::WouldBlock | Attempt::Refused => Errno::AGAIN.to_result(),
         };
         if result == Errno::AGAIN.to_result() {

@@ -14,6 +14,8 @@ bitflags::bitflags! {
         const TRUNC = 0x20;
         /// Give `EAGAIN` instead of waiting (`MSG_DONTWAIT`).
         const DONTWAIT = 0x40;
+        /// Take a queued error (`MSG_ERRQUEUE`); never waits.
+        const ERRQUEUE = 0x2000;
         /// Wait until the whole buffer is filled (`MSG_WAITALL`).
         const WAITALL = 0x100;
         /// More data follows (`MSG_MORE`).

@@ -20,7 +20,7 @@ unsafe impl Operation for Nop {
         Op::Nop(op::Nop)
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         unit(result)
     }
 }

@@ -33,7 +33,7 @@ unsafe impl Operation for Close {
         Op::Close(op::Close { fd: file.map_or(Fd::new(-1), OwnedFd::into_raw) })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         unit(result)
     }
 }
@@ -53,7 +53,7 @@ unsafe impl<F: IoFd> Operation for Fsync<F> {
         Op::Fsync(op::Fsync { fd: unsafe { &*this }.file.fd() })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         unit(result)
     }
 }
@@ -75,7 +75,7 @@ unsafe impl<F: IoFd> Operation for Ftruncate<F> {
         Op::Ftruncate(op::Ftruncate { fd: this.file.fd(), len: this.len })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         unit(result)
     }
 }
@@ -97,7 +97,7 @@ unsafe impl<F: IoFd> Operation for Fstat<F> {
         Op::Fstat(op::Fstat { fd: this.file.fd(), out: &raw mut this.out })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         unit(result).map(|()| self.out)
     }
 }
@@ -136,7 +136,7 @@ unsafe impl<F: IoFd> Operation for Lseek<F> {
         Op::Lseek(op::Lseek { fd, whence, offset })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         decode(result)
     }
 }
@@ -162,7 +162,7 @@ unsafe impl<P: IoPath> Operation for Open<P> {
         Op::Open(op::Open { dir: Fd::CWD, path, flags, mode })
     }
 
-    fn finish(self, result: i64, close: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, close: unsafe fn(Fd)) -> Self::Output {
         owned_fd(result, close)
     }
 }
@@ -191,7 +191,7 @@ unsafe impl<O: IoFd, I: IoFd> Operation for Sendfile<O, I> {
         })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         count(result)
     }
 }

@@ -32,7 +32,7 @@ unsafe impl<F: IoFd> Operation for Accept<F> {
         })
     }
 
-    fn finish(self, result: i64, close: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, close: unsafe fn(Fd)) -> Self::Output {
         owned_fd(result, close)
     }
 }
@@ -58,12 +58,13 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Recv<F, B> {
         Op::Recv(op::Recv { fd, flags, buf, len })
     }
 
-    fn finish(mut self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(mut self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         let filled = count(result);
-        // With MSG_TRUNC a datagram's real length may exceed the buffer: only what fits was written.
-        let fits = |n: usize| n.min(super::rw::capacity(&mut self.buf));
-        if let Ok(written) = filled.map(fits) {
-            // SAFETY: the kernel wrote that many.
+        if let Ok(written) = filled
+            && !self.flags.contains(MsgFlags::TRUNC)
+        {
+            // SAFETY: the kernel wrote that many. Not so with MSG_TRUNC, which counts what a datagram
+            // had beyond the buffer, and on TCP what was thrown away unread.
             unsafe { self.buf.set_filled(written) };
         }
         (filled, self.buf)
@@ -91,7 +92,7 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Send<F, B> {
         Op::Send(op::Send { fd, flags, buf, len })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         (count(result), self.buf)
     }
 }

@@ -92,7 +92,7 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Pread<F, B> {
         Op::Pread(op::Pread { fd, seekable, buf, len, offset })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         filled(result, self.buf)
     }
 }
@@ -118,7 +118,7 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Pwrite<F, B> {
         Op::Pwrite(op::Pwrite { fd, seekable, buf, len, offset })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         (count(result), self.buf)
     }
 }
@@ -143,7 +143,7 @@ unsafe impl<F: IoFd, B: IoBufMut> Operation for Read<F, B> {
         Op::Read(op::Read { fd, buf, len })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         filled(result, self.buf)
     }
 }
@@ -168,7 +168,7 @@ unsafe impl<F: IoFd, B: IoBuf> Operation for Write<F, B> {
         Op::Write(op::Write { fd, buf, len })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         (count(result), self.buf)
     }
 }
@@ -211,7 +211,7 @@ unsafe impl<F: IoFd, B: IoBufMut, const N: usize> Operation for Preadv<F, B, N> 
         Op::Preadv(op::Preadv { fd, seekable, iov: iov.cast(), count: N, offset })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         filled_all(result, self.bufs)
     }
 }
@@ -254,7 +254,7 @@ unsafe impl<F: IoFd, B: IoBuf, const N: usize> Operation for Pwritev<F, B, N> {
         Op::Pwritev(op::Pwritev { fd, seekable, iov: iov.cast(), count: N, offset })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         (count(result), self.bufs)
     }
 }
@@ -296,7 +296,7 @@ unsafe impl<F: IoFd, B: IoBufMut, const N: usize> Operation for Readv<F, B, N> {
         Op::Readv(op::Readv { fd, iov: iov.cast(), count: N })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         filled_all(result, self.bufs)
     }
 }
@@ -338,7 +338,7 @@ unsafe impl<F: IoFd, B: IoBuf, const N: usize> Operation for Writev<F, B, N> {
         Op::Writev(op::Writev { fd, iov: iov.cast(), count: N })
     }
 
-    fn finish(self, result: i64, _: fn(Fd)) -> Self::Output {
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
         (count(result), self.bufs)
     }
 }

@@ -37,10 +37,11 @@ impl Transfer {
         Transfer { top: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Whether nothing was pushed since the last take. A hint: it may change at once.
+    /// Whether nothing was pushed since the last take; it may change at once.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.top.load(Ordering::Relaxed).is_null()
+        // Ordering: SeqCst, as in `take_all`: a taker about to park may look here first.
+        self.top.load(Ordering::SeqCst).is_null()
     }
 
     /// Pushes; `true` if the queue was empty, so that the taker may need a wake.

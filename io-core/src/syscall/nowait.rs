@@ -8,10 +8,10 @@
 //! As in the parent module.
 
 use super::rw::{one, refused, slices, slices_mut, with_slices_mut};
-use super::{INLINE_MAX, borrow, check_seekable, counted, fs, net, perform, retry, vectors};
+use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, retry, vectors};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{IoVec, MsgFlags, Op, Pread, Preadv, Read, Readv, Writev};
+use crate::op::{IoVec, MsgFlags, Op, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Writev};
 use core::ptr;
 use rustix::io::{Errno as SysErrno, IoSliceMut};
 
@@ -25,16 +25,18 @@ pub enum Attempt {
     Done(i64),
     /// It would have waited: for readiness if the descriptor can be polled, else for a device.
     WouldBlock,
-    /// It would have waited for a device after this many bytes of a `read` or `write` at the file's
-    /// position, which has moved: go on with [`perform_from`](super::perform_from).
+    /// It would have waited for a device after this many bytes of a `read`, `write` or `pwrite`: go on with [`perform_from`](super::perform_from).
     Partial(usize),
     /// There is no way to try it on this file or kernel.
     Refused,
 }
 
 /// Whether the operation copies little enough to be tried inside submit.
+///
+/// # Safety
+/// * As [`perform`](super::perform): a vector table is read.
 #[must_use]
-pub fn fits_inline(op: &Op) -> bool {
+pub unsafe fn fits_inline(op: &Op) -> bool {
     let len = match op {
         Op::Read(op) => op.len,
         Op::Write(op) => op.len,
@@ -64,18 +66,34 @@ fn total(iov: *const IoVec, count: usize) -> usize {
     table.iter().map(|vec| vec.len).fold(0, usize::saturating_add)
 }
 
+/// Whether it is a vectored operation with an empty table, or with one the kernel refuses.
+fn no_table(op: &Op) -> bool {
+    let (iov, count) = match op {
+        Op::Readv(op) => (op.iov, op.count),
+        Op::Writev(op) => (op.iov, op.count),
+        Op::Preadv(op) => (op.iov, op.count),
+        Op::Pwritev(op) => (op.iov, op.count),
+        _ => return false,
+    };
+    count == 0 || refused(iov, count).is_some()
+}
+
 /// Tries the operation without waiting.
+///
+/// # Safety
+/// * As [`perform`](super::perform).
 #[must_use]
-pub fn attempt(op: &Op) -> Attempt {
+pub unsafe fn attempt(op: &Op) -> Attempt {
+    if no_table(op) {
+        // Refused, or nothing to do: either way at once.
+        return Attempt::Done(act(op, 0));
+    }
     match op {
-        Op::Fstat(_) | Op::Lseek(_) | Op::Nop(_) => Attempt::Done(perform(op)),
+        Op::Fstat(_) | Op::Lseek(_) | Op::Nop(_) => Attempt::Done(act(op, 0)),
         Op::Pread(op) => pread(op),
         Op::Preadv(op) => preadv(op),
-        Op::Pwrite(op) => {
-            let vec = one(op.buf.cast_mut(), op.len);
-            pwritev(op.fd, &raw const vec, 1, op.offset)
-        }
-        Op::Pwritev(op) => pwritev(op.fd, op.iov, op.count, op.offset),
+        Op::Pwrite(op) => pwrite(op),
+        Op::Pwritev(op) => pwritev(op),
         Op::Read(op) => read(op),
         Op::Readv(op) => readv(op),
         Op::Write(op) => {
@@ -83,31 +101,36 @@ pub fn attempt(op: &Op) -> Attempt {
             write(op.fd, &vec)
         }
         Op::Writev(op) => writev(op),
-        // What a MSG_WAITALL gets without waiting would be consumed and yet not the whole.
-        Op::Recv(op) if !op.flags.contains(MsgFlags::WAITALL) => {
-            message(op.flags, net::recv(op, op.flags | MsgFlags::DONTWAIT))
-        }
-        Op::Send(op) => message(op.flags, net::send(op, op.flags | MsgFlags::DONTWAIT)),
+        Op::Recv(recv) if recv.flags.contains(MsgFlags::WAITALL) => wait_all(recv),
+        Op::Recv(recv) => message(op, net::recv(recv, recv.flags | MsgFlags::DONTWAIT)),
+        Op::Send(send) => message(op, net::send(send, send.flags | MsgFlags::DONTWAIT)),
         // Nothing but a listening socket can wait for a connection.
         Op::Accept(accept) if net::listens(accept.fd) => Attempt::Refused,
-        Op::Accept(_) => Attempt::Done(perform(op)),
+        Op::Accept(_) => Attempt::Done(act(op, 0)),
         // What is refused at once has nothing to wait for.
-        Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(perform(op)),
-        Op::Close(_)
-        | Op::Fsync(_)
-        | Op::Ftruncate(_)
-        | Op::Open(_)
-        | Op::Recv(_)
-        | Op::Sendfile(_) => Attempt::Refused,
+        Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(act(op, 0)),
+        Op::Close(_) | Op::Fsync(_) | Op::Ftruncate(_) | Op::Open(_) | Op::Sendfile(_) => {
+            Attempt::Refused
+        }
     }
 }
 
 /// The answer to a socket operation that was told not to wait.
-fn message(wanted: MsgFlags, result: i64) -> Attempt {
-    if result == Errno::AGAIN.to_result() && !wanted.contains(MsgFlags::DONTWAIT) {
+fn message(op: &Op, result: i64) -> Attempt {
+    if result == Errno::AGAIN.to_result() && !op.wants_eagain() {
         Attempt::WouldBlock
     } else {
         Attempt::Done(result)
+    }
+}
+
+/// What a `MSG_WAITALL` gets without waiting would be consumed and yet not the whole; so only what is
+/// refused at once is found out.
+fn wait_all(op: &Recv) -> Attempt {
+    let look = Recv { len: 0, ..*op };
+    match net::recv(&look, MsgFlags::PEEK | MsgFlags::DONTWAIT) {
+        result if result < 0 && result != Errno::AGAIN.to_result() => Attempt::Done(result),
+        _ => Attempt::Refused,
     }
 }
 
@@ -115,8 +138,7 @@ fn message(wanted: MsgFlags, result: i64) -> Attempt {
 fn answer(result: rustix::io::Result<usize>) -> Attempt {
     match result {
         Err(SysErrno::AGAIN) => Attempt::WouldBlock,
-        // EINVAL may be the kernel's way not to know the flag; asked plainly it will say it again.
-        Err(SysErrno::OPNOTSUPP | SysErrno::NOSYS | SysErrno::INVAL) => Attempt::Refused,
+        Err(SysErrno::OPNOTSUPP | SysErrno::NOSYS) => Attempt::Refused,
         result => Attempt::Done(counted(result)),
     }
 }
@@ -133,9 +155,6 @@ fn write_at(fd: Fd, iov: *const IoVec, count: usize, offset: u64) -> Attempt {
         Ok(fd) => fd,
         Err(result) => return Attempt::Done(result),
     };
-    if count == 0 {
-        return Attempt::Refused;
-    }
     answer(retry(fd, |fd| {
         // SAFETY: as in `read_at`.
         let bufs = unsafe { slices(iov, count) };
@@ -156,9 +175,6 @@ fn preadv(op: &Preadv) -> Attempt {
     let Ok(offset) = u64::try_from(op.offset) else {
         return Attempt::Done(Errno::INVAL.to_result());
     };
-    if refused(op.iov, op.count).is_some() || op.count == 0 {
-        return Attempt::Refused;
-    }
     let mut tried = Attempt::Refused;
     with_slices_mut(op.iov, op.count, |bufs| {
         tried = read_at(op.fd, bufs, offset);
@@ -180,19 +196,25 @@ fn whole(fd: Fd, offset: u64, len: usize, tried: Attempt) -> Attempt {
     }
 }
 
-fn pwritev(fd: Fd, iov: *const IoVec, count: usize, offset: i64) -> Attempt {
-    let Ok(offset) = u64::try_from(offset) else {
+fn pwrite(op: &Pwrite) -> Attempt {
+    let Ok(offset) = u64::try_from(op.offset) else {
         return Attempt::Done(Errno::INVAL.to_result());
     };
-    if refused(iov, count).is_some() || count == 0 {
-        return Attempt::Refused;
-    }
-    match write_at(fd, iov, count, offset) {
-        // Short for lack of memory that need not be waited for: written again, whole, by a worker.
-        Attempt::Done(put @ 1..) if put.unsigned_abs() < total(iov, count) as u64 => {
-            Attempt::WouldBlock
+    let vec = one(op.buf.cast_mut(), op.len);
+    match write_at(op.fd, &raw const vec, 1, offset) {
+        // Goes on from there: written again from the start it would be there twice with `O_APPEND`.
+        Attempt::Done(put @ 1..) if put.unsigned_abs() < vec.len as u64 => {
+            Attempt::Partial(usize::try_from(put).unwrap_or(0))
         }
         other => other,
+    }
+}
+
+fn pwritev(op: &Pwritev) -> Attempt {
+    match u64::try_from(op.offset) {
+        // A short count is a result: to go on in mid-vector is the caller's.
+        Ok(offset) => write_at(op.fd, op.iov, op.count, offset),
+        Err(_) => Attempt::Done(Errno::INVAL.to_result()),
     }
 }
 
@@ -228,7 +250,7 @@ fn write(fd: Fd, vec: &IoVec) -> Attempt {
 
 fn writev(op: &Writev) -> Attempt {
     // As `readv`.
-    if refused(op.iov, op.count).is_some() || op.count == 0 || check_seekable(op.fd).is_ok() {
+    if check_seekable(op.fd).is_ok() {
         return Attempt::Refused;
     }
     write_at(op.fd, op.iov, op.count, POSITION)
@@ -236,7 +258,7 @@ fn writev(op: &Writev) -> Attempt {
 
 fn readv(op: &Readv) -> Attempt {
     // On a file a partial vectored read would have to go on in mid-vector: a worker does it whole.
-    if refused(op.iov, op.count).is_some() || op.count == 0 || check_seekable(op.fd).is_ok() {
+    if check_seekable(op.fd).is_ok() {
         return Attempt::Refused;
     }
     let mut tried = Attempt::Refused;

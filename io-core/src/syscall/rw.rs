@@ -6,12 +6,14 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{on, vectors};
+use super::{BADF, on, vectors};
 use crate::errno::Errno;
+use crate::fd::Fd;
 use crate::op::{
     IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
 };
 use core::slice;
+use rustix::fd::BorrowedFd;
 use rustix::io::{IoSlice, IoSliceMut};
 
 static_assertions::assert_eq_size!(IoVec, IoSlice<'static>);
@@ -129,6 +131,14 @@ pub(super) fn write(op: &Write, done: usize) -> i64 {
     with_done(done, result)
 }
 
+/// A positional read of nothing, or a write of nothing where reading is not allowed.
+pub(super) fn no_bytes(fd: Fd) -> i64 {
+    match on(fd, |fd| rustix::io::pread(fd, &mut [0_u8; 0], 0)) {
+        BADF => on(fd, |fd| rustix::io::pwrite(fd, &[], 0)),
+        result => result,
+    }
+}
+
 /// What was transferred before counts, also when going on failed.
 fn with_done(done: usize, result: i64) -> i64 {
     let done = i64::try_from(done).unwrap_or(0);
@@ -143,10 +153,16 @@ pub(super) fn pread(op: &Pread) -> i64 {
     on(op.fd, |fd| vectors::preadv(fd, slices_mut(&mut vec), offset))
 }
 
-pub(super) fn pwrite(op: &Pwrite) -> i64 {
-    let vec = one(op.buf.cast_mut(), op.len);
-    let offset = op.offset;
-    pwritev(&Pwritev { fd: op.fd, seekable: op.seekable, iov: &raw const vec, count: 1, offset })
+pub(super) fn pwrite(op: &Pwrite, done: usize) -> i64 {
+    let Ok(offset) = u64::try_from(op.offset) else {
+        return Errno::INVAL.to_result();
+    };
+    let offset = offset.saturating_add(done as u64);
+    let vec = one(op.buf.cast_mut().wrapping_add(done), op.len - done.min(op.len));
+    // SAFETY: a local table of one entry.
+    let write =
+        |fd: BorrowedFd<'_>| vectors::pwritev(fd, unsafe { slices(&raw const vec, 1) }, offset);
+    with_done(done, on(op.fd, write))
 }
 
 pub(super) fn readv(op: &Readv) -> i64 {

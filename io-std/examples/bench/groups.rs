@@ -10,7 +10,7 @@ use crate::rows::{Backend, Form, Row, Workload};
 use crate::work::{Nops, Reads, Work};
 use core::pin::{Pin, pin};
 use io_core::IoBackend;
-use io_pool_backend::PoolBackend;
+use io_pool_backend::{PoolBackend, Worker};
 use io_uring_backend::{Config, Local, UringBackend};
 use std::path::Path;
 use std::thread;
@@ -131,9 +131,10 @@ fn with_pool(act: impl FnOnce(Pin<&Pool>) -> Result<(), Failure>) -> Result<(), 
     thread::scope(|scope| {
         let shared = pool.get_ref();
         for _ in 0..POOL_WORKERS {
-            scope.spawn(|| shared.run_worker());
+            let worker = Worker::new(shared);
+            scope.spawn(move || worker.run());
         }
-        // A release reaches only the threads that have arrived.
+        // So that they do not arrive in the middle of a measurement.
         while shared.workers() < POOL_WORKERS {
             thread::yield_now();
         }

@@ -5,7 +5,7 @@ use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
 use io_core::{IoBackend, NoopLock, OpKind};
-use io_pool_backend::{PoolBackend, SpinLock};
+use io_pool_backend::{PoolBackend, SpinLock, Worker};
 use std::thread;
 
 /// A pool to which this many threads are lent while it is started.
@@ -57,9 +57,10 @@ impl Fixture for Pool {
             if flavour == Flavour::Started {
                 backend.start().expect("start");
                 for _ in 0..self.workers {
-                    scope.spawn(|| backend.run_worker());
+                    let worker = Worker::new(backend);
+                    scope.spawn(move || worker.run());
                 }
-                // A worker that comes after the release would stay.
+                // So that what the tests count is counted with all of them.
                 while backend.workers() < self.workers {
                     thread::yield_now();
                 }

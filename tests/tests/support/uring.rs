@@ -6,7 +6,7 @@ use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
 use io_core::{IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
-use io_pool_backend::{PoolBackend, SpinLock};
+use io_pool_backend::{PoolBackend, SpinLock, Worker};
 use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
 use std::sync::OnceLock;
 use std::thread;
@@ -94,7 +94,8 @@ fn pool() -> Offloaded {
     STARTED.get_or_init(|| {
         pool.start().expect("start");
         for _ in 0..4 {
-            thread::spawn(|| pool.run_worker());
+            let worker = Worker::new(pool);
+            thread::spawn(move || worker.run());
         }
         while pool.workers() < 4 {
             thread::yield_now();
