@@ -1,4 +1,7 @@
 //! Bad input: the same error as the plain system call, on every backend and in every form.
+#![allow(unsafe_code, reason = "performs an operation with raw pointers")]
+//! # Safety
+//! The pairs' memory and descriptors last for the whole test.
 
 use super::Case;
 use crate::desc::Desc;
