@@ -264,10 +264,18 @@ pub fn recv_flags_are_obeyed<F: Fixture>(fx: &F) {
         let (near, far) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
         far.send(&[7; 100]).expect("send");
         let near = Desc::from(near);
-        let (count, buf) =
-            rig.block_on(rig.backend().recv(near, Vec::with_capacity(10), MsgFlags::TRUNC));
+        let (count, buf) = rig.block_on(rig.backend().recv(near, [0_u8; 10], MsgFlags::TRUNC));
         assert_eq!(count, Ok(100), "the datagram's length");
         assert_eq!(buf, [7; 10], "what fits");
+        // On a stream the bytes are thrown away: a growable buffer must not show what was not written.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut far = std::net::TcpStream::connect(address).expect("connect");
+        let near = Desc::from(listener.accept().expect("accept").0);
+        std::io::Write::write_all(&mut far, &[7; 10]).expect("write");
+        let empty = Vec::with_capacity(10);
+        let (count, buf) = rig.block_on(rig.backend().recv(near, empty, MsgFlags::TRUNC));
+        assert_eq!((count, buf.len()), (Ok(10), 0), "nothing was written");
     });
 }
 
