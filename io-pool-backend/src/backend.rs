@@ -39,6 +39,8 @@ pub struct PoolBackend<L: RawLock = SpinLock> {
     announced: AtomicU32,
     /// Counts both, for threads that were in poll at the time: each of them returns.
     news: AtomicU32,
+    /// Not 0 while the pool refuses: the mode, for submit to look at without the lock.
+    refusing: AtomicU32,
     _pinned: PhantomPinned,
 }
 
@@ -68,8 +70,14 @@ impl<L: RawLock> PoolBackend<L> {
             woken: AtomicU32::new(0),
             announced: AtomicU32::new(0),
             news: AtomicU32::new(0),
+            refusing: AtomicU32::new(0),
             _pinned: PhantomPinned,
         })
+    }
+
+    /// Makes the mode readable without the lock; called under it.
+    fn publish(&self, queues: &Queues) {
+        self.refusing.store(u32::from(queues.refuses()), Ordering::Relaxed);
     }
 
     /// Reaches the lists.
@@ -110,6 +118,27 @@ impl<L: RawLock> PoolBackend<L> {
                 self.refuse(node, Turn::Reap);
             }
             None => self.park.notify_work(!self.has_workers()),
+        }
+    }
+
+    /// What a submit could not finish goes to wait or to work.
+    #[cold]
+    fn queue_untried(&self, node: Node, tried: Attempt, fits: bool) {
+        if tried != Attempt::Refused {
+            self.count.syscall();
+        }
+        self.count.queued();
+        match (tried, node.op().interest()) {
+            (Attempt::Partial(done), _) => {
+                node.set_result(i64::try_from(done).unwrap_or(0));
+                self.enqueue(node, Stage::Block);
+            }
+            // It was tried: wait for readiness.
+            (Attempt::WouldBlock, Some((fd, _))) => self.wait_for(node, fd),
+            // Too long to be tried here.
+            (Attempt::Refused, Some(_)) if !fits => self.enqueue(node, Stage::Fresh),
+            (Attempt::Refused, Some((fd, _))) => self.wait_for(node, fd),
+            _ => self.enqueue(node, Stage::Block),
         }
     }
 
@@ -182,38 +211,23 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn submit(&self, node: Node) {
-        let op = *node.op();
-        if self.queues(|queues| queues.refuses()) {
-            let close = op.kind().never_cancelled();
+        // Ordering: Relaxed, a hint: what is queued is checked again, under the lock.
+        if self.refusing.load(Ordering::Relaxed) != 0 {
+            let close = node.op().kind().never_cancelled();
             // SAFETY: the operation of a node that is not completed.
-            let result = if close { unsafe { perform(&op) } } else { Errno::CANCELED.to_result() };
-            return self.finish_inline(node, &op, result);
+            let perform = || unsafe { perform(node.op()) };
+            let result = if close { perform() } else { Errno::CANCELED.to_result() };
+            return self.finish_inline(node, result);
         }
         // SAFETY: the operation of a node that is not completed.
-        let fits = unsafe { fits_inline(&op) };
+        let fits = unsafe { fits_inline(node.op()) };
         // SAFETY: as above.
-        let tried = if fits { unsafe { attempt(&op) } } else { Attempt::Refused };
+        let tried = if fits { unsafe { attempt(node.op()) } } else { Attempt::Refused };
         if let Attempt::Done(result) = tried {
-            return self.finish_inline(node, &op, result);
+            return self.finish_inline(node, result);
         }
-        if tried != Attempt::Refused {
-            self.count.syscall();
-        }
-        self.count.queued();
-        match (tried, op.interest()) {
-            (Attempt::Partial(done), _) => {
-                node.set_result(i64::try_from(done).unwrap_or(0));
-                self.enqueue(node, Stage::Block);
-            }
-            // It was tried: wait for readiness.
-            (Attempt::WouldBlock, Some((fd, _))) => self.wait_for(node, fd),
-            // Too long to be tried here.
-            (Attempt::Refused, Some(_)) if !fits => self.enqueue(node, Stage::Fresh),
-            (Attempt::Refused, Some((fd, _))) => self.wait_for(node, fd),
-            _ => self.enqueue(node, Stage::Block),
-        }
+        self.queue_untried(node, tried, fits);
     }
-
     unsafe fn cancel(&self, node: NodePtr) {
         // SAFETY: submitted and valid, promised by the caller.
         if !unsafe { node.kind() }.never_cancelled() {
@@ -265,6 +279,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             Mode::Stopping if queues.owned() > 0 => Err(Errno::BUSY),
             Mode::Open { started: false } | Mode::Stopping | Mode::Stopped => {
                 queues.mode = Mode::Open { started: true };
+                self.publish(queues);
                 Ok(())
             }
         })
@@ -276,6 +291,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
             if !stopped {
                 queues.mode = Mode::Stopping;
+                self.publish(queues);
             }
             stopped
         });

@@ -46,6 +46,7 @@ impl Count {
 
     /// An operation was finished inside submit, with one system call unless it is a nop, and is delivered
     /// too: one counter for the hot path.
+    #[inline]
     pub(crate) fn inline(&self, op: &Op) {
         let counter = if matches!(op, Op::Nop(_)) { &self.nops } else { &self.inline };
         counter.fetch_add(1, Ordering::Relaxed);

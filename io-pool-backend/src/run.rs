@@ -255,9 +255,10 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Finishes an operation that submit could finish.
-    pub(crate) fn finish_inline(&self, node: Node, op: &Op, result: i64) {
+    #[inline]
+    pub(crate) fn finish_inline(&self, node: Node, result: i64) {
         if node.has_callback() {
-            self.count.inline_later(op);
+            self.count.inline_later(node.op());
             // Submit runs no user code: the next turn does.
             node.set_result(result);
             self.queues(|queues| {
@@ -266,7 +267,7 @@ impl<L: RawLock> PoolBackend<L> {
             });
             self.notify_ready();
         } else {
-            self.count.inline(op);
+            self.count.inline(node.op());
             node.complete_inline(result);
         }
     }
