@@ -16,6 +16,7 @@ pub mod drop;
 pub mod errors;
 pub mod fs;
 pub mod leak;
+pub mod names;
 pub mod net;
 pub mod order;
 pub mod poll;
@@ -65,6 +66,7 @@ impl<F> Case<F> {
 pub fn all<F: Fixture>() -> Vec<Case<F>> {
     let mut cases = control::cases();
     cases.extend(callback::cases());
+    cases.extend(names::cases());
     cases.extend(rw::cases());
     cases.extend(fs::cases());
     cases.extend(net::cases());

@@ -11,7 +11,7 @@ use crate::rig::{Form, Rig};
 use crate::watchdog::rounds;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use io_core::op::{MsgFlags, Send};
+use io_core::op::{MsgFlags, Send, Sendfile, Writev};
 use io_core::ops::Ops;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
@@ -24,6 +24,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_storm_of_signals_changes_no_result::<F>),
         Case::of(a_storm_of_signals_cuts_no_wait::<F>),
         Case::of(a_send_to_nobody_raises_no_sigpipe::<F>),
+        Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>),
     ]
 }
 
@@ -176,4 +177,27 @@ pub fn a_send_to_nobody_raises_no_sigpipe<F: Fixture>(fx: &F) {
         }
     });
     assert_eq!(SEEN.load(Ordering::SeqCst), before, "a SIGPIPE was raised");
+}
+
+/// `write`, `writev` and `sendfile` to a broken pipe: `EPIPE`, and the `SIGPIPE` of the plain system call,
+/// never more, on the thread that makes the call or enters the ring. A kernel worker of the ring, and a
+/// thread that blocks the signal, raise none that is seen.
+pub fn a_write_to_a_broken_pipe_raises_what_the_system_call_raises<F: Fixture>(fx: &F) {
+    let _handler = Handler::install(libc::SIGPIPE);
+    fx.both(|rig| {
+        let (reader, writer) = Desc::pipe();
+        drop(reader);
+        let (mem, file) = (Mem::read_only(b"x"), Desc::file(b"x"));
+        let iov = Mem::table(mem.only());
+        let keep = [mem.clone(), iov.clone()];
+        let (fd, out_fd, in_fd) = (writer.raw(), writer.raw(), file.raw());
+        let writev = Op::Writev(Writev { fd, iov: iov.ptr().cast(), count: 1 });
+        let sendfile = Op::Sendfile(Sendfile { out_fd, in_fd, offset: Some(0), len: 1 });
+        for op in [writer.write_op(&mem), writev, sendfile] {
+            let before = SEEN.load(Ordering::SeqCst);
+            assert_eq!(rig.run_as(Form::Future, op, &keep), Errno::PIPE.to_result(), "{op:?}");
+            let raised = SEEN.load(Ordering::SeqCst) - before;
+            assert!(raised <= 1, "{raised} signals by {op:?}");
+        }
+    });
 }
