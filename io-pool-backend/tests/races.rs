@@ -4,19 +4,22 @@
 //! No test sleeps to win a race: a thread's place is asked for (it has joined, it is asleep in the kernel),
 //! and what must happen is polled for with a deadline. What hangs all the same is aborted by name.
 #![cfg(not(miri))]
-#![allow(unsafe_code, reason = "descriptors change owners, and a callback gets its context by address")]
+#![allow(
+    unsafe_code,
+    reason = "descriptors change owners, and a callback gets its context by address"
+)]
 //! # Safety
 //! Descriptors come from `into_raw_fd`, which gives them up; what a callback's context points to is leaked.
 
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::MsgFlags;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Fd, IoBackend, OpenFlags, OwnedFd, Phase};
+use io_core::{Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase};
 use io_pool_backend::{PoolBackend, Worker};
 use std::ffi::CString;
 use std::io::{Write, stderr};
@@ -147,9 +150,20 @@ impl Drop for Fifo {
     }
 }
 
-fn owned(fd: impl IntoRawFd) -> Arc<OwnedFd> {
+/// A counted owner of a descriptor.
+#[derive(Clone)]
+struct Counted(Arc<OwnedFd>);
+
+// SAFETY: the number is that of one owner, which stays for as long as a clone does, or is forgotten.
+unsafe impl IoFd for Counted {
+    fn fd(&self) -> Fd {
+        self.0.fd()
+    }
+}
+
+fn owned(fd: impl IntoRawFd) -> Counted {
     // SAFETY: `into_raw_fd` gives the ownership up.
-    Arc::new(unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) })
+    Counted(Arc::new(unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) }))
 }
 
 /// Two jobs that need each other, given one after the other to two workers that sleep: the second job's
@@ -184,7 +198,7 @@ fn first_receives_on_one_socket_at_once_are_all_served() {
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let near = Arc::clone(&near);
+                    let near = near.clone();
                     let mut recv = pin!(rig.pool.recv(near, [0_u8; 1], MsgFlags::empty()));
                     together.wait();
                     recv.as_mut().submit().expect("submit");
@@ -217,9 +231,7 @@ fn block_on<T: Future>(pool: Pool, future: T) -> T::Output {
     let waker = Waker::from(Arc::clone(&nudge));
     let mut future = pin!(future);
     loop {
-        if let core::task::Poll::Ready(output) =
-            future.as_mut().poll(&mut Context::from_waker(&waker))
-        {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
         while !nudge.woken.swap(false, Ordering::SeqCst) {
@@ -286,8 +298,8 @@ fn a_poller_delivers_while_every_worker_is_stuck() {
 /// What the callback below works with.
 struct Inside {
     pool: Pool,
-    reader: Arc<OwnedFd>,
-    writer: Arc<OwnedFd>,
+    reader: Counted,
+    writer: Counted,
     done: AtomicBool,
 }
 
@@ -295,9 +307,9 @@ struct Inside {
 fn wait_inside(context: *mut (), _: i64) {
     // SAFETY: leaked by the test; shared from then on.
     let inside = unsafe { &*context.cast::<Inside>() };
-    let mut write = pin!(inside.pool.write(Arc::clone(&inside.writer), vec![b'x'; 70_000]));
+    let mut write = pin!(inside.pool.write(inside.writer.clone(), vec![b'x'; 70_000]));
     write.as_mut().submit().expect("submit");
-    let mut read = pin!(inside.pool.read(Arc::clone(&inside.reader), [0_u8; 4]));
+    let mut read = pin!(inside.pool.read(inside.reader.clone(), [0_u8; 4]));
     assert_eq!(read.as_mut().wait(), Some((Ok(4), *b"xxxx")));
     inside.done.store(true, Ordering::SeqCst);
 }
@@ -337,7 +349,8 @@ fn the_watch_is_handed_on_when_two_pollers_leave_together() {
         };
         let first = poll_until(end);
         // From 1.5 ms before the first one's end to 1.5 ms behind it.
-        let second = poll_until(end - Duration::from_micros(1500) + Duration::from_micros(50) * round);
+        let second =
+            poll_until(end - Duration::from_micros(1500) + Duration::from_micros(50) * round);
         let third = Sleeper::spawn(move || {
             let mut read = pin!(pool.read(reader, [0_u8; 1]));
             read.as_mut().submit().expect("submit");

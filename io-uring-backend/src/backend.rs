@@ -106,13 +106,13 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     unsafe fn wait(&self, node: NodePtr) {
+        let Some(seat) = self.seat_to_wait() else {
+            // SAFETY: promised by the caller.
+            return unsafe { self.wait_elsewhere(node) };
+        };
         // SAFETY: promised by the caller.
-        match self.take_seat() {
-            // SAFETY: promised by the caller.
-            Ok(seat) => unsafe { seat.wait(node) },
-            // SAFETY: promised by the caller.
-            Err(_) => unsafe { self.wait_elsewhere(node) },
-        }
+        unsafe { seat.wait(node) };
+        seat.rest();
     }
 
     fn take_back(&self, node: Node) {
@@ -128,6 +128,9 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
 
     fn start(&self) -> Result<(), Errno> {
         let seat = self.take_seat()?;
+        if let Some(errno) = seat.dead.get() {
+            return Err(errno);
+        }
         if seat.started.get() {
             return Err(Errno::ALREADY);
         }
@@ -148,15 +151,23 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
         seat.started.set(false);
         // Ordering: SeqCst pairs with the look inside submit; see `Inbox::visit`.
         self.stopping.store(true, Ordering::SeqCst);
-        seat.drain(deadline).map_err(StopError::StillOwned)
+        let drained = seat.drain(deadline).map_err(StopError::StillOwned);
+        seat.rest();
+        drained
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        self.take_seat()?.poll(timeout)
+        let seat = self.take_seat()?;
+        let polled = seat.poll(timeout);
+        seat.rest();
+        polled
     }
 
     fn flush(&self) -> Result<usize, Errno> {
-        self.take_seat()?.flush()
+        let seat = self.take_seat()?;
+        let flushed = seat.flush();
+        seat.rest();
+        flushed
     }
 
     fn wake_handle(&self) -> WakeHandle<'_> {

@@ -59,6 +59,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 let node = unsafe { self.turn.remove(node) };
                 self.finish(node, Errno::CANCELED.to_result());
             }
+            place::HELD => {
+                // SAFETY: as above.
+                let node = unsafe { self.held.remove(node) };
+                self.finish(node, Errno::CANCELED.to_result());
+            }
             place::RING => {
                 // SAFETY: as in `peek`: looked at, and given up again at once.
                 let view = unsafe { node.into_node() };
@@ -108,7 +113,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// `limit`. `false` if there is no room.
     fn try_cancel(&self, node: &Node, limit: u32) -> bool {
         let word = node.scratch();
-        if word / place::CANCEL_SENT >= limit || !self.unwanted(node) {
+        if (word & place::CANCELS) / place::CANCEL_SENT >= limit || !self.unwanted(node) {
             return true;
         }
         let room = self.push_cancel(node);
@@ -120,7 +125,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Ends what waits in our own lists and is not wanted any more.
     fn cancel_queued(&self) {
-        for list in [&self.overflow, &self.turn] {
+        // Who is in line first, so that none of them gets the turn of one that ends here.
+        for list in [&self.held, &self.overflow, &self.turn] {
             for _ in 0..list.len() {
                 let Some(node) = list.pop() else { break };
                 if self.unwanted(&node) {

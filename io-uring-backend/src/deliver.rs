@@ -88,14 +88,20 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         struct Rest<'r, 's, M: Mode, O: OffloadHandle>(&'r Seat<'s, M, O>);
         impl<M: Mode, O: OffloadHandle> Drop for Rest<'_, '_, M, O> {
             fn drop(&mut self) {
-                while let Some(node) = self.0.ready.pop() {
-                    self.0.deliver_now(node);
-                }
+                self.0.deliver_all();
             }
         }
         let rest = Rest(self);
-        while let Some(node) = rest.0.ready.pop() {
-            rest.0.deliver_now(node);
+        rest.0.deliver_all();
+    }
+
+    fn deliver_all(&self) {
+        loop {
+            self.intake();
+            match self.ready.pop() {
+                Some(node) => self.deliver_now(node),
+                None => break,
+            }
         }
     }
 }

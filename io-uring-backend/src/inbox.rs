@@ -20,6 +20,9 @@ pub trait Mode: sealed::Inbox {}
 /// polls it, does the rest. The backend is `Send + Sync`.
 pub struct Shared {
     owner: AtomicUsize,
+    host: AtomicUsize,
+    builder: usize,
+    waiting: AtomicUsize,
     entered: AtomicUsize,
     inbox: Transfer,
     cancels: AtomicBool,
@@ -63,6 +66,20 @@ pub(crate) mod sealed {
         fn bind(&self) -> Result<bool, Errno>;
         /// Takes that back, if the ring could not be enabled.
         fn unbind(&self);
+        /// Makes the calling thread the owner whoever was it before: the backend is borrowed exclusively.
+        fn seize(&self);
+        /// Whether the calling thread built the backend.
+        fn built_here(&self) -> bool;
+        /// The owner leaves its half to whoever claims it, until it binds again.
+        fn rest(&self);
+        /// Has the owner's half for a few instructions, if there is no owner or it rests.
+        fn claim(&self) -> Option<Claim<'_, Self>>;
+        /// Gives a claim back.
+        fn unclaim(&self, word: usize);
+        /// A thread waits for epochs from here on.
+        fn begin_wait(&self) -> Waiting<'_, Self>;
+        /// And does so no more.
+        fn end_wait(&self);
         /// Pushes a node for the owner to take.
         fn push(&self, node: Node);
         /// Whether something was pushed; a hint.
@@ -98,6 +115,26 @@ pub(crate) mod sealed {
         unsafe fn complete(node: Node) -> Delivery;
     }
 
+    /// The owner's half, kept from the owner until this is dropped.
+    #[derive(Debug)]
+    pub struct Claim<'m, M: Inbox>(pub(super) &'m M, pub(super) usize);
+
+    impl<M: Inbox> Drop for Claim<'_, M> {
+        fn drop(&mut self) {
+            self.0.unclaim(self.1);
+        }
+    }
+
+    /// A thread that waits for epochs.
+    #[derive(Debug)]
+    pub struct Waiting<'m, M: Inbox>(pub(super) &'m M);
+
+    impl<M: Inbox> Drop for Waiting<'_, M> {
+        fn drop(&mut self) {
+            self.0.end_wait();
+        }
+    }
+
     /// A stay in code that a stop must not overtake.
     #[derive(Debug)]
     pub struct Visit<'m, M: Inbox>(pub(super) &'m M);
@@ -109,24 +146,46 @@ pub(crate) mod sealed {
     }
 }
 
-use sealed::{Inbox, Visit};
+use sealed::{Claim, Inbox, Visit, Waiting};
+
+/// [`Shared::owner`]: nobody yet.
+const NOBODY: usize = 0;
+/// A thread has a claim, for a few instructions.
+const CLAIMED: usize = usize::MAX;
+/// The owner is [`Shared::host`], and leaves its half to claims until it comes back.
+const RESTING: usize = usize::MAX - 1;
+
+/// The number for the next thread that asks for its own.
+static NEXT: AtomicUsize = AtomicUsize::new(1);
 
 thread_local! {
-    // Its address tells threads apart, in one instruction and without a system call.
-    static ANCHOR: u8 = const { 0 };
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The calling thread. A thread that starts after another's end may get its number: an owner stops its
-/// ring before it ends.
+/// The calling thread, by a number that no other thread of this process ever has.
 #[inline]
 fn this_thread() -> usize {
-    ANCHOR.with(|anchor| core::ptr::from_ref(anchor).addr())
+    NUMBER.with(|number| match number.get() {
+        0 => number_thread(number),
+        known => known,
+    })
+}
+
+#[cold]
+fn number_thread(number: &Cell<usize>) -> usize {
+    // Ordering: Relaxed, only that each number is given once matters.
+    let new = NEXT.fetch_add(1, Ordering::Relaxed);
+    number.set(new);
+    new
 }
 
 impl Inbox for Shared {
     fn new() -> Shared {
         Shared {
-            owner: AtomicUsize::new(0),
+            owner: AtomicUsize::new(NOBODY),
+            host: AtomicUsize::new(NOBODY),
+            builder: this_thread(),
+            waiting: AtomicUsize::new(0),
             entered: AtomicUsize::new(0),
             inbox: Transfer::new(),
             cancels: AtomicBool::new(false),
@@ -138,7 +197,13 @@ impl Inbox for Shared {
     fn caller(&self) -> Caller {
         // Ordering: Acquire pairs with `bind`, for callers that act on another thread's binding.
         match self.owner.load(Ordering::Acquire) {
-            0 => Caller::Nobody,
+            NOBODY => Caller::Nobody,
+            // Ordering: Relaxed, as in `is_owner`; and who only claims has not set it.
+            CLAIMED | RESTING => match self.host.load(Ordering::Relaxed) {
+                NOBODY => Caller::Nobody,
+                host if host == this_thread() => Caller::Owner,
+                _ => Caller::Other,
+            },
             owner if owner == this_thread() => Caller::Owner,
             _ => Caller::Other,
         }
@@ -151,18 +216,91 @@ impl Inbox for Shared {
     }
 
     fn bind(&self) -> Result<bool, Errno> {
+        if self.is_owner() {
+            return Ok(false);
+        }
         let me = this_thread();
-        // Ordering: AcqRel: who binds sees what an `unbind` left.
-        match self.owner.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => Ok(true),
-            Err(owner) if owner == me => Ok(false),
-            Err(_) => Err(Errno::EXIST),
+        loop {
+            let now = self.owner.load(Ordering::Relaxed);
+            let host = self.host.load(Ordering::Relaxed);
+            match now {
+                CLAIMED if host == NOBODY || host == me => {
+                    rustix::thread::sched_yield();
+                    continue;
+                }
+                NOBODY => {}
+                RESTING if host == me => {}
+                _ => return Err(Errno::EXIST),
+            }
+            // Ordering: AcqRel: who binds sees what an `unbind` or a claim left.
+            let swapped = self.owner.compare_exchange(now, me, Ordering::AcqRel, Ordering::Relaxed);
+            if swapped.is_ok() {
+                // Ordering: Relaxed: read by this thread, or to learn that it is another's.
+                self.host.store(me, Ordering::Relaxed);
+                return Ok(now == NOBODY);
+            }
         }
     }
 
     fn unbind(&self) {
+        self.host.store(NOBODY, Ordering::Relaxed);
         // Ordering: Release pairs with the Acquire in `bind`.
-        self.owner.store(0, Ordering::Release);
+        self.owner.store(NOBODY, Ordering::Release);
+    }
+
+    fn seize(&self) {
+        self.host.store(this_thread(), Ordering::Relaxed);
+        self.owner.store(this_thread(), Ordering::Relaxed);
+    }
+
+    fn built_here(&self) -> bool {
+        self.builder == this_thread()
+    }
+
+    fn rest(&self) {
+        // Ordering: SeqCst, before the look at who waits; they count themselves and then look here. It
+        // releases the owner's half to the next claim.
+        self.owner.store(RESTING, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.announce();
+        }
+    }
+
+    fn claim(&self) -> Option<Claim<'_, Shared>> {
+        loop {
+            // Ordering: SeqCst, see `rest`.
+            let now = self.owner.load(Ordering::SeqCst);
+            match now {
+                NOBODY | RESTING => {}
+                // It may not have seen what this thread is after.
+                CLAIMED => {
+                    rustix::thread::sched_yield();
+                    continue;
+                }
+                _ => return None,
+            }
+            // Ordering: AcqRel: sees what the owner or the last claim did.
+            let swapped =
+                self.owner.compare_exchange(now, CLAIMED, Ordering::AcqRel, Ordering::Relaxed);
+            if swapped.is_ok() {
+                return Some(Claim(self, now));
+            }
+        }
+    }
+
+    fn unclaim(&self, word: usize) {
+        // Ordering: Release, what was done with the claim comes before the next binding or claim.
+        self.owner.store(word, Ordering::Release);
+    }
+
+    fn begin_wait(&self) -> Waiting<'_, Shared> {
+        // Ordering: SeqCst, see `rest`.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(self)
+    }
+
+    fn end_wait(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn push(&self, node: Node) {
@@ -261,6 +399,28 @@ impl Inbox for Local {
     fn unbind(&self) {
         self.bound.set(false);
     }
+
+    fn seize(&self) {
+        self.bound.set(true);
+    }
+
+    fn built_here(&self) -> bool {
+        true
+    }
+
+    fn rest(&self) {}
+
+    fn claim(&self) -> Option<Claim<'_, Local>> {
+        None
+    }
+
+    fn unclaim(&self, _: usize) {}
+
+    fn begin_wait(&self) -> Waiting<'_, Local> {
+        Waiting(self)
+    }
+
+    fn end_wait(&self) {}
 
     fn push(&self, node: Node) {
         // Only other threads push, and there is none.

@@ -8,6 +8,7 @@ mod deliver;
 mod encode;
 mod inbox;
 mod list;
+mod position;
 mod probe;
 mod reap;
 mod ring;

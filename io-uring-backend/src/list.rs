@@ -62,6 +62,11 @@ impl List {
         self.with(|list| list.find_remove(node))
     }
 
+    /// Takes the first node out that `wanted` accepts, which only looks at it.
+    pub(crate) fn take_first(&self, wanted: impl FnMut(&Node) -> bool) -> Option<Node> {
+        self.with(|list| list.take_first(wanted))
+    }
+
     /// Shows each node, oldest first, until `act` says `false`.
     ///
     /// # Safety

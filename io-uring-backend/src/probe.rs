@@ -1,6 +1,7 @@
 //! What runs where: decided once, from what the kernel says it has and what the configuration allows.
 
 use crate::checks;
+use crate::position;
 use crate::ring::{self, Ring};
 use crate::{BuildError, Config};
 use io_core::{Op, OpKind, OpSet, Route, Way};
@@ -69,6 +70,9 @@ impl Plans {
     }
 
     fn why(&self, kind: OpKind) -> &'static str {
+        if self.ring.has(kind) && position::KINDS.has(kind) {
+            return "the kernel has the opcode; one at a time per file";
+        }
         if self.ring.has(kind) {
             return "the kernel has the opcode";
         }

@@ -2,8 +2,8 @@
 //!
 //! | result | of the operation | of its wait for readiness |
 //! |---|---|---|
-//! | `EINTR` | again; a close is done, its number is free | the operation again |
-//! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else the kernel is short of workers: again | the operation again |
+//! | `EINTR`, the kernel's restart codes | again; a close is done, its number is free | the operation again |
+//! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else once again, by a worker; then the result | the operation again |
 //! | `ECANCELED` | the result | asked for: the result. Else the operation again |
 //! | else | the result | the operation again, which gives its own error |
 #![allow(unsafe_code, reason = "takes nodes back from the kernel")]
@@ -54,15 +54,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const INTR: i64 = Errno::INTR.to_result();
         const AGAIN: i64 = Errno::AGAIN.to_result();
         const NXIO: i64 = Errno::NXIO.to_result();
-        match result {
+        let blocks = node.scratch() & place::BLOCKS;
+        match if is_restart(result) { INTR } else { result } {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
-            INTR | AGAIN if node.op().wants_eagain() => self.finish(node, AGAIN),
+            AGAIN if node.op().wants_eagain() => self.finish(node, AGAIN),
             INTR | AGAIN if self.unwanted(&node) => {
                 self.finish(node, Errno::CANCELED.to_result());
             }
             NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
-            INTR | AGAIN => self.again(node, 0),
+            INTR => self.again(node, blocks),
+            AGAIN if blocks == 0 => self.again(node, place::BLOCKS),
             _ => self.finish(node, result),
         }
     }
@@ -96,7 +98,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Takes what other threads have pushed, and their wishes to cancel.
     pub(crate) fn intake(&self) {
         let mode = &self.backend.mode;
-        if !mode.is_empty() {
+        if !mode.is_empty() || !self.taken.is_empty() {
             self.taken.fill(|list| mode.take(list));
             while let Some(node) = self.taken.pop() {
                 self.receive(node);
@@ -104,10 +106,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         if mode.take_cancels() {
             self.want_cancels(Cancels::First);
+            self.complete_silent();
         }
     }
 
-    fn receive(&self, node: Node) {
+    pub(crate) fn receive(&self, node: Node) {
         match node.scratch() & place::MASK {
             place::FRESH if self.backend.stopping.load(Ordering::Relaxed) => {
                 let result = self.backend.refuse(&node);
@@ -128,6 +131,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
         }
     }
+}
+
+/// The kernel's own codes for "restart the system call", which the ring lets through when a worker is
+/// interrupted: `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK`.
+fn is_restart(result: i64) -> bool {
+    matches!(result, -514..=-512 | -516)
 }
 
 /// Whether an open that got `ENXIO` may be of a FIFO without a reader. The kernel's first try is with

@@ -8,15 +8,15 @@
 //! a view of the submission queue exists; so there is never a second one.
 
 use crate::config::{BuildError, Cause, Config, MAX_ENTRIES};
-use core::cell::Cell;
+use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
-use core::marker::PhantomData;
 use core::time::Duration;
 use io_core::op::IoVec;
 use io_core::{Errno, OpKind, OpSet};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::AsRawFd;
 
 /// What a submission entry says. Plain numbers, so that it stays in registers until it is stored.
@@ -208,10 +208,19 @@ pub(crate) enum Entered {
 
 /// A ring with the features this backend needs; disabled until [`enable`](Ring::enable).
 pub(crate) struct Ring {
-    uring: IoUring,
-    ext_arg: bool,
     // One thread at a time, though the crate's type is `Sync`.
-    _not_sync: PhantomData<Cell<()>>,
+    stage: UnsafeCell<Stage>,
+    ext_arg: bool,
+}
+
+/// A ring's life.
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation, and there is one ring")]
+enum Stage {
+    /// Usable.
+    Live(IoUring),
+    /// Closed. The kernel has the pipe's other end among the ring's files, and drops it when it frees the
+    /// ring, which is after the last operation in it has ended: then this one hangs up.
+    Closed(OwnedFd),
 }
 
 /// The sets of setup flags, newest kernel first: 6.1, 6.0, 5.19, 5.10.
@@ -236,34 +245,58 @@ impl Ring {
             return Err(BuildError { step, errno, cause });
         }
         let ext_arg = config.ext_arg && has.is_feature_ext_arg();
-        let ring = Ring { uring, ext_arg, _not_sync: PhantomData };
-        ring.try_enter()?;
-        Ok(ring)
-    }
-
-    /// A disabled ring answers `EBADFD`; a filter in front of it, its own error. What the kernel may say
-    /// at any time is not looked at here: it is dealt with when it matters.
-    fn try_enter(&self) -> Result<(), BuildError> {
-        let Err(error) = self.uring.submit() else { return Ok(()) };
-        match errno_of(&error) {
-            errno @ (Errno::PERM | Errno::ACCES | Errno::NOSYS) => {
-                Err(failed("io_uring_enter", errno))
-            }
-            _ => Ok(()),
-        }
+        try_enter(&uring)?;
+        Ok(Ring { stage: UnsafeCell::new(Stage::Live(uring)), ext_arg })
     }
 
     /// The operations whose opcode this kernel knows.
     pub(crate) fn supported(&self) -> Result<OpSet, BuildError> {
         let mut probe = Probe::new();
-        let asked = self.uring.submitter().register_probe(&mut probe);
+        let Some(uring) = self.live() else { return Ok(OpSet::empty()) };
+        let asked = uring.submitter().register_probe(&mut probe);
         asked.map_err(|error| failed("io_uring_register(PROBE)", errno_of(&error)))?;
         Ok(collect(|kind| opcode_of(kind).is_some_and(|code| probe.is_supported(code))))
     }
 
     /// Makes the calling thread the ring's owner and the ring usable (`IORING_REGISTER_ENABLE_RINGS`).
     pub(crate) fn enable(&self) -> Result<(), Errno> {
-        self.uring.submitter().register_enable_rings().map_err(|error| errno_of(&error))
+        let Some(uring) = self.live() else { return Err(Errno::BADF) };
+        uring.submitter().register_enable_rings().map_err(|error| errno_of(&error))
+    }
+
+    #[inline]
+    fn live(&self) -> Option<&IoUring> {
+        // SAFETY: not `Sync`, and only `close` replaces it, which no borrow of ours lives across.
+        match unsafe { &*self.stage.get() } {
+            Stage::Live(uring) => Some(uring),
+            Stage::Closed(_) => None,
+        }
+    }
+
+    /// Closes the ring, which ends all that is in it, in a way that lets [`is_gone`](Self::is_gone) tell
+    /// when the kernel has let go of everything; results that were not taken before are lost. `false` if
+    /// that cannot be arranged, and so nothing was done. Called with no view and no iterator alive.
+    pub(crate) fn close(&self) -> bool {
+        let Some(uring) = self.live() else { return true };
+        let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return false };
+        if uring.submitter().register_files(&[rustix::fd::AsRawFd::as_raw_fd(&writer)]).is_err() {
+            return false;
+        }
+        drop(writer);
+        // SAFETY: `uring` is not used again, and no view or iterator is alive: entering and reaping are
+        // over when `Seat::bury` comes here.
+        let closed = unsafe { self.stage.get().replace(Stage::Closed(reader)) };
+        drop(closed);
+        true
+    }
+
+    /// Whether a closed ring is freed, after a wait of up to `patience`.
+    pub(crate) fn is_gone(&self, patience: Duration) -> bool {
+        // SAFETY: as in `live`.
+        match unsafe { &*self.stage.get() } {
+            Stage::Live(_) => false,
+            Stage::Closed(reader) => wait_for(reader.as_fd(), Some(patience)) == Entered::Done,
+        }
     }
 
     /// Pushes an entry whose CQE will carry `token`; `false` if there is no room. The kernel sees it at
@@ -273,8 +306,9 @@ impl Ring {
     /// * What the entry points to stays valid until its CQE came back.
     #[inline]
     pub(crate) unsafe fn push(&self, sqe: Sqe, token: u64) -> bool {
+        let Some(uring) = self.live() else { return false };
         // SAFETY: not `Sync`, and dropped in this statement's function: the only view.
-        let mut queue = unsafe { self.uring.submission_shared() };
+        let mut queue = unsafe { uring.submission_shared() };
         // SAFETY: the memory is promised by the caller.
         unsafe { queue.push(Entry::new(sqe, token).as_crates()) }.is_ok()
     }
@@ -282,15 +316,17 @@ impl Ring {
     /// How many entries were pushed that the kernel has not taken.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
+        let Some(uring) = self.live() else { return 0 };
         // SAFETY: not `Sync`: the only view.
-        unsafe { self.uring.submission_shared() }.len()
+        unsafe { uring.submission_shared() }.len()
     }
 
     /// Whether completions wait inside the kernel for an enter: deferred work, or an overfull CQ.
     #[inline]
     pub(crate) fn wants_enter(&self) -> bool {
+        let Some(uring) = self.live() else { return false };
         // SAFETY: not `Sync`: the only view.
-        let queue = unsafe { self.uring.submission_shared() };
+        let queue = unsafe { uring.submission_shared() };
         queue.taskrun() || queue.cq_overflow()
     }
 
@@ -299,12 +335,13 @@ impl Ring {
     #[inline]
     pub(crate) fn completions(&self) -> Completions<'_> {
         // SAFETY: not `Sync`, and callers take one iterator at a time: `Seat::reap` alone does.
-        Completions(unsafe { self.uring.completion_shared() })
+        Completions(self.live().map(|uring| unsafe { uring.completion_shared() }))
     }
 
     /// `io_uring_enter(2)`: submits everything pushed, and waits for `want` completions or `timeout`
     /// (`None`: as long as it takes). What the kernel did not take stays for the next time.
     pub(crate) fn enter(&self, want: u32, timeout: Option<Duration>) -> Result<Entered, Errno> {
+        let Some(uring) = self.live() else { return Err(Errno::BADF) };
         let timespec = timeout.and_then(kernel_time);
         let unsent = u32::try_from(self.unsent()).unwrap_or(u32::MAX);
         let entered = match timespec {
@@ -313,23 +350,22 @@ impl Ring {
                 let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
                 // SAFETY: the argument is what EXT_ARG asks for and outlives the call; what the
                 // entries point to was promised to `push`.
-                unsafe { self.uring.submitter().enter(unsent, want, flags.bits(), Some(&args)) }
+                unsafe { uring.submitter().enter(unsent, want, flags.bits(), Some(&args)) }
             }
-            Some(_) if want > 0 => return self.enter_and_poll(unsent, timeout),
-            _ => self.enter_plain(unsent, want),
+            Some(_) if want > 0 => return self.enter_and_poll(uring, unsent, timeout),
+            _ => enter_plain(uring, unsent, want),
         };
         outcome(entered)
     }
 
-    fn enter_plain(&self, unsent: u32, want: u32) -> std::io::Result<usize> {
-        let flags = EnterFlags::GETEVENTS.bits();
-        // SAFETY: no argument; what the entries point to was promised to `push`.
-        unsafe { self.uring.submitter().enter::<u64>(unsent, want, flags, None) }
-    }
-
     /// The timed wait of kernels before 5.11: submit, then poll the ring's descriptor.
-    fn enter_and_poll(&self, unsent: u32, timeout: Option<Duration>) -> Result<Entered, Errno> {
-        let entered = outcome(self.enter_plain(unsent, 0))?;
+    fn enter_and_poll(
+        &self,
+        uring: &IoUring,
+        unsent: u32,
+        timeout: Option<Duration>,
+    ) -> Result<Entered, Errno> {
+        let entered = outcome(enter_plain(uring, unsent, 0))?;
         if entered != Entered::Done || self.unsent() > 0 || !self.completions().is_empty() {
             return Ok(entered);
         }
@@ -338,31 +374,42 @@ impl Ring {
 
     /// Waits on the ring's descriptor without entering the ring (`ppoll(2)`).
     pub(crate) fn nap(&self, timeout: Option<Duration>) -> Entered {
-        // SAFETY: the ring's descriptor is open for as long as `self`.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) };
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref()) {
-            Ok(0) => Entered::TimedOut,
-            Ok(_) => Entered::Done,
-            Err(rustix::io::Errno::INTR) => Entered::Interrupted,
-            // ENOMEM: the callers' loops try again.
-            Err(_) => Entered::Busy,
+        // SAFETY: as in `live`.
+        match unsafe { &*self.stage.get() } {
+            Stage::Live(uring) => {
+                // SAFETY: the ring's descriptor is open for as long as `uring`.
+                wait_for(unsafe { BorrowedFd::borrow_raw(uring.as_raw_fd()) }, timeout)
+            }
+            Stage::Closed(reader) => wait_for(reader.as_fd(), timeout),
         }
+    }
+}
+
+/// `ppoll(2)` of one descriptor.
+fn wait_for(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Entered {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref()) {
+        Ok(0) => Entered::TimedOut,
+        Ok(_) => Entered::Done,
+        Err(rustix::io::Errno::INTR) => Entered::Interrupted,
+        // ENOMEM: the callers' loops try again.
+        Err(_) => Entered::Busy,
     }
 }
 
 impl core::fmt::Debug for Ring {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Ring").field("params", self.uring.params()).finish_non_exhaustive()
+        let params = self.live().map(IoUring::params);
+        f.debug_struct("Ring").field("params", &params).finish_non_exhaustive()
     }
 }
 
 /// See [`Ring::completions`].
-pub(crate) struct Completions<'r>(io_uring::CompletionQueue<'r, cqueue::Entry>);
+pub(crate) struct Completions<'r>(Option<io_uring::CompletionQueue<'r, cqueue::Entry>>);
 
 impl Completions<'_> {
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.as_ref().is_none_or(|queue| queue.is_empty())
     }
 }
 
@@ -371,7 +418,17 @@ impl Iterator for Completions<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<(u64, i32)> {
-        self.0.next().map(|cqe| (cqe.user_data(), cqe.result()))
+        self.0.as_mut()?.next().map(|cqe| (cqe.user_data(), cqe.result()))
+    }
+}
+
+/// A disabled ring answers `EBADFD`; a filter in front of it, its own error. What the kernel may say
+/// at any time is not looked at here: it is dealt with when it matters.
+fn try_enter(uring: &IoUring) -> Result<(), BuildError> {
+    let Err(error) = uring.submit() else { return Ok(()) };
+    match errno_of(&error) {
+        errno @ (Errno::PERM | Errno::ACCES | Errno::NOSYS) => Err(failed("io_uring_enter", errno)),
+        _ => Ok(()),
     }
 }
 
@@ -405,6 +462,15 @@ fn setup(config: &Config) -> Result<IoUring, Errno> {
     Err(refused)
 }
 
+fn enter_plain(uring: &IoUring, unsent: u32, want: u32) -> std::io::Result<usize> {
+    let flags = EnterFlags::GETEVENTS.bits();
+    // SAFETY: no argument; what the entries point to was promised to `push`.
+    unsafe { uring.submitter().enter::<u64>(unsent, want, flags, None) }
+}
+
+/// The ring is not enabled.
+const BADFD: Errno = Errno::from_raw(77);
+
 fn outcome(entered: std::io::Result<usize>) -> Result<Entered, Errno> {
     let error = match entered {
         Ok(_) => return Ok(Entered::Done),
@@ -414,10 +480,14 @@ fn outcome(entered: std::io::Result<usize>) -> Result<Entered, Errno> {
         Errno::TIME => Ok(Entered::TimedOut),
         Errno::INTR => Ok(Entered::Interrupted),
         // EAGAIN, ENOMEM: no memory for a request now; EBUSY: the CQ overflowed.
-        Errno::AGAIN | Errno::BUSY | Errno::NOMEM => Ok(Entered::Busy),
-        // EPERM, ENOSYS: a filter installed later. EBADF: somebody closed the ring. EEXIST: not the
-        // owner, which only a drop on another thread can be.
-        other => Err(other),
+        // EPERM, EACCES, ENOSYS: a filter installed later. EBADF, EBADFD: somebody closed the ring, or it
+        // could not be enabled. EEXIST: not the owner, which only a drop on another thread can be.
+        Errno::PERM | Errno::ACCES | Errno::NOSYS | Errno::BADF | BADFD | Errno::EXIST => {
+            Err(error)
+        }
+        // EAGAIN, ENOMEM: no memory for a request now; EBUSY: the CQ overflowed. What is not known to be
+        // for good is not taken to be.
+        _ => Ok(Entered::Busy),
     }
 }
 

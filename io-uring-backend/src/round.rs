@@ -11,7 +11,7 @@ use crate::token::Token;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use io_core::syscall::now_ns;
-use io_core::{Deadline, Errno, OffloadHandle};
+use io_core::{Deadline, Errno, Node, OffloadHandle};
 
 /// How long to go on when the kernel is short of something.
 const NAP: Duration = Duration::from_millis(1);
@@ -55,7 +55,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Submits everything and takes what has come, without waiting.
     pub(crate) fn push_out(&self) -> Result<(), Errno> {
         self.send_all()?;
-        if self.ring.unsent() > 0 || self.ring.wants_enter() {
+        if self.ring.unsent() > 0 || self.ring.wants_enter() || self.dead.get().is_some() {
             self.enter(0, None)?;
             self.reap();
         }
@@ -88,7 +88,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
-    /// Puts the read that ends a park into the ring, unless it is there.
+    /// Puts the read that ends a park into the ring, unless it is there or the kernel takes nothing now.
     fn arm_wake(&self) -> Result<(), Errno> {
         while !self.wake_armed.get() && self.dead.get().is_none() {
             let (event, count) = self.backend.wake.read_target();
@@ -96,7 +96,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             let room = unsafe { self.push_sqe(Sqe::read(event, count, 8, 0), Token::Wake) };
             self.wake_armed.set(room);
             if !room {
-                self.enter(0, None)?;
+                if self.enter(0, None)? == Entered::Busy {
+                    break;
+                }
                 self.reap();
             }
         }
@@ -119,7 +121,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn queued(&self) -> usize {
-        self.overflow.len() + self.turn.len() + self.unsent()
+        self.overflow.len() + self.held.len() + self.turn.len() + self.unsent()
     }
 
     /// Hands everything that waits to the SQ, batch by batch; what is in the SQ at the end goes with the
@@ -144,11 +146,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.backend.tally.owner.syscalls.add(1);
         if let Some(errno) = self.dead.get() {
             self.give_up(errno);
-            self.ring.nap(Some(NAP));
+            self.bury(errno, timeout.map_or(NAP, |timeout| timeout.min(NAP)));
             return Err(errno);
         }
-        match self.ring.enter(want, timeout) {
-            Ok(Entered::Busy) => {
+        let before = self.ring.unsent();
+        let entered = self.ring.enter(want, timeout);
+        // It may also take nothing and not say why.
+        let stuck = entered == Ok(Entered::Done) && before > 0 && self.ring.unsent() == before;
+        match entered {
+            Ok(entered) if stuck || entered == Entered::Busy => {
                 self.reap();
                 self.ring.nap(Some(timeout.map_or(NAP, |timeout| timeout.min(NAP))));
                 Ok(Entered::Busy)
@@ -162,26 +168,55 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// The kernel will not take entries any more (`EPERM`, `EBADF`, `EEXIST`): what it has not taken
-    /// completes with that error, and nothing is ever submitted again. What it has taken is still waited
-    /// for.
+    /// completes with that error, and nothing is ever submitted again. A close is performed all the same.
+    /// What the kernel has taken is still waited for; see [`bury`](Self::bury).
     fn give_up(&self, errno: Errno) {
         self.dead.set(Some(errno));
         let first_unsent = self.pushed.get() - self.ring.unsent() as u64;
         let stopping = self.backend.stopping.load(Ordering::Relaxed);
         let result = if stopping { Errno::CANCELED } else { errno }.to_result();
+        // First, so that none of them gets the turn of one that ends below.
+        while let Some(node) = self.held.pop() {
+            self.finish(node, result);
+        }
         // Once round the list: each node is looked at and finished, or put back at the end.
         for _ in 0..self.in_flight.len() {
             let Some(node) = self.in_flight.pop() else { break };
             if node.result().cast_unsigned() >= first_unsent {
-                self.finish(node, result);
+                self.give_one_up(node, result);
             } else {
                 self.in_flight.push(node);
             }
         }
         while let Some(node) = self.overflow.pop() {
-            self.finish(node, result);
+            self.give_one_up(node, result);
         }
         self.cancels.set(Cancels::None);
+    }
+
+    fn give_one_up(&self, node: Node, result: i64) {
+        let never_cancelled = node.op().kind().never_cancelled();
+        let result = if never_cancelled { self.backend.refuse(&node) } else { result };
+        self.finish(node, result);
+    }
+
+    /// What the kernel has taken of a dead ring. It cannot be cancelled one by one, and without entering
+    /// most of it never comes back; so the ring is closed, which ends everything in it, and when the kernel
+    /// has freed it, nothing of ours is touched any more. One short wait for that.
+    fn bury(&self, errno: Errno, patience: Duration) {
+        self.reap();
+        if !self.ring.close() {
+            self.ring.nap(Some(patience));
+            return;
+        }
+        self.wake_armed.set(false);
+        if self.ring.is_gone(patience) {
+            let stopping = self.backend.stopping.load(Ordering::Relaxed);
+            let result = if stopping { Errno::CANCELED } else { errno }.to_result();
+            while let Some(node) = self.in_flight.pop() {
+                self.finish(node, result);
+            }
+        }
     }
 
     /// Makes the gauges readable from any thread.

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "shares the owner's half of a backend that is Sync")]
 //! # Safety
 //! [`OwnerCell::get`] is called only by a [`Seat`], and a seat exists only on the owner's thread (it is
-//! not `Send`), or while the backend is borrowed exclusively.
+//! not `Send`), while the backend is borrowed exclusively, or while a claim keeps the owner out.
 
 use crate::UringBackend;
 use crate::inbox::{Caller, Mode};
@@ -32,6 +32,8 @@ pub(crate) mod place {
     pub(crate) const RING: u32 = 5;
     /// In [`Owned::ready`](super::Owned::ready).
     pub(crate) const READY: u32 = 6;
+    /// In [`Owned::held`](super::Owned::held).
+    pub(crate) const HELD: u32 = 7;
     /// The bits of the place.
     pub(crate) const MASK: u32 = 0b111;
     /// Flag: the SQE, pushed or waiting, asks for readiness, not for the operation.
@@ -40,8 +42,16 @@ pub(crate) mod place {
     pub(crate) const WAS_READY: u32 = 1 << 4;
     /// Flag: the SQE, pushed or waiting, goes to a kernel worker, which may block.
     pub(crate) const BLOCKS: u32 = 1 << 5;
+    /// Flag: it has the turn at its file's position; see `position.rs`.
+    pub(crate) const POSITION: u32 = 1 << 6;
     /// One cancel sent; a small count from here up.
     pub(crate) const CANCEL_SENT: u32 = 1 << 8;
+    /// The bits of that count.
+    pub(crate) const CANCELS: u32 = 0xff << 8;
+    /// Which file's position: the bits from here up.
+    pub(crate) const KEY_SHIFT: u32 = 26;
+    /// What a retry keeps.
+    pub(crate) const KEPT: u32 = POSITION | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;
@@ -55,6 +65,10 @@ pub(crate) struct Owned {
     pub(crate) in_flight: List,
     /// Waiting for room in the SQ, in order.
     pub(crate) overflow: List,
+    /// Waiting for the turn at a file's position, in order.
+    pub(crate) held: List,
+    /// The positions at which an operation has the turn, as bits.
+    pub(crate) positions: Cell<u64>,
     /// To be performed inside poll.
     pub(crate) turn: List,
     /// Reaped, and somebody is to be told.
@@ -94,6 +108,8 @@ impl Owned {
             ring,
             in_flight: List::new(),
             overflow: List::new(),
+            held: List::new(),
+            positions: Cell::new(0),
             turn: List::new(),
             ready: List::new(),
             taken: List::new(),
@@ -166,7 +182,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
     ///
     /// `EEXIST` if another thread has it; else what the kernel says.
     pub(crate) fn take_seat(&self) -> Result<Seat<'_, M, O>, Errno> {
-        if self.mode.caller() != Caller::Owner && self.mode.bind()? {
+        // Also for the owner, who may have to come back from a rest.
+        if self.mode.bind()? {
             let seat = Seat { backend: self, _this_thread: PhantomData };
             self.tally.owner.syscalls.add(1);
             if let Err(errno) = seat.ring.enable() {
@@ -179,6 +196,37 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
 
     /// The seat for a drop, on whatever thread that happens.
     pub(crate) fn last_seat(&mut self) -> Seat<'_, M, O> {
+        // Callbacks of the drop may submit, cancel and wait: this thread is the one to do it.
+        self.mode.seize();
         Seat { backend: self, _this_thread: PhantomData }
+    }
+
+    /// Runs `act` in the seat of a backend that nobody drives: it has no owner yet, or its owner has
+    /// stopped it. `false` if somebody does. `act` runs no user code and does not enter the ring.
+    pub(crate) fn borrow_seat(&self, act: impl FnOnce(&Seat<'_, M, O>)) -> bool {
+        let Some(claim) = self.mode.claim() else { return false };
+        // The claim keeps the owner out of its half until it is given back.
+        act(&Seat { backend: self, _this_thread: PhantomData });
+        drop(claim);
+        true
+    }
+
+    /// The seat for a thread that waits for an operation. A thread becomes the owner by waiting only if it
+    /// built the backend: any other may be gone soon, and the ring with it.
+    pub(crate) fn seat_to_wait(&self) -> Option<Seat<'_, M, O>> {
+        if self.mode.caller() == Caller::Nobody && !self.mode.built_here() {
+            return None;
+        }
+        match self.take_seat() {
+            Ok(seat) => Some(seat),
+            Err(Errno::EXIST) => None,
+            Err(errno) => {
+                // The ring cannot be enabled, and the operation must end: the ring is dead.
+                self.mode.bind().ok()?;
+                let seat = Seat { backend: self, _this_thread: PhantomData };
+                seat.dead.set(Some(errno));
+                Some(seat)
+            }
+        }
     }
 }

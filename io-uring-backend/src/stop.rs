@@ -11,6 +11,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::round::{Ended, Wait};
 use crate::seat::{Cancels, Seat, place};
+use core::sync::atomic::Ordering;
 use io_core::syscall::now_ns;
 use io_core::{Binding, Deadline, Errno, IoBackend, Node, NodePtr, OffloadHandle, Phase};
 
@@ -24,9 +25,13 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
         if !unsafe { node.add_waiter() } {
             return;
         }
+        // It may be on the ready list by now, with nobody left to tell: the owner is to look.
+        self.mode.ask_cancels();
         self.nudge();
+        let _waiting = self.mode.begin_wait();
         loop {
             let epoch = self.mode.epoch();
+            self.borrow_seat(|seat| seat.clear_out(node));
             // SAFETY: promised by the caller.
             if unsafe { node.phase() } == Phase::Done {
                 return;
@@ -88,7 +93,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// How many operations are owned by the kernel, by a worker, or by our own lists.
     pub(crate) fn owned(&self) -> usize {
         let outside = self.backend.mode.outside();
-        self.in_flight.len() + self.overflow.len() + self.turn.len() + outside
+        let listed = self.overflow.len() + self.held.len() + self.turn.len();
+        self.in_flight.len() + listed + outside
     }
 
     /// Cancels everything and waits until nothing is owned any more. The stop flag is set: nothing new
@@ -132,6 +138,47 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let drained = self.drain(Deadline::NEVER);
         debug_assert!(drained.is_ok(), "a drain without deadline ends at zero");
         self.deliver_rest();
+    }
+
+    /// Ends what nobody needs to drive: what has its result and nobody to tell, and what waits for an
+    /// owner and is not wanted any more. `waited` is an operation that a thread blocks for: if it is one
+    /// that is never cancelled, it is performed here.
+    pub(crate) fn clear_out(&self, waited: NodePtr) {
+        self.backend.mode.take_cancels();
+        self.taken.fill(|list| self.backend.mode.take(list));
+        for _ in 0..self.taken.len() {
+            let Some(node) = self.taken.pop() else { break };
+            let fresh = node.scratch() & place::MASK == place::FRESH;
+            let never_cancelled = node.op().kind().never_cancelled();
+            let stopping = self.backend.stopping.load(Ordering::Relaxed);
+            if !fresh || stopping || self.unwanted(&node) {
+                self.receive(node);
+            } else if never_cancelled && node.ptr() == waited {
+                let result = self.backend.refuse(&node);
+                self.finish(node, result);
+            } else {
+                self.taken.push(node);
+            }
+        }
+        self.complete_silent();
+    }
+
+    /// Completes what is on the ready list and has nobody to tell any more: a thread may block for it.
+    pub(crate) fn complete_silent(&self) {
+        for _ in 0..self.ready.len() {
+            let Some(node) = self.ready.pop() else { break };
+            let result = node.result();
+            self.finish(node, result);
+        }
+    }
+
+    /// After a stop nobody may drive the ring for long: lets threads that drop an operation look into our
+    /// half themselves, until the owner comes back. Not from inside a callback, whose caller is in it.
+    pub(crate) fn rest(&self) {
+        let stopped = self.backend.stopping.load(Ordering::Relaxed);
+        if stopped && !self.delivering.get() && self.owned() == 0 {
+            self.backend.mode.rest();
+        }
     }
 
     /// Refuses to wait where it would be for ever.

@@ -9,6 +9,7 @@ use crate::UringBackend;
 use crate::checks::check;
 use crate::encode::{encode, readiness};
 use crate::inbox::Mode;
+use crate::position;
 use crate::probe::{Plan, turn_way};
 use crate::ring::Sqe;
 use crate::seat::{Seat, place};
@@ -19,7 +20,7 @@ use io_core::{Errno, Node, OffloadHandle, OpKind, Way};
 
 /// Whether other threads may know a node already, so that its state needs an atomic exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Known {
+pub(crate) enum Known {
     /// Inside its own submit.
     Here,
     /// Its caller may cancel it or look for it.
@@ -138,6 +139,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     fn start(&self, node: Node, kind: OpKind, known: Known) {
         self.backend.tally.on_ring(kind);
         node.set_scratch(place::RING);
+        if position::KINDS.has(kind) {
+            return self.start_at_position(node, known);
+        }
         self.to_ring(node, known);
     }
 
@@ -179,7 +183,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Pushes a node's entry, or lets it wait for room, behind those that wait already. The node is
     /// queued, and its scratch word says with its flags what the entry is to be.
     #[inline]
-    fn to_ring(&self, node: Node, known: Known) {
+    pub(crate) fn to_ring(&self, node: Node, known: Known) {
         if !self.overflow.is_empty() || !self.push_node(&node) {
             return self.let_wait(node);
         }
@@ -202,7 +206,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// As [`to_ring`](Self::to_ring), for a node that is in flight and has to go again.
     pub(crate) fn again(&self, node: Node, flags: u32) {
-        node.set_scratch(place::RING | flags);
+        node.set_scratch(place::RING | flags | (node.scratch() & place::KEPT));
         node.requeue();
         self.to_ring(node, Known::Elsewhere);
     }
@@ -270,6 +274,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// A result is known: tells nobody if there is nobody, else leaves it for the next delivery.
     #[inline]
     pub(crate) fn finish(&self, node: Node, result: i64) {
+        let word = node.scratch();
+        if word & place::POSITION != 0 {
+            self.pass_position(word);
+        }
         match node.complete_quiet(result) {
             Ok(waiter) => {
                 self.backend.tally.owner.delivered.add(1);

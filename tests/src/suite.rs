@@ -20,11 +20,13 @@ pub mod names;
 pub mod net;
 pub mod order;
 pub mod poll;
+pub mod prompt;
 pub mod rw;
 pub mod signals;
 pub mod stop;
 pub mod sync;
 pub mod threads;
+pub mod whole;
 pub mod wide;
 
 use crate::fixture::Fixture;
@@ -71,6 +73,8 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(fs::cases());
     cases.extend(net::cases());
     cases.extend(errors::cases());
+    cases.extend(prompt::cases());
+    cases.extend(whole::cases());
     cases.extend(wide::cases());
     cases.extend(sync::cases());
     cases.extend(order::cases());

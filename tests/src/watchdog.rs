@@ -47,12 +47,21 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches over the test of this name.
+    /// Watches over the test of this name. By the time this returns its thread has started, so that what
+    /// a thread allocates for itself is not counted as the test's.
     #[must_use]
     pub fn arm(name: &str) -> Watchdog {
         let shared = Arc::new(Shared { over: Mutex::new(false), changed: Condvar::new() });
         let (name, inside) = (name.to_owned(), Arc::clone(&shared));
-        let thread = thread::spawn(move || watch(&name, &inside));
+        let (started, start) = std::sync::mpsc::sync_channel(1);
+        let thread = thread::spawn(move || {
+            // The other end is there until it has heard of this.
+            let _ = started.send(());
+            drop(started);
+            watch(&name, &inside);
+        });
+        // Until the thread has dropped its end, so that the channel is freed here.
+        while start.recv().is_ok() {}
         Watchdog { shared, thread: Some(thread) }
     }
 }

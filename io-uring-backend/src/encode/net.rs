@@ -2,7 +2,7 @@
 
 use super::transfer;
 use crate::ring::Sqe;
-use io_core::op::{Accept, Recv, Send};
+use io_core::op::{Accept, MsgFlags, Recv, Send};
 
 const SOCK_CLOEXEC: u32 = 0o2_000_000;
 const MSG_NOSIGNAL: u32 = 0x4000;
@@ -14,7 +14,10 @@ pub(super) fn accept(op: &Accept) -> Sqe {
 
 #[inline]
 pub(super) fn recv(op: &Recv) -> Sqe {
-    Sqe::recv(op.fd.raw(), op.buf, transfer(op.len), op.flags.bits())
+    // The error queue never waits; the ring would wait for data.
+    let now =
+        if op.flags.contains(MsgFlags::ERRQUEUE) { MsgFlags::DONTWAIT } else { MsgFlags::empty() };
+    Sqe::recv(op.fd.raw(), op.buf, transfer(op.len), (op.flags | now).bits())
 }
 
 #[inline]

@@ -15,11 +15,11 @@ use core::future::Future as _;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::Nop;
 use io_core::ops::Ops;
-use io_core::{Deadline, Errno, IoBackend, Op, StopError};
+use io_core::{Deadline, Errno, IoBackend, Op, Phase, StopError};
 use std::panic::{catch_unwind, panic_any};
 use std::sync::Arc;
 use std::task::Wake;
@@ -31,6 +31,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(callbacks_never_run_inside_submit::<F>),
         Case::of(a_dropped_operation_is_not_called_back::<F>),
+        Case::of(polling_an_operation_keeps_its_callback::<F>),
         Case::of(a_chain_of_resubmits_does_not_grow_the_stack::<F>),
         Case::of(a_callback_that_resubmits_for_ever_lets_poll_return::<F>),
         Case::of(a_callback_may_drop_another_operation::<F>),
@@ -91,6 +92,28 @@ pub fn a_dropped_operation_is_not_called_back<F: Fixture>(fx: &F) {
         drop(read);
         assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
         assert_eq!(note.calls(), 0);
+    });
+}
+
+/// An operation that has a callback may be polled: that looks, and takes nothing from the callback.
+pub fn polling_an_operation_keeps_its_callback<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (reader, writer) = Desc::pipe();
+        let mem = Mem::zeroed(4);
+        for op in [NOP, reader.read_op(&mem)] {
+            let note = Note::new(rig.signal());
+            let mut raw = rig.raw(op, mem.only());
+            raw.submit_callback(note.hook()).expect("submit");
+            for _ in 0..3 {
+                let looked = rig.poll_once(raw.as_mut());
+                assert!(looked.is_pending() || raw.phase() == Phase::Done, "{op:?}");
+            }
+            writer.put(b"data");
+            let result = note.wait(rig);
+            assert_eq!(rig.poll_once(raw.as_mut()), Poll::Ready(result), "{op:?}");
+            assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+            assert_eq!(note.calls(), 1, "{op:?}");
+        }
     });
 }
 

@@ -7,7 +7,7 @@ use crate::mem::Mem;
 use crate::rig::{Note, Rig};
 use core::pin::Pin;
 use core::time::Duration;
-use io_core::op::{Accept, AcceptFlags, MsgFlags, Open, OpenFlags, Readv, Recv};
+use io_core::op::{Accept, AcceptFlags, MsgFlags, Nop, Open, OpenFlags, Readv, Recv};
 use io_core::ops::Ops;
 use io_core::{Fd, IoBackend, Op};
 
@@ -26,6 +26,8 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(drop_while_unwinding::<F>),
         Case::of(drop_delivers_nothing_else::<F>),
         Case::of(a_descriptor_nobody_took_is_closed::<F>),
+        Case::of(a_descriptor_given_to_a_callback_is_the_callbacks::<F>),
+        Case::of(a_typed_open_that_called_back_and_nobody_took_is_closed::<F>),
         Case::of(a_dropped_write_to_a_full_pipe_writes_nothing::<F>),
     ]
 }
@@ -296,6 +298,63 @@ pub fn a_descriptor_nobody_took_is_closed<F: Fixture>(fx: &F) {
             drop(rig.block_on(rig.backend().open(c"/dev/null", OpenFlags::CLOEXEC, 0)));
         }
         assert_eq!(crate::count_fds(), before);
+    });
+}
+
+/// A raw callback gets the descriptor of an open or accept for good: neither the drop of the operation nor
+/// the reuse of its storage closes it.
+pub fn a_descriptor_given_to_a_callback_is_the_callbacks<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let path = Mem::path(b"/dev/null");
+        let (dir, flags) = (Fd::CWD, OpenFlags::CLOEXEC);
+        let open = Op::Open(Open { dir, path: path.ptr().cast(), flags, mode: 0 });
+        let (listener, address) = Desc::listener();
+        let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
+        let flags = AcceptFlags::empty();
+        let accept = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
+        let before = crate::count_fds();
+        for reset in [false, true] {
+            for op in [open, accept] {
+                let _client = Desc::connect(address);
+                let note = Note::new(rig.signal());
+                let mut raw = rig.raw(op, path.only());
+                raw.submit_callback(note.hook()).expect("submit");
+                let given = note.wait(rig);
+                let place = format!("/proc/self/fd/{given}");
+                let file = std::fs::read_link(&place).expect("an open descriptor");
+                if reset {
+                    raw.reset(Op::Nop(Nop)).expect("it is done");
+                    assert_eq!(rig.block_on(raw.as_mut()), 0);
+                }
+                drop(raw);
+                let still = std::fs::read_link(&place).ok();
+                assert_eq!(still, Some(file), "reset: {reset}, closed after {op:?}");
+                drop(Desc::adopt(given));
+                if matches!(op, Op::Open(_)) {
+                    // The connection that was not accepted this time.
+                    drop(Desc::adopt(rig.run(accept, &[])));
+                }
+            }
+        }
+        assert_eq!(crate::count_fds(), before);
+    });
+}
+
+/// A typed open keeps its descriptor until somebody takes the result: its callback is only told.
+pub fn a_typed_open_that_called_back_and_nobody_took_is_closed<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let before = crate::count_fds();
+        for _ in 0..20 {
+            let note = Note::new(rig.signal());
+            let (function, context) = note.hook().parts();
+            let open = rig.backend().open(c"/dev/null", OpenFlags::CLOEXEC, 0);
+            let mut open = Box::pin(open);
+            open.as_mut().submit_with_callback(function, context).expect("submit");
+            assert!(note.wait(rig) >= 0);
+            assert_eq!(crate::count_fds(), before + 1);
+            drop(open);
+            assert_eq!(crate::count_fds(), before, "nobody closed it");
+        }
     });
 }
 

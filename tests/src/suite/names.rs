@@ -19,7 +19,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![Case::of(files_by_the_names_of_the_original::<F>), Case::of(sockets_by_their_names::<F>)]
 }
 
-fn run<'b, B: IoBackend>(rig: &Rig<'b, B>, op: IoAwaitable<core::pin::Pin<&'b B>>) -> i64 {
+fn run<'b, B: IoBackend>(rig: &Rig<'b, B>, op: IoAwaitable<Pin<&'b B>>) -> i64 {
     rig.block_on(op)
 }
 

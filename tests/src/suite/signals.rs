@@ -56,7 +56,11 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        // SAFETY: what was installed before.
+        // A signal may still be on its way to a thread: the default would end the process.
+        if self.old.sa_sigaction == libc::SIG_DFL {
+            self.old.sa_sigaction = libc::SIG_IGN;
+        }
+        // SAFETY: what was installed before, or nothing.
         let set =
             unsafe { libc::sigaction(self.signal, &raw const self.old, core::ptr::null_mut()) };
         debug_assert_eq!(set, 0, "sigaction");
