@@ -54,7 +54,7 @@ impl<L: RawLock> fmt::Debug for PoolBackend<L> {
 }
 
 impl<L: RawLock> PoolBackend<L> {
-    /// A pool without workers. Makes an epoll instance and an eventfd, both close-on-exec (four system
+    /// A pool without workers. Makes an epoll instance and an eventfd, both close-on-exec (three system
     /// calls), and allocates nothing.
     ///
     /// # Errors

@@ -19,6 +19,16 @@ pub(crate) const NEEDED: OpSet = OpSet::of(OpKind::Pread)
     .union(OpSet::of(OpKind::Readv))
     .union(OpSet::of(OpKind::Writev));
 
+/// Whether [`check`] has nothing to say about one of [`NEEDED`], by its arguments alone.
+#[inline]
+pub(crate) fn is_proven(op: &Op) -> bool {
+    match op {
+        Op::Pread(op) => op.seekable == Seekable::Proven && op.offset >= 0,
+        Op::Pwrite(op) => op.seekable == Seekable::Proven && op.offset >= 0,
+        _ => false,
+    }
+}
+
 /// The result of an operation that the ring must not see.
 ///
 /// # Safety

@@ -35,10 +35,11 @@ impl Plans {
     pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
         let supported = ring.supported()?;
         let ring = supported & config.mask;
-        Ok(Plans { ring, straight: ring & checks::NEEDED.complement(), supported, offload })
+        let straight = ring & checks::NEEDED.union(position::KINDS).complement();
+        Ok(Plans { ring, straight, supported, offload })
     }
 
-    /// Whether it runs on the ring and needs no check before.
+    /// Whether it runs on the ring, needs no check before, and no turn.
     #[inline]
     pub(crate) fn goes_straight(&self, kind: OpKind) -> bool {
         self.straight.has(kind)

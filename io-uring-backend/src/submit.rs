@@ -6,7 +6,7 @@
 //! node is completed, and that happens after the CQE.
 
 use crate::UringBackend;
-use crate::checks::check;
+use crate::checks::{check, is_proven};
 use crate::encode::{encode, readiness};
 use crate::inbox::Mode;
 use crate::position;
@@ -121,12 +121,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let kind = node.op().kind();
         // Ordering: Relaxed, the owner itself sets and clears it.
         let stopping = backend.stopping.load(Ordering::Relaxed);
-        if backend.plans.goes_straight(kind) && !stopping {
-            return self.start(node, kind, Known::Here);
+        let straight = backend.plans.goes_straight(kind)
+            || is_proven(node.op()) && backend.plans.of(kind) == Plan::Ring;
+        if straight && !stopping && self.overflow.is_empty() {
+            return self.start_straight(node, kind);
         }
         self.accept_slowly(node);
     }
 
+    #[cold]
     fn accept_slowly(&self, node: Node) {
         match self.backend.at_once(&node) {
             Some(result) => self.finish_inline(node, result),
@@ -134,8 +137,23 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
+    /// [`start`](Self::start) for the common case: inside submit, nothing to check, nobody waiting for
+    /// room.
+    #[inline(always)]
+    fn start_straight(&self, node: Node, kind: OpKind) {
+        self.backend.tally.on_ring(kind);
+        node.set_scratch(place::RING);
+        let number = self.pushed.get();
+        // SAFETY: as in `push_node`.
+        if !unsafe { self.push_sqe(encode(node.op()), Token::Op(node.ptr())) } {
+            return self.let_wait(node);
+        }
+        node.set_result(number.cast_signed());
+        node.begin_unshared();
+        self.in_flight.push(node);
+    }
+
     /// Begins the way of an operation through the ring.
-    #[inline]
     fn start(&self, node: Node, kind: OpKind, known: Known) {
         self.backend.tally.on_ring(kind);
         node.set_scratch(place::RING);
@@ -230,7 +248,6 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
-    #[inline]
     fn push_node(&self, node: &Node) -> bool {
         let number = self.pushed.get();
         let room = if node.scratch() & (place::WAITS | place::BLOCKS) == 0 {

@@ -66,29 +66,22 @@ fn total(iov: *const IoVec, count: usize) -> usize {
     table.iter().map(|vec| vec.len).fold(0, usize::saturating_add)
 }
 
-/// Whether it is a vectored operation with an empty table, or with one the kernel refuses.
-fn no_table(op: &Op) -> bool {
-    let (iov, count) = match op {
-        Op::Readv(op) => (op.iov, op.count),
-        Op::Writev(op) => (op.iov, op.count),
-        Op::Preadv(op) => (op.iov, op.count),
-        Op::Pwritev(op) => (op.iov, op.count),
-        _ => return false,
-    };
-    count == 0 || refused(iov, count).is_some()
-}
-
 /// Tries the operation without waiting.
 ///
 /// # Safety
 /// * As [`perform`](super::perform).
 #[must_use]
 pub unsafe fn attempt(op: &Op) -> Attempt {
-    if no_table(op) {
-        // Refused, or nothing to do: either way at once.
-        return Attempt::Done(act(op, 0));
-    }
     match op {
+        // Refused, or nothing to do: either way at once.
+        Op::Readv(Readv { iov, count, .. })
+        | Op::Writev(Writev { iov, count, .. })
+        | Op::Preadv(Preadv { iov, count, .. })
+        | Op::Pwritev(Pwritev { iov, count, .. })
+            if *count == 0 || refused(*iov, *count).is_some() =>
+        {
+            Attempt::Done(act(op, 0))
+        }
         Op::Fstat(_) | Op::Lseek(_) | Op::Nop(_) => Attempt::Done(act(op, 0)),
         Op::Pread(op) => pread(op),
         Op::Preadv(op) => preadv(op),
