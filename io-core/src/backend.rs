@@ -1,20 +1,5 @@
 //! The contract: what a backend is ([`IoBackend`]), how an awaitable reaches it ([`Handle`]), and how
 //! it says in which way an operation will run ([`Route`]).
-//!
-//! # What every backend owes
-//!
-//! 1. `submit` never blocks, never runs user code, copies at most 64 KiB inline and never fails for
-//!    lack of room: what does not fit waits, in order. What is submitted starts by itself on a started
-//!    backend with somebody to run it, otherwise at the next poll, park or flush. Nothing waits for a
-//!    batch to fill.
-//! 2. Every submitted operation gets exactly one final completion, also on cancel, stop and refusal.
-//! 3. The same operation has the same result on every backend. `EINTR`, and `EAGAIN` of a non-blocking
-//!    descriptor, never reach the caller of an operation whose own flags do not ask for it.
-//! 4. `cancel` is never lost; a result that wins the race is delivered.
-//! 5. `stop` refuses new operations (`ECANCELED`), cancels the rest and waits for each one's final
-//!    completion. Dropping a backend does the same.
-//! 6. Wakers and callbacks run with no lock, borrow or half-changed state held. A wait inside drop,
-//!    stop or a `*_sync` form reaps but delivers nothing.
 #![allow(unsafe_code, reason = "the vtable erases the backend's type")]
 //! # Safety
 //! A vtable is only ever paired with a pointer to the backend type it was made for ([`Binding`]).
@@ -30,7 +15,22 @@ use core::pin::Pin;
 use core::ptr;
 use core::time::Duration;
 
-/// An asynchronous I/O backend: see the module's list for what it owes.
+/// An asynchronous I/O backend.
+///
+/// # What every backend owes
+///
+/// 1. `submit` never blocks, never runs user code, copies at most 64 KiB inline and never fails for
+///    lack of room: what does not fit waits, in order. What is submitted starts by itself on a started
+///    backend with somebody to run it, otherwise at the next poll, park or flush. Nothing waits for a
+///    batch to fill.
+/// 2. Every submitted operation gets exactly one final completion, also on cancel, stop and refusal.
+/// 3. The same operation has the same result on every backend. `EINTR`, and `EAGAIN` of a non-blocking
+///    descriptor, never reach the caller of an operation whose own flags do not ask for it.
+/// 4. `cancel` is never lost; a result that wins the race is delivered.
+/// 5. `stop` refuses new operations (`ECANCELED`), cancels the rest and waits for each one's final
+///    completion. Dropping a backend does the same.
+/// 6. Wakers and callbacks run with no lock, borrow or half-changed state held. A wait inside drop,
+///    stop or a `*_sync` form reaps but delivers nothing.
 ///
 /// # Safety
 /// * `Self` is `!Unpin` (or its address means nothing to it): `Pin<&Self>` is how awaitables reach it, and
@@ -41,7 +41,7 @@ use core::time::Duration;
 /// * Dropping the backend returns only when no operation is owned by it any more.
 /// * If `Self: Sync`, all of this holds for calls from any thread.
 pub unsafe trait IoBackend {
-    /// `io_uring`, `epoll+threadpool` or `threadpool`.
+    /// `io_uring` or `threadpool`; an epoll backend will be `epoll+threadpool`.
     fn name(&self) -> &'static str;
 
     /// The vtable and address that go into each context.
@@ -194,7 +194,7 @@ impl fmt::Display for Route {
 pub struct Counters {
     /// Operations submitted.
     pub submitted: u64,
-    /// Operations whose waker or callback was run, or which nobody waited for, or finished inline.
+    /// Operations that are done, whoever heard of it: a waker, a callback, a waiting thread, or nobody.
     pub delivered: u64,
     /// Operations waiting in a queue of ours right now.
     pub queued_now: u64,

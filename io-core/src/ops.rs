@@ -59,7 +59,10 @@ pub unsafe trait Operation: Sized {
 
 /// A typed operation on one backend: a future, or with a callback.
 ///
-/// Nothing happens until it is polled or submitted. Polled again after it was ready, it stays pending.
+/// Nothing happens until it is polled or submitted. Polled again after it was ready, it stays pending,
+/// because its buffer is gone (an [`IoAwaitable`] yields its number again); for another operation make
+/// another one. To end one early, keep it pinned, [`submit`](SafeOp::submit) or poll it, then
+/// [`cancel`](SafeOp::cancel) and await it: the buffer comes back.
 pub struct SafeOp<H: Handle, D: Operation> {
     // Dropped first: its drop returns when the kernel has let go of `data`.
     awaitable: IoAwaitable<H>,

@@ -167,7 +167,8 @@ impl Builder {
     ///
     /// Without it the first thread in [`Io::block_on`](crate::Io::block_on) owns the ring for life.
     /// This saves a thread switch per wait, but: operations of other threads make progress only while
-    /// the owner blocks there, and the owner must call [`Io::stop`](crate::Io::stop) before it exits,
+    /// the owner blocks there; so does the drop of an operation in flight on another thread, which waits
+    /// for ever if the owner is meanwhile joining that thread. And the owner must call [`Io::stop`](crate::Io::stop) before it exits,
     /// if operations are in flight. The pool takes no notice of this.
     pub const fn driver(mut self, driver: bool) -> Builder {
         self.driver = driver;

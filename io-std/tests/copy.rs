@@ -266,6 +266,36 @@ fn force_merges_and_never_follows_a_link() {
 }
 
 #[test]
+fn force_leaves_alone_what_is_no_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (src, fifo) = (dir.path().join("src"), dir.path().join("fifo"));
+    fs::write(&src, b"new").expect("write");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let force = OsStr::new("--force");
+    assert_fails_naming(&copy(&[force, src.as_os_str(), fifo.as_os_str()]), &fifo);
+    // Nor inside a tree that is merged.
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(&from).expect("mkdir");
+    fs::create_dir_all(&to).expect("mkdir");
+    fs::write(from.join("fifo"), b"new").expect("write");
+    fs::rename(&fifo, to.join("fifo")).expect("rename");
+    assert_fails_naming(&copy(&[force, from.as_os_str(), to.as_os_str()]), &to.join("fifo"));
+    let left = fs::symlink_metadata(to.join("fifo")).expect("stat");
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&left.file_type()));
+}
+
+#[test]
+fn nobody_reads_the_last_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (src, dst) = (dir.path().join("src"), dir.path().join("dst"));
+    fs::write(&src, b"new").expect("write");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let output = Command::new(binary()).args([&src, &dst]).stdout(full).output().expect("copy");
+    assert_eq!(output.status.code(), Some(1), "an error, and no panic");
+    assert_eq!(fs::read(&dst).expect("read"), b"new");
+}
+
+#[test]
 fn a_destination_inside_the_source() {
     let dir = tempfile::tempdir().expect("a directory");
     let src = dir.path().join("src");

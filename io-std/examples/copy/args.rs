@@ -19,8 +19,9 @@ usage: copy [OPTIONS] SRC DST
   --jobs N      files in flight, 1 to 4096 (32)
   --workers N   worker threads of the backend (0: this thread does all the work, which is fastest for
                 what is in memory; some help the pool where reads wait for a slow disk)
-  --force       replace files at DST and merge into directories there
-  --json        the last line is one JSON object
+  --force       replace files and symbolic links at DST (links are not followed) and merge into
+                directories there; anything else there is an error
+  --json        the last line on stdout is one JSON object; with \"error\" in it if nothing was copied
   --help        this text
 
 DST is the new name itself, never a directory to copy into. Kept are contents, holes of sparse files,

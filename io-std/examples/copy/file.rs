@@ -1,7 +1,7 @@
 //! One file: open, read and write until its end, metadata, close, and its final name.
 
 use crate::meta::{Kept, Owner};
-use crate::stage::{Failure, at, part_name};
+use crate::stage::{Failure, at, part_name, replaceable};
 use crate::totals::Totals;
 use crate::walk::{Job, Walk};
 use core::cell::{Cell, RefCell};
@@ -66,6 +66,7 @@ impl Copier {
         if self.hidden {
             return self.write(job, &input, &stat, &job.dst, buf).await;
         }
+        replaceable(&job.dst).map_err(at("replace", &job.dst))?;
         let salt = self.salt.get();
         self.salt.set(salt.wrapping_add(1));
         let part = part_name(&job.dst, salt);

@@ -22,6 +22,7 @@ use file::Copier;
 use io_std::{BuildError, Io};
 use slots::Slots;
 use stage::Stage;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 use totals::Totals;
@@ -29,7 +30,8 @@ use totals::Totals;
 fn main() -> ExitCode {
     match args::parse() {
         Ok(Command::Help) => {
-            println!("{}", args::HELP);
+            // Nobody reading it is no failure.
+            let _ = writeln!(io::stdout(), "{}", args::HELP);
             ExitCode::SUCCESS
         }
         Ok(Command::Copy(options)) => match run(&options) {
@@ -37,6 +39,10 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(message) => {
                 eprintln!("copy: {message}");
+                if options.json {
+                    let line = serde_json::json!({ "error": message, "failures": 1 });
+                    let _ = writeln!(io::stdout(), "{line}");
+                }
                 ExitCode::FAILURE
             }
         },
@@ -64,7 +70,7 @@ fn run(options: &Options) -> Result<bool, String> {
     // The last owners of the directories go here, and those get their times.
     drop(copier);
     stage.publish(&totals).map_err(|failure| failure.to_string())?;
-    totals.finish(&io);
+    totals.finish(&io).map_err(|error| format!("cannot write to the standard output: {error}"))?;
     Ok(totals.failures() == 0)
 }
 

@@ -32,7 +32,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.what, self.path.display(), self.why)
+        write!(f, "cannot {} '{}': {}", self.what, self.path.display(), self.why)
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn examine(options: &Options) -> Result<Metadata, Failure> {
             let why = if there.is_dir() { "it is a directory" } else { "it is no directory" };
             return Err(Failure::new("replace", dst, why));
         }
-        Ok(_) => {}
+        Ok(_) => replaceable(dst).map_err(at("replace", dst))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::new("create", dst, error)),
     }
@@ -71,6 +71,17 @@ pub(crate) fn examine(options: &Options) -> Result<Metadata, Failure> {
         return Err(Failure::new("create", dst, "that is no name for something new"));
     }
     Ok(top)
+}
+
+/// Whether `--force` may replace what is at `dst`: nothing, a file or a symbolic link, which is not
+/// followed. Devices, FIFOs and sockets are left alone. Directories are merged into, elsewhere.
+pub(crate) fn replaceable(dst: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(dst) {
+        Ok(there) if there.is_file() || there.is_symlink() || there.is_dir() => Ok(()),
+        Ok(_) => Err(io::Error::other("it is no file, directory or symbolic link")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn parent(path: &Path) -> &Path {

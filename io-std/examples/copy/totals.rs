@@ -6,7 +6,7 @@ use core::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use io_core::{Handle, Way};
 use io_std::Io;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -110,8 +110,8 @@ impl Totals {
         bytes / 1e6
     }
 
-    /// The last line.
-    pub(crate) fn finish(&self, io: &Io) {
+    /// The last line. An error is that of the standard output.
+    pub(crate) fn finish(&self, io: &Io) -> io::Result<()> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -132,11 +132,15 @@ impl Totals {
                 },
                 "failures": self.failures.get(),
             });
-            println!("{line}");
-            return;
+            return writeln!(io::stdout(), "{line}");
         }
-        println!(
-            "{files} files, {dirs} directories, {symlinks} symlinks, {bytes} bytes in {seconds:.3} s, \
+        let failures = match self.failures.get() {
+            0 => String::new(),
+            failures => format!(", {failures} FAILED"),
+        };
+        writeln!(
+            io::stdout(),
+            "{files} files, {dirs} directories, {symlinks} symlinks{failures}, {bytes} bytes in {seconds:.3} s, \
              {rate:.1} MB/s; {chosen}; ring {ring}, readiness {readiness}, offload {offload}, \
              inline {inline}",
             bytes = self.bytes.get(),
@@ -144,6 +148,6 @@ impl Totals {
             readiness = route(Way::Readiness),
             offload = route(Way::Offload),
             inline = route(Way::Inline),
-        );
+        )
     }
 }

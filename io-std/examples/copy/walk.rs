@@ -3,7 +3,7 @@
 
 use crate::args::Options;
 use crate::meta::{Kept, Owner, copy_fifo, copy_symlink};
-use crate::stage::{Failure, Stage, part_name};
+use crate::stage::{Failure, Stage, part_name, replaceable};
 use crate::totals::Totals;
 use rustix::fs::{CWD, Mode, mkdirat};
 use std::fs::{self, FileType, Metadata, ReadDir};
@@ -126,6 +126,7 @@ impl Walk {
         if !self.replace {
             return make(dst, &self.owner);
         }
+        replaceable(dst)?;
         let part = part_name(dst, std::process::id());
         let made = make(&part, &self.owner).and_then(|()| fs::rename(&part, dst));
         if made.is_err() {
