@@ -18,7 +18,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
@@ -120,19 +120,35 @@ fn a_line_at_a_position_is_cancelled_and_stopped() {
     assert_eq!(op.as_mut().wait(), BLOCK as i64, "the turn was given back");
 }
 
+/// The calling thread's number.
+fn this_thread() -> u32 {
+    let link = std::fs::read_link("/proc/thread-self").unwrap();
+    link.file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// Waits until that thread sleeps, as far as one can tell from outside.
+fn until_asleep(thread: u32) {
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+        if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')) {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn a_foreign_wait_does_not_take_the_ring() {
     let backend = shared();
-    let begun = Barrier::new(2);
+    let (begun, waiting) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut nop = pin!(awaitable(&backend, Op::Nop(Nop)));
             nop.as_mut().submit().unwrap();
-            begun.wait();
+            begun.send(this_thread()).unwrap();
             assert_eq!(nop.as_mut().wait(), 0);
         });
-        begun.wait();
-        thread::sleep(SOON);
+        until_asleep(waiting.recv().unwrap());
         backend.start().unwrap();
         while backend.in_flight() > 0 {
             backend.poll(Some(SOON)).unwrap();
@@ -166,16 +182,16 @@ fn a_foreign_drop_of_a_ready_operation_while_the_owner_only_waits() {
     backend.start().unwrap();
     let (own, mut to_owner) = std::io::pipe().unwrap();
     let (theirs, mut to_them) = std::io::pipe().unwrap();
-    let (submitted, owner_may_wait) = mpsc::channel();
+    let (owner, (submitted, owner_may_wait)) = (this_thread(), mpsc::channel());
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut byte = [0];
             let mut op = boxed(&backend, read(&theirs, &mut byte));
             assert!(op.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             submitted.send(()).unwrap();
-            thread::sleep(SOON);
+            until_asleep(owner);
             to_them.write_all(b"y").unwrap();
-            thread::sleep(SOON);
+            until_asleep(owner);
             drop(op);
             to_owner.write_all(b"x").unwrap();
         });
@@ -191,14 +207,15 @@ fn a_foreign_drop_after_the_owner_has_stopped() {
     let (reader, _writer) = std::io::pipe().unwrap();
     for polls in [false, true] {
         backend.start().unwrap();
-        let (submitted, owner_may_stop) = mpsc::channel();
+        let (owner, (submitted, owner_may_stop)) = (this_thread(), mpsc::channel());
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut byte = [0];
                 let mut op = boxed(&backend, read(&reader, &mut byte));
                 assert!(op.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
                 submitted.send(()).unwrap();
-                thread::sleep(SOON);
+                // In the stop, or after it, waiting for us.
+                until_asleep(owner);
                 drop(op);
             });
             owner_may_stop.recv().unwrap();
