@@ -53,12 +53,13 @@ impl Watchdog {
     pub fn arm(name: &str) -> Watchdog {
         let shared = Arc::new(Shared { over: Mutex::new(false), changed: Condvar::new() });
         let (name, inside) = (name.to_owned(), Arc::clone(&shared));
+        let limit = LIMIT.mul_f64(scale());
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
             // The other end is there until it has heard of this.
             let _ = started.send(());
             drop(started);
-            watch(&name, &inside);
+            watch(&name, limit, &inside);
         });
         // Until the thread has dropped its end, so that the channel is freed here.
         while start.recv().is_ok() {}
@@ -66,8 +67,7 @@ impl Watchdog {
     }
 }
 
-fn watch(name: &str, shared: &Shared) {
-    let limit = LIMIT.mul_f64(scale());
+fn watch(name: &str, limit: Duration, shared: &Shared) {
     let over = shared.over.lock().unwrap_or_else(PoisonError::into_inner);
     let (over, timeout) = shared
         .changed

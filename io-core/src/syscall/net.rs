@@ -13,6 +13,7 @@ use rustix::fd::IntoRawFd;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags,
+    SocketType,
 };
 
 /// `accept4(2)`, always with `SOCK_CLOEXEC`.
@@ -67,8 +68,32 @@ fn socket_flags(flags: AcceptFlags) -> SocketFlags {
     SocketFlags::from_bits_retain(flags.bits())
 }
 
-/// `recv(2)` with these flags.
+/// `recv(2)` with these flags. A `MSG_WAITALL` on a stream that a signal cuts short goes on: the kernel's
+/// own work for a ring interrupts like a signal, so this is no rarity.
 pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
+    let mut done = recv_at(op, flags, 0);
+    let whole = MsgFlags::WAITALL;
+    let looks = MsgFlags::DONTWAIT | MsgFlags::PEEK | MsgFlags::TRUNC | MsgFlags::OOB;
+    let len = i64::try_from(op.len.min(MAX_RW_COUNT)).unwrap_or(i64::MAX);
+    if done <= 0 || done >= len || flags & (whole | looks) != whole || !is_stream(op.fd) {
+        return done;
+    }
+    while done < len
+        && let more @ 1.. = recv_at(op, flags, usize::try_from(done).unwrap_or(0))
+    {
+        done += more;
+    }
+    done
+}
+
+/// Whether it is a stream socket (`getsockopt(2)`, `SO_TYPE`).
+fn is_stream(fd: Fd) -> bool {
+    let kind = |fd| rustix::net::sockopt::socket_type(fd);
+    borrow(fd).is_ok_and(|fd| kind(fd).is_ok_and(|kind| kind == SocketType::STREAM))
+}
+
+/// One `recv(2)` behind the first `done` bytes of the buffer.
+fn recv_at(op: &Recv, flags: MsgFlags, done: usize) -> i64 {
     let flags = RecvFlags::from_bits_retain(flags.bits());
     if op.buf.is_null() {
         // A null slice is not a thing in Rust; a null vector is one to the kernel.
@@ -79,11 +104,11 @@ pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
             rustix::net::recvmsg(fd, bufs, &mut control, flags).map(|message| message.bytes)
         });
     }
-    let len = op.len.min(MAX_RW_COUNT);
+    let vec = one(op.buf.wrapping_add(done), op.len - done.min(op.len));
     on(op.fd, |fd| {
         // SAFETY: not null; valid for writes, promised by whoever made the op; `MaybeUninit` has no
         // invalid content and nothing here reads it.
-        let buf = unsafe { slice::from_raw_parts_mut(op.buf.cast::<MaybeUninit<u8>>(), len) };
+        let buf = unsafe { slice::from_raw_parts_mut(vec.base.cast::<MaybeUninit<u8>>(), vec.len) };
         // The second number is the length of the message, which MSG_TRUNC reports.
         rustix::net::recv(fd, buf, flags).map(|(_, length)| length)
     })
