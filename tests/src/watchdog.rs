@@ -1,7 +1,7 @@
 //! A test that hangs fails by name: the process is aborted when its time is over.
 
 use core::time::Duration;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// How long one test may take, before [`scale`].
@@ -33,10 +33,31 @@ pub fn rounds(count: u32) -> u32 {
     scaled.max(1)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The watching thread is not there yet.
+    Starting,
+    /// It waits.
+    Watching,
+    /// The test is over.
+    Over,
+}
+
 #[derive(Debug)]
 struct Shared {
-    over: Mutex<bool>,
+    stage: Mutex<Stage>,
     changed: Condvar,
+}
+
+impl Shared {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, stage: Stage) {
+        *self.stage() = stage;
+        self.changed.notify_all();
+    }
 }
 
 /// Aborts the process unless it is dropped in time.
@@ -47,33 +68,28 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches over the test of this name. By the time this returns its thread has started, so that what
-    /// a thread allocates for itself is not counted as the test's.
+    /// Watches over the test of this name. By the time this returns its thread waits, so that what a
+    /// thread allocates and frees for itself is not counted as the test's.
     #[must_use]
     pub fn arm(name: &str) -> Watchdog {
-        let shared = Arc::new(Shared { over: Mutex::new(false), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { stage: Mutex::new(Stage::Starting), changed: Condvar::new() });
         let (name, inside) = (name.to_owned(), Arc::clone(&shared));
         let limit = LIMIT.mul_f64(scale());
-        let (started, start) = std::sync::mpsc::sync_channel(1);
-        let thread = thread::spawn(move || {
-            // The other end is there until it has heard of this.
-            let _ = started.send(());
-            drop(started);
-            watch(&name, limit, &inside);
-        });
-        // Until the thread has dropped its end, so that the channel is freed here.
-        while start.recv().is_ok() {}
+        let thread = thread::spawn(move || watch(&name, limit, &inside));
+        let started = shared.changed.wait_while(shared.stage(), |stage| *stage == Stage::Starting);
+        drop(started);
         Watchdog { shared, thread: Some(thread) }
     }
 }
 
 fn watch(name: &str, limit: Duration, shared: &Shared) {
-    let over = shared.over.lock().unwrap_or_else(PoisonError::into_inner);
-    let (over, timeout) = shared
+    shared.enter(Stage::Watching);
+    let (stage, timeout) = shared
         .changed
-        .wait_timeout_while(over, limit, |over| !*over)
+        .wait_timeout_while(shared.stage(), limit, |stage| *stage != Stage::Over)
         .unwrap_or_else(PoisonError::into_inner);
-    if !*over && timeout.timed_out() {
+    if *stage != Stage::Over && timeout.timed_out() {
         eprintln!("test {name} ... HANGS: not over after {limit:?}, aborting");
         for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
@@ -85,8 +101,7 @@ fn watch(name: &str, limit: Duration, shared: &Shared) {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        *self.shared.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.changed.notify_all();
+        self.shared.enter(Stage::Over);
         if let Some(thread) = self.thread.take() {
             // It cannot have panicked in a way that matters: the test is over.
             let _ = thread.join();
