@@ -100,7 +100,9 @@ pub unsafe trait IoBackend {
     /// `EEXIST` from a thread that does not own the ring; what the kernel says about the wait.
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno>;
 
-    /// Hands queued operations on without waiting; returns how many.
+    /// Hands queued operations on, without waiting for their completion and without running wakers and
+    /// callbacks; returns how many. Where there is nobody to hand them to (a pool without workers, or what a
+    /// ring runs inside `poll`), they are performed here.
     ///
     /// # Errors
     /// As [`poll`](Self::poll).

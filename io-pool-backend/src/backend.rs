@@ -228,6 +228,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         }
         self.queue_untried(node, tried, fits);
     }
+
     unsafe fn cancel(&self, node: NodePtr) {
         // SAFETY: submitted and valid, promised by the caller.
         if !unsafe { node.kind() }.never_cancelled() {
@@ -333,10 +334,16 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn flush(&self) -> Result<usize, Errno> {
-        // Nothing is ever held back: workers were woken at submit. Without workers the work is done here.
         let queued = self.queues(|queues| queues.work.len());
-        if queued > 0 && self.has_workers() {
-            self.park.notify_work(false);
+        if self.has_workers() {
+            // They were woken at submit, and come to it.
+            return Ok(queued);
+        }
+        // There is nobody to hand it to: it is done here, and delivered by the next poll.
+        for _ in 0..queued {
+            if self.work(Turn::Reap).is_none() {
+                break;
+            }
         }
         Ok(queued)
     }

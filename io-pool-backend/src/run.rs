@@ -102,8 +102,13 @@ impl<L: RawLock> PoolBackend<L> {
             (Attempt::WouldBlock | Attempt::Refused, _) => self.perform(op, 0),
         };
         match op.interest() {
-            // A non-blocking description: wait for readiness, unless the caller wants to be told.
-            Some((fd, _)) if result == Errno::AGAIN.to_result() && !op.wants_eagain() => {
+            // A non-blocking description: wait for readiness, unless the caller wants to be told. What
+            // epoll has refused (`Block`) has none to wait for, and would go round for ever.
+            Some((fd, _))
+                if result == Errno::AGAIN.to_result()
+                    && !op.wants_eagain()
+                    && job.stage != Stage::Block =>
+            {
                 Outcome::Wait(fd)
             }
             _ => Outcome::Done(result, way),

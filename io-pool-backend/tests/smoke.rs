@@ -101,6 +101,27 @@ fn tempfile_in_memory() -> OwnedFd {
 }
 
 #[test]
+fn a_flush_starts_what_nobody_else_would() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    fn called(_: *mut (), result: i64) {
+        assert_eq!(result, 0);
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+    let pool = pin!(LocalPool::new().expect("pool"));
+    let pool = pool.as_ref();
+    let mut heard = pin!(pool.fsync(tempfile_in_memory()));
+    heard.as_mut().submit_with_callback(called, core::ptr::null_mut()).expect("submit");
+    let mut unheard = pin!(pool.fsync(tempfile_in_memory()));
+    unheard.as_mut().submit().expect("submit");
+    assert_eq!(unheard.phase(), Phase::Queued);
+    assert_eq!(pool.flush(), Ok(2));
+    assert_eq!(unheard.phase(), Phase::Done, "done without a poll");
+    assert_eq!(CALLS.load(Ordering::Relaxed), 0, "a flush runs nobody's code");
+    assert_eq!(pool.poll(Some(Duration::ZERO)), Ok(1));
+    assert_eq!(CALLS.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn callbacks_run_in_poll_and_not_in_submit() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     fn called(_: *mut (), result: i64) {

@@ -23,7 +23,7 @@ pub struct IoVec {
     pub len: usize,
 }
 
-// SAFETY-free: an `IoVec` is an address and a number; using it is what needs `unsafe`.
+// An address and a number, as in the kernel's struct; using it is what needs `unsafe`.
 static_assertions::assert_eq_size!(IoVec, [usize; 2]);
 
 /// `read(2)`: fills `buf` from the file's position and moves it.
