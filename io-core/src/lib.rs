@@ -14,6 +14,8 @@ pub mod op;
 pub mod ops;
 pub mod queue;
 mod raw;
+#[cfg(feature = "syscall")]
+pub mod readiness;
 mod sink;
 mod state;
 mod sync;

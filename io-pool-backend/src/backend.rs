@@ -4,10 +4,8 @@
 //! A node is in one list or in one thread's hands, as its note says; every list change is under the one
 //! lock, whose closures call no user code and do not nest.
 
-use crate::count::Count;
 use crate::lock::SpinLock;
 use crate::note::Stage;
-use crate::park::{Park, Role};
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::fmt;
@@ -15,6 +13,7 @@ use core::marker::PhantomPinned;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
+use io_core::readiness::{Count, Park, Role};
 use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload,

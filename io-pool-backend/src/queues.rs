@@ -2,8 +2,8 @@
 //! in a worker's hands, and what is done but not delivered.
 
 use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
-use crate::waiting::Waiting;
 use io_core::queue::Fifo;
+use io_core::readiness::Waiting;
 use io_core::{Fd, Node, NodePtr, Op};
 
 /// Whether the pool takes operations.
@@ -73,6 +73,8 @@ impl Queues {
         if self.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
             return Some(node);
         }
+        set_stage(&node, Stage::Fresh);
+        set_place(&node, Place::Waiting);
         self.waiting.push(fd, node);
         None
     }

@@ -1,4 +1,4 @@
-//! Where threads of the pool sleep: one of them, the *watcher*, in `epoll_wait(2)`, the others on a
+//! Where threads of a backend sleep: one of them, the *watcher*, in `epoll_wait(2)`, the others on a
 //! `futex(2)`.
 //!
 //! The rule against lost wake-ups: who wants to sleep reads the epoch, looks whether there is anything to
@@ -9,13 +9,15 @@
 //! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
 //! take its place.
 
+use super::events::{EVENTS, Event, Events, Readiness};
+use crate::errno::Errno;
+use crate::fd::Fd;
+use crate::syscall::now_ns;
+use crate::time::Deadline;
 use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU32, Ordering};
-use heapless::Vec;
-use io_core::syscall::now_ns;
-use io_core::{Deadline, Errno, Fd};
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::thread::futex;
@@ -23,7 +25,7 @@ use rustix::time::Timespec;
 
 /// Who sleeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
+pub enum Role {
     /// Can take work.
     Worker,
     /// Waits for a completion or a wake.
@@ -46,14 +48,10 @@ const WAKE: u64 = u64::MAX;
 /// How descriptors are registered: one event, then no more until registered again. Miri knows edges
 /// only, which bring events we do not need and ignore.
 const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
-/// How many events one `epoll_wait` brings.
-const EVENTS: usize = 64;
 
-/// Descriptors that became ready.
-pub(crate) type Events = Vec<(Fd, EventFlags), EVENTS>;
-
+/// Where the threads that poll, wait on or work for one backend sleep.
 #[derive(Debug)]
-pub(crate) struct Park {
+pub struct Park {
     epoch: AtomicU32,
     watcher: AtomicU32,
     workers_asleep: AtomicU32,
@@ -67,7 +65,11 @@ fn errno(errno: rustix::io::Errno) -> Errno {
 }
 
 impl Park {
-    pub(crate) fn new() -> Result<Park, Errno> {
+    /// Makes an epoll instance and an eventfd, both close-on-exec: three system calls.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE` or `ENOMEM` from `epoll_create1(2)` or `eventfd(2)`.
+    pub fn new() -> Result<Park, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
         // Edge-triggered: each write is an event, so nobody has to read the counter back.
@@ -84,7 +86,7 @@ impl Park {
     }
 
     /// The epoch to read before looking for something to do.
-    pub(crate) fn epoch(&self) -> u32 {
+    pub fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::SeqCst)
     }
 
@@ -97,7 +99,7 @@ impl Park {
 
     /// Sleeps until the epoch is no longer `seen`, descriptors are ready, or `deadline` passes; may return
     /// early. What is ready is the caller's to act on.
-    pub(crate) fn park(&self, role: Role, seen: u32, deadline: Deadline) -> Events {
+    pub fn park(&self, role: Role, seen: u32, deadline: Deadline) -> Events {
         if self
             .watcher
             .compare_exchange(NOBODY, role.bit().get(), Ordering::SeqCst, Ordering::SeqCst)
@@ -113,7 +115,7 @@ impl Park {
     }
 
     /// What is ready now, without sleeping. For a thread that has something else to do too.
-    pub(crate) fn look(&self) -> Events {
+    pub fn look(&self) -> Events {
         self.watch(Deadline::NOW)
     }
 
@@ -142,7 +144,7 @@ impl Park {
             Deadline::NOW => Some(timespec(0)),
             _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left))),
         };
-        let mut room = [MaybeUninit::<Event>::uninit(); EVENTS];
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         // Interrupted is an early return with nothing ready, as is anything else it could say about
         // descriptors that are ours.
         let ready = match epoll::wait(&self.epoll, &mut room, timeout.as_ref()) {
@@ -152,9 +154,11 @@ impl Park {
         let mut events = Events::new();
         for event in ready {
             // The wake token is no descriptor, and says no more than that `epoll_wait` returned.
-            if let Ok(number) = i32::try_from(event.data.u64()) {
-                // As many places as `room` has: it cannot be full.
-                let _: Result<(), _> = events.push((Fd::new(number), event.flags));
+            if let Some((fd, generation)) = from_token(event.data.u64()) {
+                // Copied: the kernel's struct is packed.
+                let flags = event.flags;
+                let readiness = Readiness::from_bits_retain(flags.bits());
+                events.push(Event { fd, generation, readiness });
             }
         }
         events
@@ -174,7 +178,7 @@ impl Park {
     }
 
     /// A thread that was woken goes to do something else: if it was to watch, another must.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         if self.watcher.load(Ordering::SeqCst) == NOBODY {
             self.hand_over();
         }
@@ -198,7 +202,7 @@ impl Park {
 
     /// There is work for one thread. Prefers a sleeping worker, then a watching one; `anyone` says that
     /// there are no workers, so that others work.
-    pub(crate) fn notify_work(&self, anyone: bool) {
+    pub fn notify_work(&self, anyone: bool) {
         self.raise();
         // The count may include a worker who is awake already and has other work: then none is woken
         // here, and the watcher is asked.
@@ -214,7 +218,7 @@ impl Park {
     }
 
     /// Something happened that all pollers and waiters want to know. Async-signal-safe.
-    pub(crate) fn notify_others(&self) {
+    pub fn notify_others(&self) {
         self.raise();
         if self.watcher.load(Ordering::SeqCst) == Role::Other.bit().get() {
             self.wake_watcher();
@@ -225,7 +229,7 @@ impl Park {
     }
 
     /// Everybody looks again.
-    pub(crate) fn notify_all(&self) {
+    pub fn notify_all(&self) {
         self.raise();
         if self.watcher.load(Ordering::SeqCst) != NOBODY {
             self.wake_watcher();
@@ -234,15 +238,15 @@ impl Park {
         self.wake_sleepers(Role::Other, u32::MAX >> 1);
     }
 
-    /// Registers a descriptor, one-shot; `true` if it was not registered before.
-    pub(crate) fn register(&self, fd: Fd, wanted: EventFlags) -> Result<bool, Errno> {
-        let Ok(token) = u64::try_from(fd.raw()) else {
-            return Err(Errno::BADF);
-        };
-        #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
-        // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
-        let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
-        let (data, flags) = (EventData::new_u64(token), wanted | ONCE);
+    /// Registers a descriptor for one event, adding first (`epoll_ctl(2)`); `true` if it was not
+    /// registered before.
+    ///
+    /// # Errors
+    /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
+    pub fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
+        let (file, token) = borrow(fd, 0).ok_or(Errno::BADF)?;
+        let data = EventData::new_u64(token);
+        let flags = EventFlags::from_bits_retain(wanted.bits()) | ONCE;
         loop {
             match epoll::add(&self.epoll, file, data, flags) {
                 Ok(()) => return Ok(true),
@@ -257,6 +261,26 @@ impl Park {
             }
         }
     }
+}
+
+/// What epoll keeps of a registration: the number below, the generation above.
+fn to_token(number: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(number)
+}
+
+/// `None` for [`WAKE`].
+fn from_token(token: u64) -> Option<(Fd, u32)> {
+    let number = i32::try_from(token & u64::from(u32::MAX)).ok()?;
+    Some((Fd::new(number), u32::try_from(token >> 32).ok()?))
+}
+
+/// The descriptor for the length of one call, and its token; `None` for a negative number.
+fn borrow<'a>(fd: Fd, generation: u32) -> Option<(BorrowedFd<'a>, u64)> {
+    let number = u32::try_from(fd.raw()).ok()?;
+    #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
+    // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
+    let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    Some((file, to_token(number, generation)))
 }
 
 fn nanos(duration: core::time::Duration) -> u64 {
