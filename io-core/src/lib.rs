@@ -16,6 +16,8 @@ pub mod op;
 pub mod ops;
 pub mod queue;
 mod raw;
+#[cfg(feature = "syscall")]
+pub mod readiness;
 mod sink;
 mod state;
 mod sync;
@@ -27,8 +29,8 @@ mod timer;
 
 pub use awaitable::IoAwaitable;
 pub use backend::{
-    Binding, Counters, Handle, InFlight, IoBackend, NoOffload, Offload, OffloadHandle, Route, StopError,
-    SubmitVtable, WakeHandle, Way,
+    Binding, Counters, Handle, InFlight, IoBackend, NoOffload, Offload, OffloadHandle, Route,
+    StopError, SubmitVtable, WakeHandle, Way,
 };
 pub use buf::{IoBuf, IoBufMut, IoPath, PathBytes};
 pub use context::{Delivery, Node, NodePtr, SubmitContext};
