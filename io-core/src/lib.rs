@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod addr;
 mod awaitable;
 mod backend;
 mod buf;
@@ -21,6 +22,7 @@ mod sync;
 pub mod syscall;
 mod time;
 
+pub use addr::Address;
 pub use awaitable::IoAwaitable;
 pub use backend::{
     Binding, Counters, Handle, IoBackend, NoOffload, Offload, OffloadHandle, Route, StopError,

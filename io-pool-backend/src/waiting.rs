@@ -34,6 +34,7 @@ fn wanted(interest: Interest) -> EventFlags {
     match interest {
         Interest::Readable => EventFlags::IN | EventFlags::RDHUP,
         Interest::Writable => EventFlags::OUT,
+        Interest::Events(events) => EventFlags::from_bits_retain(u32::from(events.bits())),
     }
 }
 

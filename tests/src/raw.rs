@@ -159,6 +159,8 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
     };
     let good = match op {
         Op::Accept(Accept { addr, addr_len, .. }) => held(*addr) && held(addr_len.cast()),
+        Op::Bind(op) => held(op.addr),
+        Op::Connect(op) => held(op.addr),
         Op::Fstat(op) => held(op.out.cast()),
         Op::Open(op) => held(op.path.cast()),
         Op::Pread(op) => held(op.buf),
@@ -172,11 +174,16 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
         Op::Write(op) => held(op.buf),
         Op::Writev(op) => table(op.iov, op.count),
         Op::Close(_)
+        | Op::Fdatasync(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
+        | Op::Listen(_)
         | Op::Lseek(_)
         | Op::Nop(_)
-        | Op::Sendfile(_) => true,
+        | Op::Poll(_)
+        | Op::Sendfile(_)
+        | Op::Shutdown(_)
+        | Op::Socket(_) => true,
     };
     assert!(good, "an address of {op:?} is in no memory that is kept");
 }
