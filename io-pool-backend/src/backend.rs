@@ -455,9 +455,14 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         let workers = self.has_workers();
         match op.kind() {
             OpKind::Timeout => Route { way: Way::Readiness, why: "a deadline bounds the park" },
-            OpKind::Cancel | OpKind::Fstat | OpKind::Lseek | OpKind::Nop => {
-                Route { way: Way::Inline, why: "cannot block" }
+            kind if kind.never_blocks() => Route { way: Way::Inline, why: "cannot block" },
+            OpKind::Poll => {
+                Route { way: Way::Readiness, why: "asked with poll(2), then waits in epoll" }
             }
+            OpKind::Connect => Route {
+                way: Way::Readiness,
+                why: "waits in epoll; a Unix or blocking socket's call is a worker's",
+            },
             OpKind::Read
             | OpKind::Readv
             | OpKind::Recv
@@ -473,6 +478,14 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev if workers => {
                 Route { way: Way::Inline, why: "tried with RWF_NOWAIT; a miss goes to a worker" }
             }
+            OpKind::Bind if workers => Route {
+                way: Way::Inline,
+                why: "cannot block; a Unix socket's name may be a file, for a worker to make",
+            },
+            OpKind::Socket if workers => Route {
+                way: Way::Inline,
+                why: "cannot block; a family that may need a module goes to a worker",
+            },
             _ if workers => Route { way: Way::Offload, why: "may block" },
             _ => Route { way: Way::Inline, why: "may block, and no worker is lent: inside poll" },
         }

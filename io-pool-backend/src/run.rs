@@ -8,7 +8,7 @@ use crate::note::{Place, Stage, set_place};
 use crate::queues::Job;
 use io_core::readiness::{Event, Events};
 use io_core::readiness::{Teller, Telling};
-use io_core::syscall::{Attempt, attempt, perform_from};
+use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
 use io_core::{Errno, Fd, Node, Op, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
@@ -97,8 +97,13 @@ impl<L: RawLock> PoolBackend<L> {
             Attempt::Partial(job.done)
         } else {
             self.count.syscall();
-            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
-            unsafe { attempt(op) }
+            if job.stage == Stage::Ready {
+                // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+                unsafe { attempt_again(op) }
+            } else {
+                // SAFETY: as above.
+                unsafe { attempt(op) }
+            }
         };
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
