@@ -212,6 +212,12 @@ impl SubmitContext {
     pub(crate) fn abandon(&self, errno: Errno) {
         // SAFETY: I7, no completer is in this process.
         unsafe { *self.result.get() = errno.to_result() };
+        if let Some(timer) = NonNull::new(self.timer.cast_mut()) {
+            // The storage may be submitted again, and a timer that looks armed would be taken out of a heap
+            // that it is not in.
+            // SAFETY: I9, in the same storage; and whose heap it was in is not in this process, or forgotten.
+            unsafe { timer.as_ref().abandon() };
+        }
         self.state.abandon();
     }
 }
