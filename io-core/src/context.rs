@@ -144,9 +144,11 @@ impl SubmitContext {
             Some(Register::Done) => return Poll::Ready(()),
             Some(Register::Racing) => return Self::race(waker),
             // The callback is the one who hears of it.
-            Some(Register::Begun { .. }) if self.state.has_callback() => return Poll::Pending,
-            // SAFETY: I6: only the caller's side writes the cell, and SINK was set.
-            Some(Register::Begun { .. }) if unsafe { self.sink.is_waker(waker) } => {
+            Some(Register::Begun { full: Some(Kind::Callback) }) => return Poll::Pending,
+            // SAFETY: I6: only the caller's side writes the cell, and SINK without CALLBACK was set.
+            Some(Register::Begun { full: Some(Kind::Waker) })
+                if unsafe { self.sink.is_waker(waker) } =>
+            {
                 return Poll::Pending;
             }
             Some(Register::Begun { .. }) | None => {}

@@ -139,6 +139,26 @@ fn callbacks_run_in_poll_and_not_in_submit() {
     assert_eq!(nop.take(), Some(Ok(())));
 }
 
+/// Who polls an operation that a callback waits for may look just before it completes elsewhere: what is
+/// in the sink then was never a waker. Miri sees it when it is taken for one.
+#[test]
+fn a_callback_that_runs_elsewhere_is_not_taken_for_a_waker() {
+    fn called(_: *mut (), _: i64) {}
+    let pool = pin!(<PoolBackend>::new().expect("pool"));
+    let pool = pool.as_ref();
+    for _ in 0..if cfg!(miri) { 20 } else { 500 } {
+        let mut nop = Box::pin(pool.nop());
+        nop.as_mut().submit_with_callback(called, core::ptr::null_mut()).expect("submit");
+        thread::scope(|scope| {
+            scope.spawn(move || while pool.poll(Some(Duration::ZERO)) != Ok(1) {});
+            let mut cx = Context::from_waker(Waker::noop());
+            while nop.as_mut().poll(&mut cx).is_pending() {
+                thread::yield_now();
+            }
+        });
+    }
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no FIFOs")]
 fn a_stuck_worker_is_counted_by_a_stop_with_a_deadline() {
