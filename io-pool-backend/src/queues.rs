@@ -121,7 +121,7 @@ impl Queues {
         self.running.iter().any(|running| running.op().uses(close.fd))
     }
 
-    /// Hands this node to the calling thread if it waits for a worker.
+    /// Hands this node to the calling thread if it waits for a worker and may be done before its turn.
     ///
     /// # Safety
     /// * The node was submitted to this pool, and its storage is valid.
@@ -129,6 +129,10 @@ impl Queues {
     pub(crate) unsafe fn take_this_job(&mut self, node: NodePtr) -> Option<Job> {
         // SAFETY: promised by the caller; `&mut self` is the lock.
         if unsafe { place_of(node) } != Place::Work {
+            return None;
+        }
+        // SAFETY: promised by the caller.
+        if self.overtakes(node, &unsafe { node.op() }) {
             return None;
         }
         // SAFETY: its place says that it is in `work`.
@@ -139,6 +143,14 @@ impl Queues {
             return None;
         }
         Some(self.run(node))
+    }
+
+    /// Whether it is a close of a descriptor that older work is on: taken out of its turn, it would leave
+    /// that work a number that means nothing, or another file.
+    fn overtakes(&self, node: NodePtr, op: &Op) -> bool {
+        let Op::Close(close) = op else { return false };
+        let mut older = self.work.iter().take_while(|listed| listed.ptr() != node);
+        older.any(|listed| listed.op().uses(close.fd))
     }
 
     fn run(&mut self, node: Node) -> Job {

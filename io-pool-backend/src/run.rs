@@ -52,10 +52,6 @@ impl<L: RawLock> PoolBackend<L> {
             (job, !queues.work.is_empty())
         });
         let job = job?;
-        if let Op::Close(close) = job.op {
-            // Some may have come to wait while the close was queued.
-            self.end_waiting(close.fd);
-        }
         // Two pieces of work may have woken one sleeper; and the watcher may have become a worker.
         if more {
             self.park.notify_work(!self.has_workers());
@@ -65,28 +61,39 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
+        if let Op::Close(close) = job.op {
+            // Some may have come to wait while the close was queued.
+            self.end_waiting(close.fd);
+        }
         match self.act(job) {
             Outcome::Done(result, way) => {
                 let (node, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     (queues.end_run(job), held)
                 });
-                if held {
-                    self.park.notify_work(!self.has_workers());
-                    self.park.notify_others();
-                }
+                self.notify_held(held);
                 self.count.way(way);
                 self.finish(node, result, turn)
             }
             Outcome::Wait(fd) => {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
-                let refused = self.queues(|queues| {
+                let (refused, held) = self.queues(|queues| {
+                    let held = !queues.held.is_empty();
                     let node = queues.end_run(job);
                     node.requeue();
-                    queues.let_wait(node, fd)
+                    (queues.let_wait(node, fd), held)
                 });
+                self.notify_held(held);
                 self.waits_or(refused, fd, turn)
             }
+        }
+    }
+
+    /// Closes that were held are work again, for any thread: this one may go to sleep now.
+    fn notify_held(&self, held: bool) {
+        if held {
+            self.park.notify_work(!self.has_workers());
+            self.park.notify_others();
         }
     }
 

@@ -19,7 +19,7 @@ use core::time::Duration;
 use io_core::op::MsgFlags;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase};
+use io_core::{Errno, Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase, RawOps};
 use io_pool_backend::{PoolBackend, Worker};
 use std::ffi::CString;
 use std::io::{Write, stderr};
@@ -381,4 +381,70 @@ fn a_release_before_a_worker_has_joined_is_not_missed() {
         pool.release_workers();
         eventually("the other is home", || late.thread.is_finished());
     }
+}
+
+/// A close that is waited for takes its turn: what was queued before it on its descriptor is done before it,
+/// with the file it was meant for.
+#[test]
+fn a_close_that_is_waited_for_keeps_its_turn() {
+    let rig = Rig::new("a_close_that_is_waited_for_keeps_its_turn", 0);
+    let file = std::fs::File::open("Cargo.toml").expect("open");
+    let fd = Fd::new(file.into_raw_fd());
+    // SAFETY: no pointers; the descriptor is open.
+    let mut sync = pin!(unsafe { rig.pool.submit_fsync(fd) });
+    sync.as_mut().submit().expect("submit");
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { rig.pool.submit_close(fd) });
+    assert_eq!(close.as_mut().wait(), 0);
+    assert_eq!(sync.wait(), 0);
+}
+
+/// What comes to wait on a descriptor while its close is queued is ended by the close, also by one that its
+/// waiter performs.
+#[test]
+fn a_close_that_is_waited_for_ends_what_waits() {
+    let rig = Rig::new("a_close_that_is_waited_for_ends_what_waits", 0);
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let (fd, mut buf) = (Fd::new(reader.into_raw_fd()), [0_u8; 4]);
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { rig.pool.submit_close(fd) });
+    close.as_mut().submit().expect("submit");
+    // SAFETY: the buffer outlives the read, which is pinned behind it.
+    let mut read = pin!(unsafe { rig.pool.submit_read(fd, buf.as_mut_ptr(), buf.len()) });
+    read.as_mut().submit().expect("submit");
+    assert_eq!((close.as_mut().wait(), read.phase()), (0, Phase::Done));
+    assert_eq!(read.wait(), Errno::CANCELED.to_result());
+}
+
+/// A close is held while a receive uses its descriptor. The receive goes back to wait, and its thread leaves:
+/// whoever waits for the close hears that it may go on.
+#[test]
+fn a_held_close_goes_on_when_what_held_it_waits_again() {
+    let rig = Rig::new("a_held_close_goes_on_when_what_held_it_waits_again", 0);
+    let pool = rig.pool;
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    // What a receive for the whole waits at most, once it is in the kernel.
+    near.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    let fd = Fd::new(near.into_raw_fd());
+    let mut bufs = [[0_u8; 4]; 2];
+    let mut recvs = bufs.each_mut().map(|buf| {
+        // SAFETY: the buffers outlive the receives, which are dropped before them.
+        Box::pin(unsafe { pool.submit_recv(fd, buf.as_mut_ptr(), buf.len(), MsgFlags::WAITALL) })
+    });
+    for recv in &mut recvs {
+        recv.as_mut().submit().expect("submit");
+    }
+    // Enough for one; the event is for both.
+    far.write_all(b"once").expect("four bytes");
+    let poller = Sleeper::spawn(move || assert_eq!(pool.poll(None), Ok(1)));
+    let [first, second] = &mut recvs;
+    eventually("the second is in the kernel", || {
+        first.phase() == Phase::Done && pool.counters().in_kernel_now == 1
+    });
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { pool.submit_close(fd) });
+    assert_eq!(close.as_mut().wait(), 0);
+    assert_eq!(first.as_mut().wait(), 4);
+    assert_eq!(second.as_mut().wait(), Errno::CANCELED.to_result());
+    eventually("poll returns", || poller.thread.is_finished());
 }
