@@ -392,7 +392,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        self.check_fork()?;
+        let born = self.check_fork()?;
         let deadline = match timeout {
             None => Deadline::NEVER,
             Some(Duration::ZERO) => Deadline::NOW,
@@ -404,8 +404,11 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             let seen = self.park.epoch();
             self.expire();
             let mut delivered = self.deliver_ready(&teller);
-            if !self.has_workers() {
+            if self.is_of(born) && !self.has_workers() {
                 delivered += self.poll_work(&teller);
+            }
+            if !self.is_of(born) {
+                return self.check_fork().map(|_| delivered);
             }
             let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
             let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
@@ -513,8 +516,18 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 }
 
 impl<L: RawLock> PoolBackend<L> {
-    fn check_fork(&self) -> Result<(), Errno> {
-        if self.lineage.is_forked() { Err(Errno::OWNERDEAD) } else { Ok(()) }
+    /// The generation; not in a forked child whose parent's the pool is.
+    fn check_fork(&self) -> Result<u32, Errno> {
+        match self.lineage.generation() {
+            0 => Err(Errno::OWNERDEAD),
+            born => Ok(born),
+        }
+    }
+
+    /// Whether the pool still is what it was in this generation. Asked when user code has run: it may have
+    /// forked, and come back here in the child.
+    pub(crate) fn is_of(&self, born: u32) -> bool {
+        born != 0 && self.lineage.generation() == born
     }
 
     /// The work of a pool without workers, as much as there is now.
@@ -524,9 +537,11 @@ impl<L: RawLock> PoolBackend<L> {
             let events = self.park.look();
             self.ready_again(&events);
         }
+        let born = self.lineage.generation();
         let mut left = self.queues(|queues| queues.work.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(done) = self.work(Turn::Deliver(teller))
         {
             left -= 1;

@@ -27,20 +27,28 @@ enum Outcome {
 }
 
 /// Tells pollers and waiters that something was delivered. While it exists, its thread is in user code.
-struct Announce<'p, L: RawLock>(&'p PoolBackend<L>, Telling<'p>);
+struct Announce<'p, L: RawLock> {
+    pool: &'p PoolBackend<L>,
+    telling: Telling<'p>,
+    born: u32,
+}
 
 impl<'p, L: RawLock> Announce<'p, L> {
     fn in_sink(pool: &'p PoolBackend<L>, teller: &Teller) -> Self {
-        Announce(pool, pool.tellers.enter(teller))
+        Announce { pool, telling: pool.tellers.enter(teller), born: pool.lineage.generation() }
     }
 }
 
 impl<L: RawLock> Drop for Announce<'_, L> {
     fn drop(&mut self) {
-        self.1.leave();
-        self.0.announce();
+        if !self.pool.is_of(self.born) {
+            // The sink has forked, and this is the child: it went into the parent's pool.
+            return;
+        }
+        self.telling.leave();
+        self.pool.announce();
         // The sink may have unwound, and this thread with it.
-        self.0.park.leave();
+        self.pool.park.leave();
     }
 }
 
@@ -184,9 +192,11 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
     pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
+        let born = self.lineage.generation();
         let mut left = self.queues(|queues| queues.ready.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(node) = self.queues(|queues| queues.take_ready())
         {
             let result = node.result();
