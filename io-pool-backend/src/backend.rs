@@ -239,6 +239,26 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
+    /// Refuses new operations, ends the rest, and waits as [`drain`](Self::drain) does.
+    fn halt(&self, deadline: Deadline) -> usize {
+        let stopped = self.queues(|queues| {
+            // A close may have come since.
+            let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
+            if !stopped {
+                queues.mode = Mode::Stopping;
+                self.publish(queues);
+            }
+            stopped
+        });
+        if stopped {
+            return 0;
+        }
+        // Also what was accepted from other backends: it goes home cancelled.
+        let withdrawn = self.queues(|queues| queues.withdraw_all(|_| true));
+        self.refuse_all(withdrawn);
+        self.drain(deadline)
+    }
+
     /// Waits until nothing is owned. The number that is, when the deadline passes.
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
@@ -370,22 +390,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         if self.tellers.is_inside(L::SHARED) {
             return Err(StopError::WrongPlace(Errno::DEADLK));
         }
-        let stopped = self.queues(|queues| {
-            // A close may have come since.
-            let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
-            if !stopped {
-                queues.mode = Mode::Stopping;
-                self.publish(queues);
-            }
-            stopped
-        });
-        if stopped {
-            return Ok(());
-        }
-        // Also what was accepted from other backends: it goes home cancelled.
-        let withdrawn = self.queues(|queues| queues.withdraw_all(|_| true));
-        self.refuse_all(withdrawn);
-        match self.drain(deadline) {
+        match self.halt(deadline) {
             0 => Ok(()),
             owned => Err(StopError::StillOwned(owned)),
         }
@@ -588,9 +593,10 @@ impl<L: RawLock> Drop for PoolBackend<L> {
             // What is in flight is the parent's; only the descriptors are this process's.
             return;
         }
-        // No worker is lent: each borrows the pool. What is left is done or refused here.
-        // The deadline is never, so it cannot fail.
-        let _: Result<(), StopError> = self.stop(Deadline::NEVER);
+        // No worker is lent: each borrows the pool. What is left is done or refused here, also for who drops
+        // the pool from inside a callback: a stop would be refused there, a drop must not return before.
+        let owned = self.halt(Deadline::NEVER);
+        debug_assert_eq!(owned, 0, "never is never over");
         let teller = Teller::new(L::SHARED);
         while self.deliver_ready(&teller) > 0 {}
     }
