@@ -493,6 +493,12 @@ impl Node {
         }
     }
 
+    /// Asks for its early end, as its caller's cancel does: for an operation that cancels others. `false` if
+    /// that was asked before.
+    pub fn ask_cancel(&self) -> bool {
+        self.context().ask_cancel()
+    }
+
     /// Whether completing it will run somebody's code.
     #[must_use]
     #[inline]

@@ -78,6 +78,7 @@ impl Events {
         Events { events: [none; EVENTS], len: 0 }
     }
 
+    #[cfg(feature = "syscall")]
     pub(super) fn push(&mut self, event: Event) {
         debug_assert!(self.len < EVENTS, "one wait brings no more");
         if let Some(place) = self.events.get_mut(self.len) {
@@ -106,10 +107,11 @@ impl<'e> IntoIterator for &'e Events {
 mod tests {
     use super::Readiness;
     use crate::op::Interest;
-    use rustix::event::epoll::EventFlags;
 
     #[test]
+    #[cfg(feature = "syscall")]
     fn bits_are_the_kernels() {
+        use rustix::event::epoll::EventFlags;
         let pairs = [
             (Readiness::READABLE, EventFlags::IN),
             (Readiness::PRIORITY, EventFlags::PRI),

@@ -11,7 +11,7 @@ use super::events::Readiness;
 use crate::context::{Node, NodePtr};
 use crate::fd::Fd;
 use crate::op::Interest;
-use crate::queue::Fifo;
+use crate::queue::{Fifo, View};
 
 const BUCKETS: usize = 64;
 
@@ -113,14 +113,28 @@ impl Waiting {
         self.len == 0
     }
 
+    /// Puts an operation back that was taken out and tried: before those that came later.
+    pub fn push_front(&mut self, fd: Fd, node: Node) {
+        Mark::clear(&node);
+        self.buckets[bucket(fd)].push_front(node);
+        self.len += 1;
+    }
+
     /// Everything the operations on `fd` want; empty if there is none to register.
     #[must_use]
     pub fn union(&self, fd: Fd) -> Readiness {
+        self.union_of(fd, |_| true)
+    }
+
+    /// [`union`](Self::union) of the operations whose interest `which` accepts.
+    #[must_use]
+    pub fn union_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> Readiness {
         let mut union = Readiness::empty();
         for node in &self.buckets[bucket(fd)] {
             if let Some((its, interest)) = descriptor(&node)
                 && its == fd
                 && !Mark::of(&node).is_orphan()
+                && which(interest)
             {
                 union |= Readiness::wanted(interest);
             }
@@ -155,6 +169,19 @@ impl Waiting {
     /// Takes one operation out that an event on `fd` concerns.
     pub fn take(&mut self, fd: Fd, events: Readiness) -> Option<Node> {
         self.take_where(fd, |interest, mark| !mark.is_orphan() && events.concerns(interest))
+    }
+
+    /// Takes the first operation on `fd` out whose interest `which` accepts, registered or not.
+    pub fn take_of(&mut self, fd: Fd, which: impl Fn(Interest) -> bool) -> Option<Node> {
+        if self.len == 0 {
+            return None;
+        }
+        self.take_where(fd, |interest, mark| !mark.is_orphan() && which(interest))
+    }
+
+    /// The operations that wait.
+    pub fn iter(&self) -> impl Iterator<Item = View<'_>> {
+        self.buckets.iter().flat_map(Fifo::iter)
     }
 
     /// Takes one operation out that could not be registered.
