@@ -200,9 +200,9 @@ impl SubmitContext {
         self.state.ask_cancel()
     }
 
-    /// The generation of the backend when it was submitted.
+    /// The generation of the backend when it was submitted; `None` if it is not, or is done.
     #[inline]
-    pub(crate) fn generation(&self) -> u16 {
+    pub(crate) fn generation(&self) -> Option<u16> {
         self.state.generation()
     }
 
@@ -428,6 +428,12 @@ impl Node {
         self.context().state.cancel_asked()
     }
 
+    /// Asks for its early end, on behalf of a cancel that means many; `false` if that was asked before.
+    #[must_use]
+    pub fn ask_cancel(&self) -> bool {
+        self.context().state.ask_cancel()
+    }
+
     /// The timer of an operation with a deadline.
     #[inline]
     pub(crate) fn timer(&self) -> Option<NonNull<Timer>> {
@@ -491,12 +497,6 @@ impl Node {
             Op::Timeout(_) => 0,
             _ => Errno::TIMEDOUT.to_result(),
         }
-    }
-
-    /// Asks for its early end, as its caller's cancel does: for an operation that cancels others. `false` if
-    /// that was asked before.
-    pub fn ask_cancel(&self) -> bool {
-        self.context().ask_cancel()
     }
 
     /// Whether completing it will run somebody's code.

@@ -1,7 +1,7 @@
 //! For backends: waiting for readiness. [`Source`] is the record of a descriptor whose owner says when it
 //! ends. Under the feature `syscall`, `Park` is where threads sleep, one of them in `epoll_wait(2)`;
 //! `Waiting` is the intrusive table of the operations that wait on bare numbers; `Events` is what a wait
-//! brought; `Count` is what was done.
+//! brought; `Count` is what was done; `Tellers` is who is in user code.
 //!
 //! # The scratch word
 //!
@@ -16,6 +16,8 @@ mod events;
 mod park;
 mod source;
 #[cfg(feature = "syscall")]
+mod tellers;
+#[cfg(feature = "syscall")]
 mod waiting;
 
 #[cfg(feature = "syscall")]
@@ -24,5 +26,7 @@ pub use events::{Event, Events, Readiness};
 #[cfg(feature = "syscall")]
 pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
+#[cfg(feature = "syscall")]
+pub use tellers::{Teller, Tellers, Telling};
 #[cfg(feature = "syscall")]
 pub use waiting::{BACKEND_BITS, Waiting};

@@ -55,6 +55,7 @@ impl Lane {
         match interest {
             Interest::Readable => Lane::Read,
             Interest::Writable => Lane::Write,
+            Interest::Events(_) => Lane::Watch,
         }
     }
 
