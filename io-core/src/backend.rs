@@ -309,7 +309,8 @@ impl Counters {
 /// * An accepted node is performed or cancelled, its result stored, and given home with
 ///   [`Node::go_home`] exactly once, never inside `accept`.
 pub unsafe trait Offload: IoBackend + Sync {
-    /// Takes an operation to perform for the backend it was submitted to.
+    /// Takes an operation to perform for the backend it was submitted to. Its result so far is how much that
+    /// has transferred: it goes on from there, and the result counts it.
     fn accept(&self, node: Node);
 
     /// Asks for the early end of an accepted operation. It goes home all the same.

@@ -34,8 +34,11 @@ impl Readiness {
         match interest {
             Interest::Readable => Readiness::READABLE.union(Readiness::READ_HANG_UP),
             Interest::Writable => Readiness::WRITABLE,
-            // `poll(2)` and `epoll_ctl(2)` number these alike.
-            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32),
+            // `poll(2)` and `epoll_ctl(2)` number these alike. Errors and hang-ups are reported always: with
+            // them even who asks for nothing asks for something.
+            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32)
+                .union(Readiness::ERROR)
+                .union(Readiness::HANG_UP),
         }
     }
 

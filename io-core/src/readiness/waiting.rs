@@ -222,6 +222,12 @@ impl Waiting {
         self.buckets.iter().flatten()
     }
 
+    /// Whether this operation is in here; looks at each on its descriptor until then.
+    #[must_use]
+    pub fn has(&self, node: NodePtr, fd: Fd) -> bool {
+        self.buckets[bucket(fd)].iter().any(|listed| listed.ptr() == node)
+    }
+
     /// Takes this operation out if it is in here; looks at each on its descriptor until then.
     pub fn find_remove(&mut self, node: NodePtr, fd: Fd) -> Option<Node> {
         let node = self.buckets[bucket(fd)].find_remove(node)?;
