@@ -34,7 +34,11 @@ fn wanted(interest: Interest) -> EventFlags {
     match interest {
         Interest::Readable => EventFlags::IN | EventFlags::RDHUP,
         Interest::Writable => EventFlags::OUT,
-        Interest::Events(events) => EventFlags::from_bits_retain(u32::from(events.bits())),
+        // Never empty: who asks for nothing hears of errors and hang-ups.
+        Interest::Events(events) => {
+            let events = EventFlags::from_bits_retain(u32::from(events.bits()));
+            events | EventFlags::ERR | EventFlags::HUP
+        }
     }
 }
 
