@@ -9,8 +9,9 @@ mod fs;
 mod net;
 mod poll;
 mod rw;
+mod time;
 
-pub use control::Nop;
+pub use control::{Cancel, Nop, Scope};
 pub use fs::{
     Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, Open, OpenFlags, Sendfile, Stat,
     StatTimestamp,
@@ -23,6 +24,7 @@ pub use poll::{Poll, PollEvents};
 pub use rw::{
     IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
 };
+pub use time::Timeout;
 
 use crate::fd::Fd;
 
@@ -32,6 +34,7 @@ use crate::fd::Fd;
 pub enum Op {
     Accept(Accept),
     Bind(Bind),
+    Cancel(Cancel),
     Close(Close),
     Connect(Connect),
     Fdatasync(Fdatasync),
@@ -54,6 +57,7 @@ pub enum Op {
     Sendfile(Sendfile),
     Shutdown(Shutdown),
     Socket(Socket),
+    Timeout(Timeout),
     Write(Write),
     Writev(Writev),
 }
@@ -67,6 +71,7 @@ static_assertions::const_assert!(size_of::<Op>() <= 40);
 pub enum OpKind {
     Accept,
     Bind,
+    Cancel,
     Close,
     Connect,
     Fdatasync,
@@ -89,15 +94,17 @@ pub enum OpKind {
     Sendfile,
     Shutdown,
     Socket,
+    Timeout,
     Write,
     Writev,
 }
 
 impl OpKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [OpKind; 26] = [
+    pub const ALL: [OpKind; 28] = [
         OpKind::Accept,
         OpKind::Bind,
+        OpKind::Cancel,
         OpKind::Close,
         OpKind::Connect,
         OpKind::Fdatasync,
@@ -120,6 +127,7 @@ impl OpKind {
         OpKind::Sendfile,
         OpKind::Shutdown,
         OpKind::Socket,
+        OpKind::Timeout,
         OpKind::Write,
         OpKind::Writev,
     ];
@@ -130,6 +138,7 @@ impl OpKind {
         match self {
             OpKind::Accept => "accept",
             OpKind::Bind => "bind",
+            OpKind::Cancel => "cancel",
             OpKind::Close => "close",
             OpKind::Connect => "connect",
             OpKind::Fdatasync => "fdatasync",
@@ -152,6 +161,7 @@ impl OpKind {
             OpKind::Sendfile => "sendfile",
             OpKind::Shutdown => "shutdown",
             OpKind::Socket => "socket",
+            OpKind::Timeout => "timeout",
             OpKind::Write => "write",
             OpKind::Writev => "writev",
         }
@@ -175,7 +185,12 @@ impl OpKind {
     pub const fn never_blocks(self) -> bool {
         matches!(
             self,
-            OpKind::Fstat | OpKind::Listen | OpKind::Lseek | OpKind::Nop | OpKind::Shutdown
+            OpKind::Cancel
+                | OpKind::Fstat
+                | OpKind::Listen
+                | OpKind::Lseek
+                | OpKind::Nop
+                | OpKind::Shutdown
         )
     }
 }
@@ -234,6 +249,7 @@ impl Op {
         match self {
             Op::Accept(_) => OpKind::Accept,
             Op::Bind(_) => OpKind::Bind,
+            Op::Cancel(_) => OpKind::Cancel,
             Op::Close(_) => OpKind::Close,
             Op::Connect(_) => OpKind::Connect,
             Op::Fdatasync(_) => OpKind::Fdatasync,
@@ -256,6 +272,7 @@ impl Op {
             Op::Sendfile(_) => OpKind::Sendfile,
             Op::Shutdown(_) => OpKind::Shutdown,
             Op::Socket(_) => OpKind::Socket,
+            Op::Timeout(_) => OpKind::Timeout,
             Op::Write(_) => OpKind::Write,
             Op::Writev(_) => OpKind::Writev,
         }
@@ -278,6 +295,7 @@ impl Op {
             Op::Write(op) => Some((op.fd, Interest::Writable)),
             Op::Writev(op) => Some((op.fd, Interest::Writable)),
             Op::Bind(_)
+            | Op::Cancel(_)
             | Op::Close(_)
             | Op::Fdatasync(_)
             | Op::Fstat(_)
@@ -292,7 +310,54 @@ impl Op {
             | Op::Pwrite(_)
             | Op::Pwritev(_)
             | Op::Shutdown(_)
-            | Op::Socket(_) => None,
+            | Op::Socket(_)
+            | Op::Timeout(_) => None,
+        }
+    }
+
+    /// The descriptor it works on, for those that have one. A sendfile's is the output.
+    #[must_use]
+    pub const fn fd(&self) -> Option<Fd> {
+        match self {
+            Op::Accept(op) => Some(op.fd),
+            Op::Bind(op) => Some(op.fd),
+            Op::Close(op) => Some(op.fd),
+            Op::Connect(op) => Some(op.fd),
+            Op::Fdatasync(op) => Some(op.fd),
+            Op::Fstat(op) => Some(op.fd),
+            Op::Fsync(op) => Some(op.fd),
+            Op::Ftruncate(op) => Some(op.fd),
+            Op::Listen(op) => Some(op.fd),
+            Op::Lseek(op) => Some(op.fd),
+            Op::Poll(op) => Some(op.fd),
+            Op::Pread(op) => Some(op.fd),
+            Op::Preadv(op) => Some(op.fd),
+            Op::Pwrite(op) => Some(op.fd),
+            Op::Pwritev(op) => Some(op.fd),
+            Op::Read(op) => Some(op.fd),
+            Op::Readv(op) => Some(op.fd),
+            Op::Recv(op) => Some(op.fd),
+            Op::Send(op) => Some(op.fd),
+            Op::Sendfile(op) => Some(op.out_fd),
+            Op::Shutdown(op) => Some(op.fd),
+            Op::Write(op) => Some(op.fd),
+            Op::Writev(op) => Some(op.fd),
+            Op::Cancel(_) | Op::Nop(_) | Op::Open(_) | Op::Socket(_) | Op::Timeout(_) => None,
+        }
+    }
+
+    /// Whether it works on this descriptor: what a cancel by descriptor means.
+    #[must_use]
+    pub fn uses(&self, fd: Fd) -> bool {
+        self.fd() == Some(fd) || matches!(self, Op::Sendfile(op) if op.in_fd == fd)
+    }
+
+    /// Whether it is in this scope.
+    #[must_use]
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Fd(fd) => self.uses(fd),
         }
     }
 

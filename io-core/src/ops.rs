@@ -17,12 +17,14 @@ mod fs;
 mod net;
 mod poll;
 mod rw;
+mod time;
 
-pub use control::Nop;
+pub use control::{Cancel, Nop};
 pub use fs::{Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, Open, OpenAt, Sendfile, Whence};
 pub use net::{Accept, AcceptFrom, Bind, Connect, How, Listen, Recv, Send, Shutdown, Socket};
 pub use poll::PollFd;
 pub use rw::{Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev};
+pub use time::Timeout;
 
 use crate::addr::Address;
 use crate::awaitable::IoAwaitable;
@@ -31,11 +33,14 @@ use crate::buf::{IoBuf, IoBufMut, IoPath};
 use crate::errno::{Errno, decode};
 use crate::fd::{Fd, IoFd, OwnedFd};
 use crate::op::{
-    self, AcceptFlags, Family, MsgFlags, Op, OpenFlags, PollEvents, SocketFlags, SocketKind, Stat,
+    self, AcceptFlags, Family, MsgFlags, Op, OpenFlags, PollEvents, Scope, SocketFlags, SocketKind,
+    Stat,
 };
 use crate::sink::CompletionFn;
 use crate::state::Phase;
 use crate::sync::UnsafeCell;
+use crate::time::Deadline;
+use crate::timed::Timed;
 use core::fmt;
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -89,7 +94,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
         self.awaitable.phase()
     }
 
-    fn awaitable(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
+    pub(crate) fn awaitable(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
         // SAFETY: structural: the field is never moved out of a pinned `SafeOp`.
         unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }
     }
@@ -156,9 +161,12 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
     /// operations but runs none of their wakers and callbacks. `None` if the result was taken before.
     pub fn wait(mut self: Pin<&mut Self>) -> Option<D::Output> {
         if self.phase() == Phase::Idle {
-            self.as_mut().submit().ok()?;
+            // Refused, it is done with that result; taken before, there is none.
+            let _: Result<(), Errno> = self.as_mut().submit();
         }
-        self.as_mut().awaitable().wait_done();
+        if self.phase() != Phase::Idle {
+            self.as_mut().awaitable().wait_done();
+        }
         self.take()
     }
 }
@@ -413,6 +421,28 @@ pub trait Ops: Handle {
         flags: MsgFlags,
     ) -> SafeOp<Self, Send<F, B>> {
         SafeOp::new(self.clone(), Send { socket, buf, flags })
+    }
+
+    /// Asks everything this backend has to end early; yields how many were asked. They complete all the
+    /// same, each with its own result if that wins, else with `ECANCELED`. A close is never asked.
+    fn cancel_all(&self) -> SafeOp<Self, Cancel> {
+        SafeOp::new(self.clone(), Cancel { scope: Scope::All })
+    }
+
+    /// [`cancel_all`](Self::cancel_all) of what works on this descriptor.
+    fn cancel_fd<F: IoFd + ?Sized>(&self, file: &F) -> SafeOp<Self, Cancel> {
+        SafeOp::new(self.clone(), Cancel { scope: Scope::Fd(file.fd()) })
+    }
+
+    /// Waits until `deadline`.
+    fn sleep_until(&self, deadline: Deadline) -> Timed<SafeOp<Self, Timeout>> {
+        SafeOp::new(self.clone(), Timeout).with_deadline(deadline)
+    }
+
+    /// Waits for `timeout` from now on.
+    #[cfg(feature = "syscall")]
+    fn sleep(&self, timeout: core::time::Duration) -> Timed<SafeOp<Self, Timeout>> {
+        SafeOp::new(self.clone(), Timeout).with_timeout(timeout)
     }
 
     /// Does nothing, asynchronously.

@@ -54,6 +54,8 @@ fn act(op: &Op, done: usize) -> i64 {
     match op {
         Op::Accept(op) => net::accept(op),
         Op::Bind(op) => net::bind(op),
+        // Of the backend's own; there is no system call behind them.
+        Op::Cancel(_) | Op::Timeout(_) => Errno::OPNOTSUPP.to_result(),
         Op::Close(op) => fs::close(op),
         Op::Connect(op) => net::connect(op),
         Op::Fdatasync(op) => fs::fdatasync(op),

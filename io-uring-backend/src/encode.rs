@@ -36,12 +36,14 @@ pub(crate) fn encode(op: &Op) -> Sqe {
         Op::Socket(op) => net::socket(op),
         Op::Write(op) => rw::write(op),
         Op::Writev(op) => rw::writev(op),
-        Op::Fstat(_)
+        Op::Cancel(_)
+        | Op::Fstat(_)
         | Op::Ftruncate(_)
         | Op::Listen(_)
         | Op::Lseek(_)
         | Op::Sendfile(_)
-        | Op::Shutdown(_) => {
+        | Op::Shutdown(_)
+        | Op::Timeout(_) => {
             debug_assert!(false, "a ring plan without an opcode");
             Sqe::nop()
         }

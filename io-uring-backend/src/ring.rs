@@ -208,12 +208,14 @@ const fn opcode_of(kind: OpKind) -> Option<u8> {
         OpKind::Recv => Some(opcode::Recv::CODE),
         OpKind::Send => Some(opcode::Send::CODE),
         OpKind::Socket => Some(opcode::Socket::CODE),
-        OpKind::Fstat
+        OpKind::Cancel
+        | OpKind::Fstat
         | OpKind::Ftruncate
         | OpKind::Listen
         | OpKind::Lseek
         | OpKind::Sendfile
-        | OpKind::Shutdown => None,
+        | OpKind::Shutdown
+        | OpKind::Timeout => None,
     }
 }
 

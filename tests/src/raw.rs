@@ -173,7 +173,8 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
         Op::Send(Send { buf, .. }) => held(*buf),
         Op::Write(op) => held(op.buf),
         Op::Writev(op) => table(op.iov, op.count),
-        Op::Close(_)
+        Op::Cancel(_)
+        | Op::Close(_)
         | Op::Fdatasync(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
@@ -183,7 +184,8 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
         | Op::Poll(_)
         | Op::Sendfile(_)
         | Op::Shutdown(_)
-        | Op::Socket(_) => true,
+        | Op::Socket(_)
+        | Op::Timeout(_) => true,
     };
     assert!(good, "an address of {op:?} is in no memory that is kept");
 }
