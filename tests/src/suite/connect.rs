@@ -54,7 +54,7 @@ fn socket(family: Family, kind: SocketKind, flags: SocketFlags) -> Op {
 }
 
 /// A socket made outside of the backend.
-fn plain(family: Family, kind: SocketKind, flags: SocketFlags) -> Desc {
+pub(super) fn plain(family: Family, kind: SocketKind, flags: SocketFlags) -> Desc {
     Desc::adopt(oracle(&socket(family, kind, flags), &[]))
 }
 
@@ -70,7 +70,7 @@ fn bind(socket: &Desc, to: &Mem) -> Op {
     Op::Bind(Bind { fd: socket.raw(), addr: to.ptr(), addr_len: length(to) })
 }
 
-fn connect(socket: &Desc, to: &Mem) -> Op {
+pub(super) fn connect(socket: &Desc, to: &Mem) -> Op {
     Op::Connect(Connect { fd: socket.raw(), addr: to.ptr(), addr_len: length(to) })
 }
 
@@ -316,14 +316,14 @@ pub fn connect_after_connect<F: Fixture>(fx: &F) {
 
 /// A listener with no room: a connect to it waits until somebody is accepted (and the kernel tries again,
 /// a second later).
-struct Full {
+pub(super) struct Full {
     listener: Desc,
-    to: Mem,
+    pub(super) to: Mem,
     _first: Desc,
 }
 
 impl Full {
-    fn new() -> Full {
+    pub(super) fn new() -> Full {
         let listener = plain(Family::INET, STREAM, PLAIN);
         let any = memory(Address::v4(Ipv4Addr::LOCALHOST, 0));
         assert_eq!(oracle(&bind(&listener, &any), any.only()), 0);
@@ -334,7 +334,7 @@ impl Full {
         Full { listener, to: memory(address), _first }
     }
 
-    fn make_room(&self) {
+    pub(super) fn make_room(&self) {
         accept_one(&self.listener);
     }
 }
@@ -343,7 +343,13 @@ impl Full {
 fn accept_one(listener: &Desc) {
     let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
     let accept = Accept { fd: listener.raw(), flags: AcceptFlags::empty(), addr, addr_len };
-    drop(Desc::adopt(oracle(&Op::Accept(accept), &[])));
+    loop {
+        match oracle(&Op::Accept(accept), &[]) {
+            // A signal, in the tests with signals.
+            result if result == Errno::INTR.to_result() => {}
+            result => return drop(Desc::adopt(result)),
+        }
+    }
 }
 
 /// A connect completes when the connection is made, and not before; two on one socket both do.
