@@ -28,20 +28,17 @@ bitflags::bitflags! {
 }
 
 impl Readiness {
-    /// What is reported always.
-    const UNASKED: Readiness = Readiness::ERROR.union(Readiness::HANG_UP);
-
     /// What an operation with this interest asks for.
     #[must_use]
     pub const fn wanted(interest: Interest) -> Readiness {
         match interest {
             Interest::Readable => Readiness::READABLE.union(Readiness::READ_HANG_UP),
             Interest::Writable => Readiness::WRITABLE,
-            // `poll(2)` and `epoll_ctl(2)` number these alike.
-            // Never empty: who asks for nothing hears of errors and hang-ups.
-            Interest::Events(events) => {
-                Readiness::from_bits_retain(events.bits() as u32).union(Readiness::UNASKED)
-            }
+            // `poll(2)` and `epoll_ctl(2)` number these alike. Errors and hang-ups are reported always: with
+            // them even who asks for nothing asks for something.
+            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32)
+                .union(Readiness::ERROR)
+                .union(Readiness::HANG_UP),
         }
     }
 
@@ -49,7 +46,8 @@ impl Readiness {
     /// hang-ups concern all.
     #[must_use]
     pub const fn concerns(self, interest: Interest) -> bool {
-        self.intersects(Readiness::wanted(interest).union(Readiness::UNASKED))
+        let always = Readiness::ERROR.union(Readiness::HANG_UP);
+        self.intersects(Readiness::wanted(interest).union(always))
     }
 }
 
@@ -85,6 +83,7 @@ impl Events {
         Events { events: [none; EVENTS], len: 0 }
     }
 
+    #[cfg(feature = "syscall")]
     pub(super) fn push(&mut self, event: Event) {
         debug_assert!(self.len < EVENTS, "one wait brings no more");
         if let Some(place) = self.events.get_mut(self.len) {
@@ -113,10 +112,11 @@ impl<'e> IntoIterator for &'e Events {
 mod tests {
     use super::Readiness;
     use crate::op::Interest;
-    use rustix::event::epoll::EventFlags;
 
     #[test]
+    #[cfg(feature = "syscall")]
     fn bits_are_the_kernels() {
+        use rustix::event::epoll::EventFlags;
         let pairs = [
             (Readiness::READABLE, EventFlags::IN),
             (Readiness::PRIORITY, EventFlags::PRI),
