@@ -75,6 +75,9 @@ impl Plans {
         if self.ring.has(kind) && position::KINDS.has(kind) {
             return "the kernel has the opcode; one at a time per file";
         }
+        if self.ring.has(kind) && kind == OpKind::Poll {
+            return "waits in the ring; what is ready then, poll(2) says";
+        }
         if self.ring.has(kind) {
             return "the kernel has the opcode";
         }
@@ -87,6 +90,7 @@ impl Plans {
         match kind {
             OpKind::Fstat => "the plain call is faster than the opcode",
             OpKind::Ftruncate => "the opcode costs twice the plain call",
+            OpKind::Listen => "the plain call is as fast as the opcode, and does not block",
             OpKind::Shutdown => "the opcode goes to a kernel worker; the plain call does not block",
             _ => "the ring has no opcode for it",
         }
