@@ -48,11 +48,15 @@ impl Engine {
     }
 
     fn uring(builder: &Builder) -> Result<Engine, Refusal> {
+        if !builder.probe_uring {
+            let why = "not even tried: the configuration forbids it".to_owned();
+            return Err(Refusal { backend: Backend::Uring, errno: None, why });
+        }
         let helpers = match builder.workers {
             Some(0) => Helpers(None),
             _ => Helpers(Some(Arc::new(new_pool(Backend::Uring)?))),
         };
-        let mut config = Config::new().entries(builder.ring_entries);
+        let mut config = Config::new().entries(builder.ring_entries).lacking(builder.ring_lacks);
         if builder.ring_ops != OpSet::all() {
             config = config.mask(builder.ring_ops);
         }
@@ -73,6 +77,14 @@ impl Engine {
 
     pub(crate) fn wake_handle(&self) -> WakeHandle<'_> {
         self.backend().wake_handle()
+    }
+
+    /// The operations whose opcode this kernel's ring does not have.
+    pub(crate) fn missing(&self) -> OpSet {
+        match self {
+            Engine::Pool(_) => OpSet::empty(),
+            Engine::Uring(ring, _) => ring.missing(),
+        }
     }
 
     /// The pool that needs worker threads, and how many by default.
