@@ -18,6 +18,7 @@ use crate::fd::Fd;
 use crate::op::Op;
 use crate::sink::{CompletionFn, Sink};
 use crate::state::Phase;
+use crate::timer::Timer;
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomPinned;
@@ -80,6 +81,14 @@ impl<H: Handle> IoAwaitable<H> {
         &self.handle
     }
 
+    /// Gives it a deadline. Only for an operation that is not submitted.
+    pub(crate) fn set_timer(self: Pin<&mut Self>, timer: *const Timer) {
+        if self.phase() == Phase::Idle {
+            // SAFETY: nothing is moved; idle, so the fields are the caller's.
+            unsafe { self.get_unchecked_mut() }.context.timer = timer;
+        }
+    }
+
     /// Another operation in the same storage.
     ///
     /// # Safety
@@ -116,7 +125,8 @@ impl<H: Handle> IoAwaitable<H> {
     /// descriptor in the result belongs to the callback.
     ///
     /// # Errors
-    /// `EALREADY` if it was submitted before; the callback is then not called.
+    /// `EALREADY` if it was submitted before, `EOWNERDEAD` if the backend is another process's (see
+    /// [`IoBackend::generation`]); the callback is then not called.
     pub fn submit_with_callback(
         self: Pin<&mut Self>,
         function: CompletionFn,
@@ -139,15 +149,29 @@ impl<H: Handle> IoAwaitable<H> {
         if self.phase() != Phase::Idle {
             return Err(Errno::ALREADY);
         }
-        self.submit_idle(sink, gives);
-        Ok(())
+        self.submit_idle(sink, gives).map_err(|(errno, sink)| {
+            drop(sink);
+            errno
+        })
     }
 
     /// [`submit_with`](Self::submit_with) of an awaitable that was just seen idle.
+    ///
+    /// `EOWNERDEAD` with the sink given back if the backend is another process's; the operation is done
+    /// with that result.
     #[inline]
-    fn submit_idle(self: Pin<&mut Self>, sink: Option<Sink>, gives: bool) {
+    fn submit_idle(
+        self: Pin<&mut Self>,
+        sink: Option<Sink>,
+        gives: bool,
+    ) -> Result<(), (Errno, Option<Sink>)> {
         // SAFETY: nothing is moved out; I1, the awaitable is pinned.
         let this = unsafe { self.get_unchecked_mut() };
+        let generation = this.handle.backend().generation();
+        if generation == 0 {
+            this.context.abandon(Errno::OWNERDEAD);
+            return Err((Errno::OWNERDEAD, sink));
+        }
         let binding = this.handle.backend().binding();
         let (vtable, data) = (binding.vtable, binding.data);
         // Idle: the context is still the caller's.
@@ -162,15 +186,33 @@ impl<H: Handle> IoAwaitable<H> {
         // SAFETY: `this` comes from a reference; same address, whole provenance (I8, repr(C)).
         let node = unsafe { NonNull::new_unchecked(this.cast::<SubmitContext>()) };
         // SAFETY: I1, pinned until drop, and drop waits; idle, so this is the only node (I5).
-        let node = unsafe { Node::submitted(node) };
+        let node = unsafe { Node::submitted(node, low(generation)) };
         // SAFETY: vtable and data are of one binding, and the handle keeps the backend in place.
         unsafe { (vtable.submit)(data, node) };
+        Ok(())
+    }
+
+    /// Ends an operation whose backend is in another process: the parent's, or one that was made new
+    /// since. `true` if it is such a one. Only for an operation that is submitted and not done.
+    #[inline]
+    fn abandoned(&self) -> bool {
+        let gone = self.context.generation() != low(self.handle.backend().generation());
+        if gone {
+            self.context.abandon(Errno::OWNERDEAD);
+        }
+        gone
+    }
+
+    /// Whether the backend owns the operation now: it was submitted, is not done, and not abandoned.
+    #[inline]
+    fn is_owned(&self) -> bool {
+        matches!(self.phase(), Phase::Queued | Phase::InFlight) && !self.abandoned()
     }
 
     /// Asks for an early end. The operation still completes, with its own result if that wins, else
     /// with `ECANCELED`; it must still be awaited. Before submit it does nothing.
     pub fn cancel(self: Pin<&mut Self>) {
-        if matches!(self.phase(), Phase::Queued | Phase::InFlight) && self.context.ask_cancel() {
+        if self.is_owned() && self.context.ask_cancel() {
             let SubmitContext { vtable, backend, .. } = self.context;
             // SAFETY: submitted to that backend, which the handle keeps in place.
             unsafe { (vtable.cancel)(backend, self.node_ptr()) };
@@ -187,10 +229,11 @@ impl<H: Handle> IoAwaitable<H> {
     /// [`wait`](Self::wait) that leaves the result unread.
     pub(crate) fn wait_done(mut self: Pin<&mut Self>) {
         if self.phase() == Phase::Idle {
-            // Idle was just seen, and the pinned borrow is exclusive: it cannot be EALREADY.
+            // Idle was just seen, and the pinned borrow is exclusive: it cannot be EALREADY. Refused, it is
+            // done.
             let _: Result<(), Errno> = self.as_mut().submit();
         }
-        if self.phase() != Phase::Done {
+        if self.is_owned() {
             // Nobody else hears of it, so that the backend can complete it without running anything.
             let sink = self.context.detach();
             let SubmitContext { vtable, backend, .. } = self.context;
@@ -236,6 +279,7 @@ impl<H: Handle> IoAwaitable<H> {
     pub(crate) fn poll_done(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         match self.phase() {
             Phase::Done => return Poll::Ready(()),
+            Phase::Queued | Phase::InFlight if self.abandoned() => return Poll::Ready(()),
             Phase::Queued | Phase::InFlight => return self.context.register(cx.waker()),
             Phase::Idle => {}
         }
@@ -245,9 +289,16 @@ impl<H: Handle> IoAwaitable<H> {
 
     /// Submits what was just seen idle, with a waker; ready if it was done inside submit.
     pub(crate) fn start(mut self: Pin<&mut Self>, waker: Waker) -> Poll<()> {
-        self.as_mut().submit_idle(Some(Sink::Waker(waker)), false);
+        // Refused, it is done.
+        drop(self.as_mut().submit_idle(Some(Sink::Waker(waker)), false));
         if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// What the state word keeps of a backend's generation.
+#[inline]
+fn low(generation: u32) -> u16 {
+    (generation & 0xffff) as u16
 }
 
 impl<H: Handle> Future for IoAwaitable<H> {
@@ -266,7 +317,7 @@ impl<H: Handle> Future for IoAwaitable<H> {
 
 impl<H: Handle> Drop for IoAwaitable<H> {
     fn drop(&mut self) {
-        if matches!(self.phase(), Phase::Queued | Phase::InFlight) {
+        if self.is_owned() {
             // Before the cancel, which would otherwise have somebody to run.
             let sink = self.context.detach();
             // SAFETY: what is submitted was pinned, and nothing is moved out of it here.

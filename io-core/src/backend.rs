@@ -7,7 +7,8 @@
 use crate::context::{Node, NodePtr};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{Op, OpKind};
+use crate::op::{Op, OpKind, Scope};
+use crate::state::Phase;
 use crate::time::Deadline;
 use core::fmt;
 use core::marker::PhantomData;
@@ -85,7 +86,8 @@ pub unsafe trait IoBackend {
     /// Refuses new operations, cancels the rest, and waits until the kernel and the workers own none
     /// or `deadline` passes. Wakers and callbacks are not run: the next [`poll`](Self::poll) does.
     ///
-    /// Not started, or stopped before, is fine.
+    /// Not started, or stopped before, is fine. From a thread that does not own the ring, it asks the
+    /// owner, who is to poll, and waits.
     ///
     /// # Errors
     /// [`StopError`]: how many operations are still owned. The backend stays drainable: `poll` still
@@ -119,6 +121,67 @@ pub unsafe trait IoBackend {
 
     /// What has happened so far.
     fn counters(&self) -> Counters;
+
+    /// A number, not 0, that is another after the backend was made new in a forked child; 0 in a forked
+    /// child as long as it was not. Asked at each submit and each touch of a submitted operation, before
+    /// anything else: one load. Operations of another generation are abandoned: they are done with
+    /// `EOWNERDEAD`, and whoever wanted to hear of them does not.
+    ///
+    /// Backends that take no notice of forks keep this default.
+    fn generation(&self) -> u32 {
+        1
+    }
+
+    /// Writes what is in flight into `out`, as far as there is room, the oldest of each list first;
+    /// returns how many there are in all. For finding out what a program hangs on.
+    ///
+    /// A backend that has an owner answers 0 on other threads.
+    fn dump(&self, out: &mut [InFlight]) -> usize {
+        let _ = out;
+        0
+    }
+}
+
+/// One operation in flight, as [`IoBackend::dump`] reports it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InFlight {
+    /// Which operation.
+    pub kind: OpKind,
+    /// The descriptor it works on.
+    pub fd: Option<Fd>,
+    /// Queued, or with the kernel or a worker, or done and not delivered.
+    pub phase: Phase,
+    /// How it runs.
+    pub way: Way,
+    /// Whether it was asked to end early.
+    pub cancel_asked: bool,
+    /// Its deadline, or never.
+    pub deadline: Deadline,
+}
+
+impl InFlight {
+    /// A place in a table to fill.
+    pub const EMPTY: InFlight = InFlight {
+        kind: OpKind::Nop,
+        fd: None,
+        phase: Phase::Idle,
+        way: Way::Inline,
+        cancel_asked: false,
+        deadline: Deadline::NEVER,
+    };
+
+    /// What there is to say of a node.
+    #[must_use]
+    pub fn of(node: &Node, way: Way) -> InFlight {
+        InFlight {
+            kind: node.op().kind(),
+            fd: node.op().fd(),
+            phase: node.phase(),
+            way,
+            cancel_asked: node.cancel_asked(),
+            deadline: node.deadline(),
+        }
+    }
 }
 
 /// Why a [`IoBackend::stop`] returned before it was over.
@@ -127,8 +190,8 @@ pub enum StopError {
     /// The deadline passed; the kernel or a worker still owns this many operations and may touch their
     /// memory.
     StillOwned(usize),
-    /// Called from inside a waker or callback that this backend is running, where waiting would be a
-    /// deadlock; or from a thread that does not own the ring.
+    /// Called from inside a waker or callback that this backend runs on this thread (`EDEADLK`), or in a
+    /// forked child (`EOWNERDEAD`). Nothing was done.
     WrongPlace(Errno),
 }
 
@@ -236,9 +299,9 @@ pub unsafe trait Offload: IoBackend + Sync {
     /// * The node was accepted here, and its storage is valid during the call.
     unsafe fn recall(&self, node: NodePtr);
 
-    /// Asks for the early end of everything accepted from the backend at `home`
-    /// ([`Binding::address`]).
-    fn recall_all(&self, home: *const ());
+    /// Asks for the early end of everything in `scope` that was accepted from the backend at `home`
+    /// ([`Binding::address`]); returns how many were asked for the first time.
+    fn recall_all(&self, home: *const (), scope: Scope) -> usize;
 }
 
 /// How a backend reaches its offload backend, and keeps it in place.

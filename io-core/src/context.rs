@@ -26,16 +26,21 @@
 //! * **I8 provenance.** Backends get a pointer made from the *whole* awaitable, and no `&mut` to the
 //!   context is used between submit and the final completion; what backends write sits in atomics
 //!   or cells.
+//! * **I9 timer.** The [`Timer`] of an operation with a deadline is its backend's exactly as long as the
+//!   node is: armed after the submit, disarmed before the completion.
 #![allow(unsafe_code, reason = "the node is shared between caller, backend and kernel by protocol")]
 //! # Safety
 //! Every block names the invariants above that make it sound.
 
 use crate::backend::SubmitVtable;
+use crate::errno::Errno;
 use crate::link::Link;
 use crate::op::{Op, OpKind};
-use crate::sink::{Sink, SinkCell};
+use crate::sink::{Kind, Sink, SinkCell};
 use crate::state::{Finish, Phase, Register, State};
 use crate::sync::UnsafeCell;
+use crate::time::Deadline;
+use crate::timer::Timer;
 use core::fmt;
 use core::ptr::{self, NonNull};
 use core::task::{Poll, Waker};
@@ -47,6 +52,8 @@ pub struct SubmitContext {
     pub(crate) backend: *const (),
     pub(crate) link: Link,
     pub(crate) op: Op,
+    /// The deadline's storage, or null.
+    pub(crate) timer: *const Timer,
     state: State,
     scratch: UnsafeCell<u32>,
     result: UnsafeCell<i64>,
@@ -54,7 +61,7 @@ pub struct SubmitContext {
 }
 
 static_assertions::const_assert_eq!(core::mem::offset_of!(SubmitContext, vtable), 0);
-static_assertions::const_assert!(size_of::<SubmitContext>() <= 120);
+static_assertions::const_assert!(size_of::<SubmitContext>() <= 112);
 
 impl SubmitContext {
     pub(crate) const fn new(op: Op) -> SubmitContext {
@@ -71,6 +78,7 @@ impl SubmitContext {
             backend: ptr::null(),
             link: Link::new(),
             op,
+            timer: ptr::null(),
             state,
             scratch: UnsafeCell::new(0),
             result: UnsafeCell::new(result),
@@ -105,12 +113,8 @@ impl SubmitContext {
     pub(crate) unsafe fn take_result(&self) -> (i64, Option<Sink>) {
         // SAFETY: I7, done was seen with an acquiring load.
         let result = unsafe { *self.result.get() };
-        if self.state.take_result() {
-            // SAFETY: I6, the caller owns the node; the SINK bit said full and is off now.
-            (result, Some(unsafe { self.sink.take() }))
-        } else {
-            (result, None)
-        }
+        // SAFETY: I6, the caller owns the node; the SINK bit said full and is off now.
+        (result, self.state.take_result().map(|kind| unsafe { self.sink.take(kind) }))
     }
 
     /// The result word of a done operation that nobody has read yet.
@@ -130,7 +134,7 @@ impl SubmitContext {
     #[inline]
     pub(crate) unsafe fn reset(&self) -> Option<Sink> {
         // SAFETY: I6, the caller owns the node; the SINK bit said full and is off now.
-        self.state.reset().then(|| unsafe { self.sink.take() })
+        self.state.reset().map(|kind| unsafe { self.sink.take(kind) })
     }
 
     /// Leaves `waker` to be woken at completion, or says that it is done already.
@@ -158,12 +162,12 @@ impl SubmitContext {
             Register::Racing => Self::race(waker),
             Register::Begun { full } => {
                 // SAFETY: I6, REGISTERING is ours and the SINK bit said full.
-                let old = full.then(|| unsafe { self.sink.take() });
+                let old = full.map(|kind| unsafe { self.sink.take(kind) });
                 // SAFETY: I6, REGISTERING is ours.
                 unsafe { self.sink.put(Sink::Waker(new)) };
                 let in_place = self.state.register_end(true);
                 // SAFETY: I6, done: the completer left without the sink, so it is ours and full.
-                let unused = (!in_place).then(|| unsafe { self.sink.take() });
+                let unused = (!in_place).then(|| unsafe { self.sink.take(Kind::Waker) });
                 // User code (the wakers' drops) only now, with the window closed.
                 drop((old, unused));
                 if in_place { Poll::Pending } else { Poll::Ready(()) }
@@ -185,7 +189,7 @@ impl SubmitContext {
             Register::Done | Register::Racing => None,
             Register::Begun { full } => {
                 // SAFETY: I6, REGISTERING is ours and the SINK bit said full.
-                let old = full.then(|| unsafe { self.sink.take() });
+                let old = full.map(|kind| unsafe { self.sink.take(kind) });
                 self.state.register_end(false);
                 old
             }
@@ -194,6 +198,21 @@ impl SubmitContext {
 
     pub(crate) fn ask_cancel(&self) -> bool {
         self.state.ask_cancel()
+    }
+
+    /// The generation of the backend when it was submitted.
+    #[inline]
+    pub(crate) fn generation(&self) -> u16 {
+        self.state.generation()
+    }
+
+    /// Ends an operation that no backend of this process has, and forgets who wanted to hear of it:
+    /// running or dropping that could take a lock that some thread of the parent holds.
+    #[cold]
+    pub(crate) fn abandon(&self, errno: Errno) {
+        // SAFETY: I7, no completer is in this process.
+        unsafe { *self.result.get() = errno.to_result() };
+        self.state.abandon();
     }
 }
 
@@ -310,9 +329,9 @@ impl Node {
     /// * I1 and I8 hold for `context` from now until the node is completed, the phase is idle, and
     ///   this is the only `Node` of this submission (I5).
     #[inline]
-    pub(crate) unsafe fn submitted(context: NonNull<SubmitContext>) -> Node {
+    pub(crate) unsafe fn submitted(context: NonNull<SubmitContext>, generation: u16) -> Node {
         let node = Node(context);
-        node.context().state.accept();
+        node.context().state.accept(generation);
         // Storage may be used again: what an earlier submission left is not this one's.
         node.set_scratch(0);
         node.set_result(0);
@@ -409,6 +428,71 @@ impl Node {
         self.context().state.cancel_asked()
     }
 
+    /// The timer of an operation with a deadline.
+    #[inline]
+    pub(crate) fn timer(&self) -> Option<NonNull<Timer>> {
+        // I2: read-only until completion.
+        NonNull::new(self.context().timer.cast_mut())
+    }
+
+    /// Whether it has a deadline.
+    #[must_use]
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timer().is_some()
+    }
+
+    /// Its deadline; [`Deadline::NEVER`] without one.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.timer().map_or(Deadline::NEVER, |timer| {
+            // SAFETY: I9, the timer is in the same storage as the node, and its deadline is read-only.
+            unsafe { timer.as_ref() }.deadline()
+        })
+    }
+
+    /// Whether its deadline is over by now, which is then noted: it completes with `ETIMEDOUT` where it
+    /// would with `ECANCELED`. For submit: what is overdue is not started. Operations that are never
+    /// cancelled have no deadline.
+    #[must_use]
+    #[inline]
+    pub fn overdue(&self, now_ns: impl FnOnce() -> u64) -> bool {
+        self.is_timed() && self.is_over(now_ns)
+    }
+
+    #[cold]
+    fn is_over(&self, now_ns: impl FnOnce() -> u64) -> bool {
+        let over = !self.op().kind().never_cancelled() && self.deadline().is_over(now_ns);
+        if over {
+            self.context().state.expire();
+        }
+        over
+    }
+
+    /// Notes that the deadline has passed.
+    pub(crate) fn expire(&self) {
+        self.context().state.expire();
+    }
+
+    /// The result as its caller gets it: an early end that the deadline asked for is `ETIMEDOUT`, or
+    /// what a timeout waits for.
+    #[inline]
+    fn told(&self, result: i64) -> i64 {
+        if self.is_timed() { self.told_timed(result) } else { result }
+    }
+
+    #[cold]
+    fn told_timed(&self, result: i64) -> i64 {
+        debug_assert!(!crate::timer::is_armed(self), "I9: completion with the timer armed");
+        if result != Errno::CANCELED.to_result() || !self.context().state.expired() {
+            return result;
+        }
+        match self.op() {
+            Op::Timeout(_) => 0,
+            _ => Errno::TIMEDOUT.to_result(),
+        }
+    }
+
     /// Whether completing it will run somebody's code.
     #[must_use]
     #[inline]
@@ -427,7 +511,7 @@ impl Node {
     /// for nodes without a callback that no other thread knows.
     #[inline]
     pub fn complete_inline(self, result: i64) {
-        self.set_result(result);
+        self.set_result(self.told(result));
         self.context().state.finish_inline();
     }
 
@@ -437,13 +521,14 @@ impl Node {
     /// Run the delivery when nothing is held: it is user code.
     #[inline]
     pub fn complete(self, result: i64) -> Delivery {
+        let result = self.told(result);
         self.set_result(result);
         let context = self.context();
         match context.state.finish_begin() {
             Finish::Published { waiter } => Delivery { sink: None, result, waiter },
-            Finish::Take => {
+            Finish::Take(kind) => {
                 // SAFETY: I6, TAKING is ours, and `Take` means full.
-                let sink = unsafe { context.sink.take() };
+                let sink = unsafe { context.sink.take(kind) };
                 let waiter = context.state.finish_end();
                 Delivery { sink: Some(sink), result, waiter }
             }
@@ -461,12 +546,13 @@ impl Node {
     /// * The backend is not `Sync`, so that the awaitable, which borrows it, has never left this thread.
     #[inline]
     pub unsafe fn complete_unshared(self) -> Delivery {
-        let result = self.result();
+        let result = self.told(self.result());
+        self.set_result(result);
         let context = self.context();
         let (full, waiter) = context.state.finish_unshared();
         // SAFETY: I6, this thread is the only one, it is not in a window of the caller's, and the SINK bit
         // said full.
-        let sink = full.then(|| unsafe { context.sink.take() });
+        let sink = full.map(|kind| unsafe { context.sink.take(kind) });
         Delivery { sink, result, waiter }
     }
 
@@ -477,7 +563,7 @@ impl Node {
     /// The node back, with the result stored, if it has a waker or callback: deliver it later.
     #[inline]
     pub fn complete_quiet(self, result: i64) -> Result<bool, Node> {
-        self.set_result(result);
+        self.set_result(self.told(result));
         self.context().state.finish_quiet().ok_or(self)
     }
 

@@ -93,6 +93,7 @@ errnos! {
     INPROGRESS = 115, "operation now in progress";
     DQUOT = 122, "disk quota exceeded";
     CANCELED = 125, "operation canceled";
+    OWNERDEAD = 130, "owner died";
 }
 
 impl Errno {

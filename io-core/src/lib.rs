@@ -8,31 +8,39 @@ mod buf;
 pub mod context;
 mod errno;
 mod fd;
+#[cfg(feature = "syscall")]
+pub mod fork;
 mod link;
 mod lock;
 pub mod op;
 pub mod ops;
 pub mod queue;
 mod raw;
+#[cfg(feature = "syscall")]
+pub mod readiness;
 mod sink;
 mod state;
 mod sync;
 #[cfg(feature = "syscall")]
 pub mod syscall;
 mod time;
+mod timed;
+mod timer;
 
 pub use awaitable::IoAwaitable;
 pub use backend::{
-    Binding, Counters, Handle, IoBackend, NoOffload, Offload, OffloadHandle, Route, StopError,
-    SubmitVtable, WakeHandle, Way,
+    Binding, Counters, Handle, InFlight, IoBackend, NoOffload, Offload, OffloadHandle, Route,
+    StopError, SubmitVtable, WakeHandle, Way,
 };
 pub use buf::{IoBuf, IoBufMut, IoPath, PathBytes};
 pub use context::{Delivery, Node, NodePtr, SubmitContext};
 pub use errno::{Errno, decode};
 pub use fd::{Fd, IoFd, OpenFd, OwnedFd, Seekable};
 pub use lock::{Locked, NoopLock, RawLock};
-pub use op::{Interest, Op, OpKind, OpSet, OpenFlags, Stat};
+pub use op::{Interest, Op, OpKind, OpSet, OpenFlags, Scope, Stat};
 pub use raw::RawOps;
 pub use sink::CompletionFn;
 pub use state::Phase;
 pub use time::Deadline;
+pub use timed::Timed;
+pub use timer::{Timer, Timers};

@@ -43,7 +43,7 @@ unsafe impl RawLock for NoopLock {
 /// Content behind a [`RawLock`], reached only through [`with`](Locked::with), whose closures are a few
 /// loads and stores: no system call, no user code.
 pub struct Locked<L, T> {
-    lock: L,
+    lock: UnsafeCell<L>,
     content: UnsafeCell<T>,
 }
 
@@ -53,7 +53,7 @@ unsafe impl<L: RawLock + Sync, T: Send> Sync for Locked<L, T> {}
 impl<L: RawLock, T> Locked<L, T> {
     /// Puts `content` behind an open lock.
     pub const fn new(content: T) -> Locked<L, T> {
-        Locked { lock: L::NEW, content: UnsafeCell::new(content) }
+        Locked { lock: UnsafeCell::new(L::NEW), content: UnsafeCell::new(content) }
     }
 
     /// Runs `act` with the lock held.
@@ -62,10 +62,25 @@ impl<L: RawLock, T> Locked<L, T> {
     /// * `act` does not call `with` of the same lock again, and runs no code that could: with
     ///   [`NoopLock`] there would be two references to the content.
     pub unsafe fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        let _guard = Guard::lock(&self.lock);
+        // SAFETY: only `renew` writes it, while nobody is here, promised by its caller.
+        let _guard = Guard::lock(unsafe { &*self.lock.get() });
         // SAFETY: the lock is held until `_guard` drops, also when `act` unwinds; and closures do not
         // nest, promised by the caller.
         act(unsafe { &mut *self.content.get() })
+    }
+
+    /// Puts `content` behind an open lock again, in a forked child, where the lock may be held by a thread
+    /// that is not there. The old content is forgotten: it is the parent's.
+    ///
+    /// # Safety
+    /// * No thread of this process is in `with`, or comes there before this returns: the backend's
+    ///   [`Adoption`](crate::fork::Adoption) is not finished.
+    #[cfg(feature = "syscall")]
+    pub unsafe fn renew(&self, content: T) {
+        // SAFETY: nobody else reads or writes it, promised by the caller.
+        unsafe { self.lock.get().write(L::NEW) };
+        // SAFETY: as above.
+        unsafe { self.content.get().write(content) };
     }
 }
 

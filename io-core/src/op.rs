@@ -8,8 +8,9 @@ mod control;
 mod fs;
 mod net;
 mod rw;
+mod time;
 
-pub use control::Nop;
+pub use control::{Cancel, Nop, Scope};
 pub use fs::{
     Close, Fstat, Fsync, Ftruncate, Lseek, Open, OpenFlags, Sendfile, Stat, StatTimestamp,
 };
@@ -17,6 +18,7 @@ pub use net::{Accept, AcceptFlags, MsgFlags, Recv, Send};
 pub use rw::{
     IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
 };
+pub use time::Timeout;
 
 use crate::fd::Fd;
 
@@ -25,6 +27,7 @@ use crate::fd::Fd;
 #[expect(missing_docs, reason = "a variant is its payload, documented there")]
 pub enum Op {
     Accept(Accept),
+    Cancel(Cancel),
     Close(Close),
     Fstat(Fstat),
     Fsync(Fsync),
@@ -41,6 +44,7 @@ pub enum Op {
     Recv(Recv),
     Send(Send),
     Sendfile(Sendfile),
+    Timeout(Timeout),
     Write(Write),
     Writev(Writev),
 }
@@ -53,6 +57,7 @@ static_assertions::const_assert!(size_of::<Op>() <= 40);
 #[expect(missing_docs, reason = "the names of the payload types")]
 pub enum OpKind {
     Accept,
+    Cancel,
     Close,
     Fstat,
     Fsync,
@@ -69,14 +74,16 @@ pub enum OpKind {
     Recv,
     Send,
     Sendfile,
+    Timeout,
     Write,
     Writev,
 }
 
 impl OpKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [OpKind; 19] = [
+    pub const ALL: [OpKind; 21] = [
         OpKind::Accept,
+        OpKind::Cancel,
         OpKind::Close,
         OpKind::Fstat,
         OpKind::Fsync,
@@ -93,6 +100,7 @@ impl OpKind {
         OpKind::Recv,
         OpKind::Send,
         OpKind::Sendfile,
+        OpKind::Timeout,
         OpKind::Write,
         OpKind::Writev,
     ];
@@ -102,6 +110,7 @@ impl OpKind {
     pub const fn name(self) -> &'static str {
         match self {
             OpKind::Accept => "accept",
+            OpKind::Cancel => "cancel",
             OpKind::Close => "close",
             OpKind::Fstat => "fstat",
             OpKind::Fsync => "fsync",
@@ -118,6 +127,7 @@ impl OpKind {
             OpKind::Recv => "recv",
             OpKind::Send => "send",
             OpKind::Sendfile => "sendfile",
+            OpKind::Timeout => "timeout",
             OpKind::Write => "write",
             OpKind::Writev => "writev",
         }
@@ -139,7 +149,7 @@ impl OpKind {
     /// Whether the operation only touches kernel memory and so never waits for a device or a peer.
     #[must_use]
     pub const fn never_blocks(self) -> bool {
-        matches!(self, OpKind::Fstat | OpKind::Lseek | OpKind::Nop)
+        matches!(self, OpKind::Cancel | OpKind::Fstat | OpKind::Lseek | OpKind::Nop)
     }
 }
 
@@ -182,6 +192,7 @@ impl Op {
     pub const fn kind(&self) -> OpKind {
         match self {
             Op::Accept(_) => OpKind::Accept,
+            Op::Cancel(_) => OpKind::Cancel,
             Op::Close(_) => OpKind::Close,
             Op::Fstat(_) => OpKind::Fstat,
             Op::Fsync(_) => OpKind::Fsync,
@@ -198,6 +209,7 @@ impl Op {
             Op::Recv(_) => OpKind::Recv,
             Op::Send(_) => OpKind::Send,
             Op::Sendfile(_) => OpKind::Sendfile,
+            Op::Timeout(_) => OpKind::Timeout,
             Op::Write(_) => OpKind::Write,
             Op::Writev(_) => OpKind::Writev,
         }
@@ -217,7 +229,8 @@ impl Op {
             Op::Sendfile(op) => Some((op.out_fd, Interest::Writable)),
             Op::Write(op) => Some((op.fd, Interest::Writable)),
             Op::Writev(op) => Some((op.fd, Interest::Writable)),
-            Op::Close(_)
+            Op::Cancel(_)
+            | Op::Close(_)
             | Op::Fstat(_)
             | Op::Fsync(_)
             | Op::Ftruncate(_)
@@ -227,7 +240,48 @@ impl Op {
             | Op::Pread(_)
             | Op::Preadv(_)
             | Op::Pwrite(_)
-            | Op::Pwritev(_) => None,
+            | Op::Pwritev(_)
+            | Op::Timeout(_) => None,
+        }
+    }
+
+    /// The descriptor it works on, for those that have one. A sendfile's is the output.
+    #[must_use]
+    pub const fn fd(&self) -> Option<Fd> {
+        match self {
+            Op::Accept(op) => Some(op.fd),
+            Op::Close(op) => Some(op.fd),
+            Op::Fstat(op) => Some(op.fd),
+            Op::Fsync(op) => Some(op.fd),
+            Op::Ftruncate(op) => Some(op.fd),
+            Op::Lseek(op) => Some(op.fd),
+            Op::Pread(op) => Some(op.fd),
+            Op::Preadv(op) => Some(op.fd),
+            Op::Pwrite(op) => Some(op.fd),
+            Op::Pwritev(op) => Some(op.fd),
+            Op::Read(op) => Some(op.fd),
+            Op::Readv(op) => Some(op.fd),
+            Op::Recv(op) => Some(op.fd),
+            Op::Send(op) => Some(op.fd),
+            Op::Sendfile(op) => Some(op.out_fd),
+            Op::Write(op) => Some(op.fd),
+            Op::Writev(op) => Some(op.fd),
+            Op::Cancel(_) | Op::Nop(_) | Op::Open(_) | Op::Timeout(_) => None,
+        }
+    }
+
+    /// Whether it works on this descriptor: what a cancel by descriptor means.
+    #[must_use]
+    pub fn uses(&self, fd: Fd) -> bool {
+        self.fd() == Some(fd) || matches!(self, Op::Sendfile(op) if op.in_fd == fd)
+    }
+
+    /// Whether it is in this scope.
+    #[must_use]
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Fd(fd) => self.uses(fd),
         }
     }
 

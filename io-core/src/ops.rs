@@ -16,21 +16,25 @@ mod control;
 mod fs;
 mod net;
 mod rw;
+mod time;
 
-pub use control::Nop;
+pub use control::{Cancel, Nop};
 pub use fs::{Close, Fstat, Fsync, Ftruncate, Lseek, Open, Sendfile, Whence};
 pub use net::{Accept, Recv, Send};
 pub use rw::{Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev};
+pub use time::Timeout;
 
 use crate::awaitable::IoAwaitable;
 use crate::backend::{Handle, IoBackend};
 use crate::buf::{IoBuf, IoBufMut, IoPath};
 use crate::errno::{Errno, decode};
 use crate::fd::{Fd, IoFd, OwnedFd};
-use crate::op::{self, AcceptFlags, MsgFlags, Op, OpenFlags, Stat};
+use crate::op::{self, AcceptFlags, MsgFlags, Op, OpenFlags, Scope, Stat};
 use crate::sink::CompletionFn;
 use crate::state::Phase;
 use crate::sync::UnsafeCell;
+use crate::time::Deadline;
+use crate::timed::Timed;
 use core::fmt;
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -84,7 +88,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
         self.awaitable.phase()
     }
 
-    fn awaitable(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
+    pub(crate) fn awaitable(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
         // SAFETY: structural: the field is never moved out of a pinned `SafeOp`.
         unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }
     }
@@ -151,9 +155,12 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
     /// operations but runs none of their wakers and callbacks. `None` if the result was taken before.
     pub fn wait(mut self: Pin<&mut Self>) -> Option<D::Output> {
         if self.phase() == Phase::Idle {
-            self.as_mut().submit().ok()?;
+            // Refused, it is done with that result; taken before, there is none.
+            let _: Result<(), Errno> = self.as_mut().submit();
         }
-        self.as_mut().awaitable().wait_done();
+        if self.phase() != Phase::Idle {
+            self.as_mut().awaitable().wait_done();
+        }
         self.take()
     }
 }
@@ -348,6 +355,28 @@ pub trait Ops: Handle {
         flags: MsgFlags,
     ) -> SafeOp<Self, Send<F, B>> {
         SafeOp::new(self.clone(), Send { socket, buf, flags })
+    }
+
+    /// Asks everything this backend has to end early; yields how many were asked. They complete all the
+    /// same, each with its own result if that wins, else with `ECANCELED`. A close is never asked.
+    fn cancel_all(&self) -> SafeOp<Self, Cancel> {
+        SafeOp::new(self.clone(), Cancel { scope: Scope::All })
+    }
+
+    /// [`cancel_all`](Self::cancel_all) of what works on this descriptor.
+    fn cancel_fd<F: IoFd + ?Sized>(&self, file: &F) -> SafeOp<Self, Cancel> {
+        SafeOp::new(self.clone(), Cancel { scope: Scope::Fd(file.fd()) })
+    }
+
+    /// Waits until `deadline`.
+    fn sleep_until(&self, deadline: Deadline) -> Timed<SafeOp<Self, Timeout>> {
+        SafeOp::new(self.clone(), Timeout).with_deadline(deadline)
+    }
+
+    /// Waits for `timeout` from now on.
+    #[cfg(feature = "syscall")]
+    fn sleep(&self, timeout: core::time::Duration) -> Timed<SafeOp<Self, Timeout>> {
+        SafeOp::new(self.clone(), Timeout).with_timeout(timeout)
     }
 
     /// Does nothing, asynchronously.

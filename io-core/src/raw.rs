@@ -10,7 +10,9 @@
 use crate::awaitable::IoAwaitable;
 use crate::backend::Handle;
 use crate::fd::{Fd, Seekable};
-use crate::op::{self, AcceptFlags, IoVec, MsgFlags, Op, OpenFlags, Stat};
+use crate::op::{self, AcceptFlags, IoVec, MsgFlags, Op, OpenFlags, Scope, Stat};
+use crate::time::Deadline;
+use crate::timed::Timed;
 use core::ffi::c_char;
 
 /// Makes raw operations. Implemented by every [`Handle`]; [`Ops`](crate::ops::Ops) makes the safe ones.
@@ -42,6 +44,21 @@ pub trait RawOps: Handle {
         let op = Op::Close(op::Close { fd });
         // SAFETY: promised by the caller.
         unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// Asks operations of this backend to end early: how many were asked. See
+    /// [`Cancel`](op::Cancel).
+    fn submit_cancel(&self, scope: Scope) -> IoAwaitable<Self> {
+        let op = Op::Cancel(op::Cancel { scope });
+        // SAFETY: no pointers; a descriptor to compare with.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// Waits until `deadline`: 0.
+    fn submit_timeout(&self, deadline: Deadline) -> Timed<IoAwaitable<Self>> {
+        let op = Op::Timeout(op::Timeout);
+        // SAFETY: no pointers, no descriptor.
+        unsafe { IoAwaitable::new(self.clone(), op) }.with_deadline(deadline)
     }
 
     /// `fstat(2)`, by way of `statx(2)`: 0.

@@ -16,6 +16,8 @@
 //! | 7 | `WAITER` | a thread blocks until `DONE`; the completer tells the backend so |
 //! | 8 | `TAKEN` | the caller has read the result (only beside `DONE`) |
 //! | 9 | `GIVES` | the callback takes the result over: `DONE` comes with `TAKEN`; goes with `CALLBACK` |
+//! | 10 | `EXPIRED` | its deadline has passed; comes with `CANCEL` |
+//! | 16–31 | generation | of the backend at submit, while it is `QUEUED` or `IN_FLIGHT`: a forked child has another |
 //!
 //! # Valid states
 //!
@@ -31,6 +33,7 @@
 //! the other to be clear.
 #![allow(clippy::module_name_repetitions, reason = "State is what the file is about")]
 
+use crate::sink::Kind;
 use crate::sync::{AtomicU32, Ordering, spin_loop};
 use core::fmt;
 
@@ -47,6 +50,8 @@ const CANCEL: u32 = 1 << 6;
 const WAITER: u32 = 1 << 7;
 const TAKEN: u32 = 1 << 8;
 const GIVES: u32 = 1 << 9;
+const EXPIRED: u32 = 1 << 10;
+const GENERATION_SHIFT: u32 = 16;
 
 /// Where an operation is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +77,7 @@ pub(crate) enum Register {
     /// The completer has taken the old sink and will publish `DONE` in a moment: wake yourself.
     Racing,
     /// The cell is the caller's until `register_end`; `full` if an old sink is in it.
-    Begun { full: bool },
+    Begun { full: Option<Kind> },
 }
 
 /// What the completer finds.
@@ -81,7 +86,7 @@ pub(crate) enum Finish {
     /// `DONE` is published and there was no sink to run. Touch nothing more.
     Published { waiter: bool },
     /// The sink cell is the completer's: read it, then call `finish_end`.
-    Take,
+    Take(Kind),
     /// The node is not the backend's (invariant I5 broken by the backend): nothing was changed.
     Bogus,
 }
@@ -122,14 +127,14 @@ impl State {
         self.0.store(word, Ordering::Relaxed);
     }
 
-    /// | `DONE(+SINK)(+REGISTERING)` → `DONE+TAKEN`. Says whether the sink cell is still full.
+    /// | `DONE(+SINK)(+REGISTERING)` → `DONE+TAKEN`. Says what is still in the sink cell.
     #[inline]
-    pub(crate) fn take_result(&self) -> bool {
+    pub(crate) fn take_result(&self) -> Option<Kind> {
         // Ordering: Relaxed, the caller owns the node (it has seen DONE with Acquire).
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & PHASE, DONE, "I7: a result is read after DONE");
         self.0.store(DONE | TAKEN, Ordering::Relaxed);
-        word & SINK != 0
+        full(word)
     }
 
     /// Whether a done operation's result was read.
@@ -138,14 +143,14 @@ impl State {
         self.0.load(Ordering::Relaxed) & TAKEN != 0
     }
 
-    /// | `IDLE`, `DONE` → `IDLE`. For a node that is used again. Says whether the sink cell is full.
+    /// | `IDLE`, `DONE` → `IDLE`. For a node that is used again. Says what is in the sink cell.
     #[inline]
-    pub(crate) fn reset(&self) -> bool {
+    pub(crate) fn reset(&self) -> Option<Kind> {
         // Ordering: Relaxed, the caller owns the node.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert!(matches!(word & PHASE, IDLE | DONE), "I1: reset of a node in flight");
         self.0.store(IDLE, Ordering::Relaxed);
-        word & SINK != 0
+        full(word)
     }
 
     // --- the caller, while the backend owns the node ------------------------------------------
@@ -161,7 +166,7 @@ impl State {
         } else if word & TAKING != 0 {
             Some(Register::Racing)
         } else if word & SINK != 0 {
-            Some(Register::Begun { full: true })
+            Some(Register::Begun { full: Some(Kind::Waker) })
         } else {
             None
         }
@@ -190,7 +195,7 @@ impl State {
                 Ordering::Acquire,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Register::Begun { full: word & SINK != 0 },
+                Ok(_) => return Register::Begun { full: full(word) },
                 Err(now) => word = now,
             }
         }
@@ -242,7 +247,7 @@ impl State {
                 Ordering::Acquire,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Register::Begun { full: word & SINK != 0 },
+                Ok(_) => return Register::Begun { full: full(word) },
                 Err(now) => word = now,
             }
         }
@@ -267,6 +272,22 @@ impl State {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// The generation given at submit, of an operation that is not done.
+    #[inline]
+    pub(crate) fn generation(&self) -> u16 {
+        // Ordering: Relaxed, it was written by this side before the submit.
+        let generation = self.0.load(Ordering::Relaxed) >> GENERATION_SHIFT;
+        // The upper half of the word.
+        u16::try_from(generation).unwrap_or(0)
+    }
+
+    /// | any → `DONE`. The completer is in another process, or never was: the caller owns the node, and
+    /// what is in the sink cell stays there for ever.
+    pub(crate) fn abandon(&self) {
+        // Ordering: Relaxed, same thread.
+        self.0.store(DONE, Ordering::Relaxed);
     }
 
     /// | `QUEUED…`, `IN_FLIGHT…` → `+WAITER`. `false` if it is done, or will be in a moment and the
@@ -299,12 +320,14 @@ impl State {
 
     /// | `IDLE…` → `QUEUED…`, sink bits kept. Runs inside submit.
     #[inline]
-    pub(crate) fn accept(&self) {
+    pub(crate) fn accept(&self, generation: u16) {
         // Ordering: Relaxed, ownership is passed on by the call itself; the backend's lock, queue or
         // ring publishes the node to other threads.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & PHASE, IDLE, "I5: submit of a node that is not idle");
-        self.0.store((word & (SINK | CALLBACK | GIVES)) | QUEUED, Ordering::Relaxed);
+        let generation = u32::from(generation) << GENERATION_SHIFT;
+        let kept = word & (SINK | CALLBACK | GIVES);
+        self.0.store(generation | kept | QUEUED, Ordering::Relaxed);
     }
 
     /// | `QUEUED…` → `IN_FLIGHT…` while no other thread knows the node (inside submit): a plain store.
@@ -335,6 +358,20 @@ impl State {
     pub(crate) fn cancel_asked(&self) -> bool {
         // Ordering: Acquire pairs with `ask_cancel`.
         self.0.load(Ordering::Acquire) & CANCEL != 0
+    }
+
+    /// | `QUEUED…`, `IN_FLIGHT…` → `+EXPIRED+CANCEL`, by the backend that owns the node.
+    pub(crate) fn expire(&self) {
+        // Ordering: as in `ask_cancel`. The backend owns the node, so it is not done; if the completer is
+        // about to store "done", that store wins, which is right.
+        self.0.fetch_or(EXPIRED | CANCEL, Ordering::Release);
+    }
+
+    /// Whether the deadline has passed.
+    #[inline]
+    pub(crate) fn expired(&self) -> bool {
+        // Ordering: Acquire pairs with `expire`.
+        self.0.load(Ordering::Acquire) & EXPIRED != 0
     }
 
     /// Whether there is somebody to run: a waker or a callback.
@@ -386,7 +423,7 @@ impl State {
     /// |---|---|---|
     /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `Published` |
     /// | …`+REGISTERING` | `DONE+REGISTERING` | `Published`: the caller sees it in `register_end` |
-    /// | …`+SINK` | `+TAKING` | `Take` |
+    /// | …`+SINK` | `+TAKING` | `Take(kind)` |
     /// | `IDLE`, `DONE`, `…TAKING` | same | `Bogus` |
     ///
     /// One read-modify-write in every row.
@@ -403,7 +440,10 @@ impl State {
             // Ordering: Acquire sees the sink that `register_end` or submit published; Release
             // publishes the result to `phase`.
             match self.0.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if take => return Finish::Take,
+                Ok(_) if take => {
+                    let kind = if word & CALLBACK != 0 { Kind::Callback } else { Kind::Waker };
+                    return Finish::Take(kind);
+                }
                 Ok(_) => return Finish::Published { waiter: word & WAITER != 0 },
                 Err(now) => word = now,
             }
@@ -412,19 +452,19 @@ impl State {
 
     /// | from | to | returns |
     /// |---|---|---|
-    /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `(false, waiter)` |
-    /// | …`+SINK` | `DONE`, with `GIVES` `+TAKEN` | `(true, _)`: the cell is full and the completer's, to read at once |
+    /// | `QUEUED…`, `IN_FLIGHT…`, no `SINK` | `DONE` | `(None, waiter)` |
+    /// | …`+SINK` | `DONE`, with `GIVES` `+TAKEN` | `(Some(kind), _)`: the cell is full and the completer's, to read at once |
     ///
     /// For a node that one thread alone knows: that thread is here, so it is in no window, and nobody
     /// looks between this and the cell's being read.
     #[inline]
-    pub(crate) fn finish_unshared(&self) -> (bool, bool) {
+    pub(crate) fn finish_unshared(&self) -> (Option<Kind>, bool) {
         // Ordering: Relaxed, same thread.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & (REGISTERING | TAKING), 0, "I6: one thread is in one place");
         debug_assert!(!matches!(word & PHASE, IDLE | DONE), "I5: finish of a node not submitted");
         self.0.store(done(word), Ordering::Relaxed);
-        (word & SINK != 0, word & WAITER != 0)
+        (full(word), word & WAITER != 0)
     }
 
     /// | `…SINK+TAKING(+GIVES)` → `DONE(+TAKEN)`. Touch nothing after it (I3). Returns whether a thread waits.
@@ -438,6 +478,16 @@ impl State {
         // Ordering: Release publishes the result and the emptied cell to `phase`.
         self.0.store(done(word), Ordering::Release);
         word & WAITER != 0
+    }
+}
+
+/// What a full cell holds, or `None` if it is empty.
+#[inline]
+const fn full(word: u32) -> Option<Kind> {
+    match (word & SINK != 0, word & CALLBACK != 0) {
+        (false, _) => None,
+        (true, false) => Some(Kind::Waker),
+        (true, true) => Some(Kind::Callback),
     }
 }
 
@@ -465,6 +515,7 @@ impl fmt::Debug for State {
             (WAITER, "+waiter"),
             (TAKEN, "+taken"),
             (GIVES, "+gives"),
+            (EXPIRED, "+expired"),
         ];
         bits.iter().filter(|(bit, _)| word & bit != 0).try_for_each(|(_, name)| f.write_str(name))
     }
@@ -473,18 +524,19 @@ impl fmt::Debug for State {
 #[cfg(test)]
 mod tests {
     use super::{Finish, Phase, Register, State};
+    use crate::sink::Kind;
 
     #[test]
     fn plain_life_without_a_sink() {
         let state = State::new();
-        state.accept();
+        state.accept(1);
         assert_eq!(state.phase(), Phase::Queued);
         state.begin();
         assert_eq!(state.phase(), Phase::InFlight);
         assert!(!state.has_sink());
         assert_eq!(state.finish_begin(), Finish::Published { waiter: false });
         assert_eq!(state.phase(), Phase::Done);
-        assert!(!state.take_result());
+        assert_eq!(state.take_result(), None);
         assert!(state.is_taken());
     }
 
@@ -492,9 +544,9 @@ mod tests {
     fn a_waker_in_place_is_taken_before_done() {
         let state = State::new();
         state.set_sink(false, false);
-        state.accept();
+        state.accept(1);
         state.begin_unshared();
-        assert_eq!(state.finish_begin(), Finish::Take);
+        assert_eq!(state.finish_begin(), Finish::Take(Kind::Waker));
         assert_eq!(state.phase(), Phase::InFlight, "not done while the completer reads the cell");
         assert_eq!(state.register_begin(), Register::Racing);
         assert_eq!(state.finish_begin(), Finish::Bogus, "a second completer is turned away");
@@ -505,8 +557,8 @@ mod tests {
     #[test]
     fn completion_inside_the_registering_window_leaves_the_sink_to_the_caller() {
         let state = State::new();
-        state.accept();
-        assert_eq!(state.register_begin(), Register::Begun { full: false });
+        state.accept(1);
+        assert_eq!(state.register_begin(), Register::Begun { full: None });
         assert_eq!(state.finish_begin(), Finish::Published { waiter: false });
         assert!(!state.register_end(true), "the caller is told to take the result");
         assert_eq!(state.phase(), Phase::Done);
@@ -516,7 +568,7 @@ mod tests {
     fn late_and_early_completions_are_bogus() {
         let state = State::new();
         assert_eq!(state.finish_begin(), Finish::Bogus);
-        state.accept();
+        state.accept(1);
         assert_eq!(state.finish_begin(), Finish::Published { waiter: false });
         assert_eq!(state.finish_begin(), Finish::Bogus);
     }
@@ -525,14 +577,14 @@ mod tests {
     fn cancel_and_waiter_bits_survive_registration() {
         let state = State::new();
         state.set_sink(false, false);
-        state.accept();
+        state.accept(1);
         assert!(state.ask_cancel());
         assert!(!state.ask_cancel(), "twice is once");
-        assert_eq!(state.register_begin(), Register::Begun { full: true });
+        assert_eq!(state.register_begin(), Register::Begun { full: Some(Kind::Waker) });
         assert!(state.register_end(true));
         assert!(state.cancel_asked());
         assert!(state.add_waiter());
-        assert_eq!(state.detach_begin(), Register::Begun { full: true });
+        assert_eq!(state.detach_begin(), Register::Begun { full: Some(Kind::Waker) });
         assert!(state.register_end(false));
         assert_eq!(state.finish_begin(), Finish::Published { waiter: true });
         assert!(!state.ask_cancel());

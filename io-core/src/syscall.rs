@@ -52,6 +52,8 @@ pub unsafe fn perform_from(op: &Op, done: usize) -> i64 {
 fn act(op: &Op, done: usize) -> i64 {
     match op {
         Op::Accept(op) => net::accept(op),
+        // Of the backend's own; there is no system call behind them.
+        Op::Cancel(_) | Op::Timeout(_) => Errno::OPNOTSUPP.to_result(),
         Op::Close(op) => fs::close(op),
         Op::Fstat(op) => fs::fstat(op),
         Op::Fsync(op) => fs::fsync(op),

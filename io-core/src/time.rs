@@ -35,6 +35,16 @@ impl Deadline {
         Deadline(now_ns.saturating_add(ns as u64))
     }
 
+    /// Whether it has passed; asks for the time only if that matters.
+    #[must_use]
+    pub fn is_over(self, now_ns: impl FnOnce() -> u64) -> bool {
+        match self {
+            Deadline::NEVER => false,
+            Deadline::NOW => true,
+            Deadline(ns) => now_ns() >= ns,
+        }
+    }
+
     /// How long until this instant, seen from `now_ns`: `None` for never, zero if it is over.
     #[must_use]
     pub const fn remaining(self, now_ns: u64) -> Option<Duration> {

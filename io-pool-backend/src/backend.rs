@@ -4,10 +4,8 @@
 //! A node is in one list or in one thread's hands, as its note says; every list change is under the one
 //! lock, whose closures call no user code and do not nest.
 
-use crate::count::Count;
 use crate::lock::SpinLock;
 use crate::note::Stage;
-use crate::park::{Park, Role};
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::fmt;
@@ -15,10 +13,11 @@ use core::marker::PhantomPinned;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
+use io_core::readiness::{Count, Park, Role};
 use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload,
-    Op, OpKind, RawLock, Route, StopError, WakeHandle, Way,
+    Op, OpKind, RawLock, Route, Scope, StopError, WakeHandle, Way,
 };
 
 /// The thread-pool backend. `L` is its lock: [`SpinLock`] to share it, [`NoopLock`] for one thread.
@@ -161,7 +160,7 @@ impl<L: RawLock> PoolBackend<L> {
     fn help(&self, seen: u32, deadline: Deadline) {
         if self.work(Turn::Reap).is_none() {
             self.count.syscall();
-            let events = self.park.park(Role::Other, seen, deadline);
+            let events = self.park.park(Role::Other, seen, deadline, Deadline::NEVER);
             self.ready_again(&events);
         }
     }
@@ -262,7 +261,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             // Other work is left to workers, unless all of them may be waiting as we are.
             if self.has_free_workers() {
                 self.count.syscall();
-                let events = self.park.park(Role::Other, seen, Deadline::NEVER);
+                let events = self.park.park(Role::Other, seen, Deadline::NEVER, Deadline::NEVER);
                 self.ready_again(&events);
             } else {
                 self.help(seen, Deadline::NEVER);
@@ -328,7 +327,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
                 return Ok(delivered);
             }
             self.count.syscall();
-            let events = self.park.park(Role::Other, seen, deadline);
+            let events = self.park.park(Role::Other, seen, deadline, Deadline::NEVER);
             self.ready_again(&events);
         }
     }
@@ -438,12 +437,13 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
         }
     }
 
-    fn recall_all(&self, home: *const ()) {
+    fn recall_all(&self, home: *const (), scope: Scope) -> usize {
         // In one step: what moves between the lists meanwhile would be missed.
-        let mut recalled = self.queues(|queues| queues.recall_all(home));
+        let (mut recalled, count) = self.queues(|queues| queues.recall_all(home, scope));
         while let Some(node) = recalled.pop() {
             self.refuse(node, Turn::Reap);
         }
+        count
     }
 }
 

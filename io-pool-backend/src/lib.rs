@@ -2,13 +2,10 @@
 #![cfg_attr(not(test), no_std)]
 
 mod backend;
-mod count;
 mod lock;
 mod note;
-mod park;
 mod queues;
 mod run;
-mod waiting;
 mod worker;
 
 pub use backend::{LocalPool, PoolBackend};

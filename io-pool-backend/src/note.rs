@@ -1,5 +1,7 @@
 //! What the pool writes into a node's scratch word: in which list it is, and how far it has come.
+//! It has the low [`BACKEND_BITS`] bits; those above are the waiting table's.
 
+use io_core::readiness::BACKEND_BITS;
 use io_core::{Node, NodePtr};
 
 /// The list a node is in.
@@ -28,16 +30,10 @@ pub(crate) enum Stage {
     Block = 2,
 }
 
-/// Registered in epoll, so that an event can reach it.
-const ARMED: u32 = 1 << 8;
-/// Registered for a file whose descriptor number means another file by now.
-const ORPHAN: u32 = 1 << 9;
-
 /// Its home wants it back while a worker has it: it must not wait again.
-const RECALLED: u32 = 1 << 10;
+const RECALLED: u32 = 1 << 6;
 
-/// When it was registered: the table's stamp, in the bits above.
-const STAMP_SHIFT: u32 = 11;
+const _: () = assert!(RECALLED < 1 << BACKEND_BITS);
 
 /// A scratch word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,29 +55,15 @@ impl Note {
     }
 
     pub(crate) fn stage(self) -> Stage {
-        match self.0 >> 4 & 0xf {
+        match self.0 >> 4 & 0x3 {
             1 => Stage::Ready,
             2 => Stage::Block,
             _ => Stage::Fresh,
         }
     }
 
-    /// Whether it was registered before the moment of `stamp`. Stamps wrap; half of their range is past.
-    pub(crate) fn armed_before(self, stamp: u32) -> bool {
-        let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
-        self.is_armed() && age != 0 && age <= u32::MAX >> (STAMP_SHIFT + 1)
-    }
-
-    pub(crate) fn is_armed(self) -> bool {
-        self.0 & ARMED != 0
-    }
-
     pub(crate) fn is_recalled(self) -> bool {
         self.0 & RECALLED != 0
-    }
-
-    pub(crate) fn is_orphan(self) -> bool {
-        self.0 & ORPHAN != 0
     }
 }
 
@@ -90,21 +72,12 @@ pub(crate) fn set_place(node: &Node, place: Place) {
 }
 
 pub(crate) fn set_stage(node: &Node, stage: Stage) {
-    // A node that moves on is registered for nothing.
+    // A node that moves on is recalled by nobody yet.
     node.set_scratch(node.scratch() & 0xf | (stage as u32) << 4);
-}
-
-pub(crate) fn set_armed(node: &Node, stamp: u32) {
-    let rest = node.scratch() & (u32::MAX >> (32 - STAMP_SHIFT));
-    node.set_scratch(rest | ARMED | stamp << STAMP_SHIFT);
 }
 
 pub(crate) fn set_recalled(node: &Node) {
     node.set_scratch(node.scratch() | RECALLED);
-}
-
-pub(crate) fn set_orphan(node: &Node) {
-    node.set_scratch(node.scratch() | ORPHAN);
 }
 
 /// The list a node is in, by its address.

@@ -2,9 +2,9 @@
 //! in a worker's hands, and what is done but not delivered.
 
 use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
-use crate::waiting::Waiting;
 use io_core::queue::Fifo;
-use io_core::{Fd, Node, NodePtr, Op};
+use io_core::readiness::Waiting;
+use io_core::{Fd, Node, NodePtr, Op, Scope};
 
 /// Whether the pool takes operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +73,8 @@ impl Queues {
         if self.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
             return Some(node);
         }
+        set_stage(&node, Stage::Fresh);
+        set_place(&node, Place::Waiting);
         self.waiting.push(fd, node);
         None
     }
@@ -161,16 +163,24 @@ impl Queues {
         found
     }
 
-    /// [`recall`](Self::recall) for everything from one home.
-    pub(crate) fn recall_all(&mut self, home: *const ()) -> Fifo {
-        for running in self.running.iter().filter(|running| running.home() == home) {
+    /// [`recall`](Self::recall) for everything in `scope` from one home; also says how many were asked for
+    /// the first time.
+    pub(crate) fn recall_all(&mut self, home: *const (), scope: Scope) -> (Fifo, usize) {
+        let wanted = |node: &Node| {
+            let kind = node.op().kind();
+            node.home() == home && node.op().is_in(scope) && !kind.never_cancelled()
+        };
+        let mut count = 0;
+        for running in self.running.iter().filter(|running| wanted(running)) {
+            count += usize::from(!Note::of(&running).is_recalled());
             set_recalled(&running);
         }
         let mut recalled = Fifo::new();
-        while let Some(node) = self.withdraw_any(|node| node.home() == home) {
+        while let Some(node) = self.withdraw_any(wanted) {
             recalled.push(node);
         }
-        recalled
+        count += recalled.len();
+        (recalled, count)
     }
 
     /// Takes a node out of the ready list, if it is there.

@@ -5,9 +5,9 @@
 
 use crate::backend::PoolBackend;
 use crate::note::{Place, Stage, set_place};
-use crate::park::Events;
 use crate::queues::Job;
 use core::sync::atomic::Ordering;
+use io_core::readiness::{Event, Events};
 use io_core::syscall::{Attempt, attempt, perform_from};
 use io_core::{Errno, Fd, Node, Op, RawLock, Way};
 
@@ -241,10 +241,10 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Moves what the events concern from the waiting set to the work list.
     pub(crate) fn ready_again(&self, events: &Events) {
-        for &(fd, flags) in events {
+        for &Event { fd, readiness, .. } in events {
             let (moved, more) = self.queues(|queues| {
                 let mut moved = 0_usize;
-                while let Some(node) = queues.waiting.take(fd, flags) {
+                while let Some(node) = queues.waiting.take(fd, readiness) {
                     queues.push_work(node, Stage::Ready);
                     moved += 1;
                 }

@@ -3,10 +3,10 @@
 
 use crate::backend::PoolBackend;
 use crate::lock::SpinLock;
-use crate::park::Role;
 use crate::run::Turn;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
+use io_core::readiness::Role;
 use io_core::{Deadline, RawLock};
 
 /// The ticket of one lent thread. Made before the thread starts, so that a
@@ -45,7 +45,7 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
                 continue;
             }
             pool.count.syscall();
-            let events = pool.park.park(Role::Worker, seen, Deadline::NEVER);
+            let events = pool.park.park(Role::Worker, seen, Deadline::NEVER, Deadline::NEVER);
             pool.ready_again(&events);
         }
     }

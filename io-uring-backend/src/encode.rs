@@ -31,7 +31,12 @@ pub(crate) fn encode(op: &Op) -> Sqe {
         Op::Send(op) => net::send(op),
         Op::Write(op) => rw::write(op),
         Op::Writev(op) => rw::writev(op),
-        Op::Fstat(_) | Op::Ftruncate(_) | Op::Lseek(_) | Op::Sendfile(_) => {
+        Op::Cancel(_)
+        | Op::Fstat(_)
+        | Op::Ftruncate(_)
+        | Op::Lseek(_)
+        | Op::Sendfile(_)
+        | Op::Timeout(_) => {
             debug_assert!(false, "a ring plan without an opcode");
             Sqe::nop()
         }

@@ -179,7 +179,12 @@ const fn opcode_of(kind: OpKind) -> Option<u8> {
         OpKind::Pwritev | OpKind::Writev => Some(opcode::Writev::CODE),
         OpKind::Recv => Some(opcode::Recv::CODE),
         OpKind::Send => Some(opcode::Send::CODE),
-        OpKind::Fstat | OpKind::Ftruncate | OpKind::Lseek | OpKind::Sendfile => None,
+        OpKind::Cancel
+        | OpKind::Fstat
+        | OpKind::Ftruncate
+        | OpKind::Lseek
+        | OpKind::Sendfile
+        | OpKind::Timeout => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::round::{Ended, Wait};
 use crate::seat::{Cancels, Seat, place};
 use core::sync::atomic::Ordering;
 use io_core::syscall::now_ns;
-use io_core::{Binding, Deadline, Errno, IoBackend, Node, NodePtr, OffloadHandle, Phase};
+use io_core::{Binding, Deadline, Errno, IoBackend, Node, NodePtr, OffloadHandle, Phase, Scope};
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
     /// The contract's `wait`, on a thread that is not the owner: blocks until the owner has completed it.
@@ -103,7 +103,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.await_visitors();
         self.intake();
         if let Some(offload) = self.backend.offload.offload() {
-            offload.recall_all(Binding::address(&self.backend.binding()));
+            offload.recall_all(Binding::address(&self.backend.binding()), Scope::All);
         }
         let mut woken = false;
         let drained = loop {

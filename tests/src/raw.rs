@@ -171,12 +171,14 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
         Op::Send(Send { buf, .. }) => held(*buf),
         Op::Write(op) => held(op.buf),
         Op::Writev(op) => table(op.iov, op.count),
-        Op::Close(_)
+        Op::Cancel(_)
+        | Op::Close(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
         | Op::Lseek(_)
         | Op::Nop(_)
-        | Op::Sendfile(_) => true,
+        | Op::Sendfile(_)
+        | Op::Timeout(_) => true,
     };
     assert!(good, "an address of {op:?} is in no memory that is kept");
 }

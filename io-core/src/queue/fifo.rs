@@ -207,7 +207,7 @@ mod tests {
 
     fn node(context: &mut SubmitContext) -> Node {
         // SAFETY: each test keeps its contexts in place for as long as the list, and submits once.
-        unsafe { Node::submitted(NonNull::from(context)) }
+        unsafe { Node::submitted(NonNull::from(context), 1) }
     }
 
     fn contexts() -> [SubmitContext; 4] {

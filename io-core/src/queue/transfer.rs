@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(queue.take_all(&mut list), 0);
         let ptrs = storage.each_mut().map(|context| {
             // SAFETY: the storage outlives queue and list; each is submitted once.
-            let node = unsafe { Node::submitted(NonNull::from(context)) };
+            let node = unsafe { Node::submitted(NonNull::from(context), 1) };
             let ptr = node.ptr();
             queue.push(node);
             ptr

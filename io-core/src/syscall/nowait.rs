@@ -102,9 +102,13 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Accept(_) => Attempt::Done(act(op, 0)),
         // What is refused at once has nothing to wait for.
         Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(act(op, 0)),
-        Op::Close(_) | Op::Fsync(_) | Op::Ftruncate(_) | Op::Open(_) | Op::Sendfile(_) => {
-            Attempt::Refused
-        }
+        Op::Cancel(_)
+        | Op::Close(_)
+        | Op::Fsync(_)
+        | Op::Ftruncate(_)
+        | Op::Open(_)
+        | Op::Sendfile(_)
+        | Op::Timeout(_) => Attempt::Refused,
     }
 }
 

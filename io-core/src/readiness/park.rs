@@ -1,4 +1,4 @@
-//! Where threads of the pool sleep: one of them, the *watcher*, in `epoll_wait(2)`, the others on a
+//! Where threads of a backend sleep: one of them, the *watcher*, in `epoll_wait(2)`, the others on a
 //! `futex(2)`.
 //!
 //! The rule against lost wake-ups: who wants to sleep reads the epoch, looks whether there is anything to
@@ -9,21 +9,23 @@
 //! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
 //! take its place.
 
+use super::events::{EVENTS, Event, Events, Readiness};
+use crate::errno::Errno;
+use crate::fd::Fd;
+use crate::syscall::now_ns;
+use crate::time::Deadline;
 use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicU32, Ordering};
-use heapless::Vec;
-use io_core::syscall::now_ns;
-use io_core::{Deadline, Errno, Fd};
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::thread::futex;
 use rustix::time::Timespec;
 
 /// Who sleeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
+pub enum Role {
     /// Can take work.
     Worker,
     /// Waits for a completion or a wake.
@@ -46,20 +48,62 @@ const WAKE: u64 = u64::MAX;
 /// How descriptors are registered: one event, then no more until registered again. Miri knows edges
 /// only, which bring events we do not need and ignore.
 const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
-/// How many events one `epoll_wait` brings.
-const EVENTS: usize = 64;
 
-/// Descriptors that became ready.
-pub(crate) type Events = Vec<(Fd, EventFlags), EVENTS>;
-
+/// Where the threads that poll, wait on or work for one backend sleep.
 #[derive(Debug)]
-pub(crate) struct Park {
+pub struct Park {
     epoch: AtomicU32,
     watcher: AtomicU32,
     workers_asleep: AtomicU32,
     others_asleep: AtomicU32,
-    epoll: OwnedFd,
-    event: OwnedFd,
+    files: Files,
+}
+
+/// The two descriptors, as numbers, so that a forked child can replace them.
+#[derive(Debug)]
+struct Files {
+    epoll: AtomicI32,
+    event: AtomicI32,
+}
+
+impl Files {
+    fn open() -> Result<Files, Errno> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
+        // Edge-triggered: each write is an event, so nobody has to read the counter back.
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;
+        Ok(Files {
+            epoll: AtomicI32::new(epoll.into_raw_fd()),
+            event: AtomicI32::new(event.into_raw_fd()),
+        })
+    }
+
+    fn epoll(&self) -> BorrowedFd<'_> {
+        borrowed(&self.epoll)
+    }
+
+    fn event(&self) -> BorrowedFd<'_> {
+        borrowed(&self.event)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for number in [&mut self.epoll, &mut self.event] {
+            #[allow(unsafe_code, reason = "owns the descriptor")]
+            // SAFETY: made by `open`, and this value's alone.
+            drop(unsafe { OwnedFd::from_raw_fd(*number.get_mut()) });
+        }
+    }
+}
+
+fn borrowed(number: &AtomicI32) -> BorrowedFd<'_> {
+    #[allow(unsafe_code, reason = "names a descriptor that `Files` owns")]
+    // SAFETY: open as long as the `Files`, which is borrowed; replaced only while nobody is here.
+    unsafe {
+        BorrowedFd::borrow_raw(number.load(Ordering::Relaxed))
+    }
 }
 
 fn errno(errno: rustix::io::Errno) -> Errno {
@@ -67,24 +111,46 @@ fn errno(errno: rustix::io::Errno) -> Errno {
 }
 
 impl Park {
-    pub(crate) fn new() -> Result<Park, Errno> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
-        // Edge-triggered: each write is an event, so nobody has to read the counter back.
-        let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;
+    /// Makes an epoll instance and an eventfd, both close-on-exec: three system calls.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE` or `ENOMEM` from `epoll_create1(2)` or `eventfd(2)`.
+    pub fn new() -> Result<Park, Errno> {
         Ok(Park {
             epoch: AtomicU32::new(0),
             watcher: AtomicU32::new(NOBODY),
             workers_asleep: AtomicU32::new(0),
             others_asleep: AtomicU32::new(0),
-            epoll,
-            event,
+            files: Files::open()?,
         })
     }
 
+    /// Makes it new in a forked child: other descriptors, nobody asleep. The parent's are closed here, and
+    /// stay open in the parent.
+    ///
+    /// # Safety
+    /// * No thread of this process is in here, or comes here before this returns: the backend's
+    ///   [`Adoption`](crate::fork::Adoption) is not finished.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); nothing is changed then.
+    #[allow(unsafe_code, reason = "is exclusive by promise")]
+    pub unsafe fn renew(&self) -> Result<(), Errno> {
+        let files = Files::open()?;
+        let swap = |old: &AtomicI32, new: &AtomicI32| {
+            new.store(old.swap(new.load(Ordering::Relaxed), Ordering::Relaxed), Ordering::Relaxed);
+        };
+        swap(&self.files.epoll, &files.epoll);
+        swap(&self.files.event, &files.event);
+        self.epoch.store(0, Ordering::SeqCst);
+        self.watcher.store(NOBODY, Ordering::SeqCst);
+        self.workers_asleep.store(0, Ordering::SeqCst);
+        self.others_asleep.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// The epoch to read before looking for something to do.
-    pub(crate) fn epoch(&self) -> u32 {
+    pub fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::SeqCst)
     }
 
@@ -96,8 +162,9 @@ impl Park {
     }
 
     /// Sleeps until the epoch is no longer `seen`, descriptors are ready, or `deadline` passes; may return
-    /// early. What is ready is the caller's to act on.
-    pub(crate) fn park(&self, role: Role, seen: u32, deadline: Deadline) -> Events {
+    /// early. What is ready is the caller's to act on. `timer` is the earliest deadline of any operation:
+    /// the watcher sleeps no longer, and its caller expires what is due.
+    pub fn park(&self, role: Role, seen: u32, deadline: Deadline, timer: Deadline) -> Events {
         if self
             .watcher
             .compare_exchange(NOBODY, role.bit().get(), Ordering::SeqCst, Ordering::SeqCst)
@@ -106,14 +173,15 @@ impl Park {
             self.sleep(role, seen, deadline);
             return Events::new();
         }
-        let events = if self.epoch() == seen { self.watch(deadline) } else { Events::new() };
+        let events =
+            if self.epoch() == seen { self.watch(deadline.min(timer)) } else { Events::new() };
         self.watcher.store(NOBODY, Ordering::SeqCst);
         self.hand_over();
         events
     }
 
     /// What is ready now, without sleeping. For a thread that has something else to do too.
-    pub(crate) fn look(&self) -> Events {
+    pub fn look(&self) -> Events {
         self.watch(Deadline::NOW)
     }
 
@@ -142,19 +210,21 @@ impl Park {
             Deadline::NOW => Some(timespec(0)),
             _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left))),
         };
-        let mut room = [MaybeUninit::<Event>::uninit(); EVENTS];
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         // Interrupted is an early return with nothing ready, as is anything else it could say about
         // descriptors that are ours.
-        let ready = match epoll::wait(&self.epoll, &mut room, timeout.as_ref()) {
+        let ready = match epoll::wait(self.files.epoll(), &mut room, timeout.as_ref()) {
             Ok((ready, _)) => ready,
             Err(_) => &mut [],
         };
         let mut events = Events::new();
         for event in ready {
             // The wake token is no descriptor, and says no more than that `epoll_wait` returned.
-            if let Ok(number) = i32::try_from(event.data.u64()) {
-                // As many places as `room` has: it cannot be full.
-                let _: Result<(), _> = events.push((Fd::new(number), event.flags));
+            if let Some((fd, generation)) = from_token(event.data.u64()) {
+                // Copied: the kernel's struct is packed.
+                let flags = event.flags;
+                let readiness = Readiness::from_bits_retain(flags.bits());
+                events.push(Event { fd, generation, readiness });
             }
         }
         events
@@ -174,7 +244,7 @@ impl Park {
     }
 
     /// A thread that was woken goes to do something else: if it was to watch, another must.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         if self.watcher.load(Ordering::SeqCst) == NOBODY {
             self.hand_over();
         }
@@ -193,12 +263,13 @@ impl Park {
 
     fn wake_watcher(&self) {
         // It fails only when the counter is full, after 2^64 wakes.
-        let _: rustix::io::Result<usize> = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        let _: rustix::io::Result<usize> =
+            rustix::io::write(self.files.event(), &1_u64.to_ne_bytes());
     }
 
     /// There is work for one thread. Prefers a sleeping worker, then a watching one; `anyone` says that
     /// there are no workers, so that others work.
-    pub(crate) fn notify_work(&self, anyone: bool) {
+    pub fn notify_work(&self, anyone: bool) {
         self.raise();
         // The count may include a worker who is awake already and has other work: then none is woken
         // here, and the watcher is asked.
@@ -214,7 +285,7 @@ impl Park {
     }
 
     /// Something happened that all pollers and waiters want to know. Async-signal-safe.
-    pub(crate) fn notify_others(&self) {
+    pub fn notify_others(&self) {
         self.raise();
         if self.watcher.load(Ordering::SeqCst) == Role::Other.bit().get() {
             self.wake_watcher();
@@ -224,8 +295,16 @@ impl Park {
         }
     }
 
+    /// A deadline was armed that is earlier than all others: the watcher looks at the clock again.
+    pub fn notify_timer(&self) {
+        self.raise();
+        if self.watcher.load(Ordering::SeqCst) != NOBODY {
+            self.wake_watcher();
+        }
+    }
+
     /// Everybody looks again.
-    pub(crate) fn notify_all(&self) {
+    pub fn notify_all(&self) {
         self.raise();
         if self.watcher.load(Ordering::SeqCst) != NOBODY {
             self.wake_watcher();
@@ -234,22 +313,22 @@ impl Park {
         self.wake_sleepers(Role::Other, u32::MAX >> 1);
     }
 
-    /// Registers a descriptor, one-shot; `true` if it was not registered before.
-    pub(crate) fn register(&self, fd: Fd, wanted: EventFlags) -> Result<bool, Errno> {
-        let Ok(token) = u64::try_from(fd.raw()) else {
-            return Err(Errno::BADF);
-        };
-        #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
-        // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
-        let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
-        let (data, flags) = (EventData::new_u64(token), wanted | ONCE);
+    /// Registers a descriptor for one event, adding first (`epoll_ctl(2)`); `true` if it was not
+    /// registered before.
+    ///
+    /// # Errors
+    /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
+    pub fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
+        let (file, token) = borrow(fd, 0).ok_or(Errno::BADF)?;
+        let data = EventData::new_u64(token);
+        let flags = EventFlags::from_bits_retain(wanted.bits()) | ONCE;
         loop {
-            match epoll::add(&self.epoll, file, data, flags) {
+            match epoll::add(self.files.epoll(), file, data, flags) {
                 Ok(()) => return Ok(true),
                 Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(errno(error)),
             }
-            match epoll::modify(&self.epoll, file, data, flags) {
+            match epoll::modify(self.files.epoll(), file, data, flags) {
                 Ok(()) => return Ok(false),
                 // Closed and reused in between: it is a new file now.
                 Err(rustix::io::Errno::NOENT) => {}
@@ -257,6 +336,26 @@ impl Park {
             }
         }
     }
+}
+
+/// What epoll keeps of a registration: the number below, the generation above.
+fn to_token(number: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(number)
+}
+
+/// `None` for [`WAKE`].
+fn from_token(token: u64) -> Option<(Fd, u32)> {
+    let number = i32::try_from(token & u64::from(u32::MAX)).ok()?;
+    Some((Fd::new(number), u32::try_from(token >> 32).ok()?))
+}
+
+/// The descriptor for the length of one call, and its token; `None` for a negative number.
+fn borrow<'a>(fd: Fd, generation: u32) -> Option<(BorrowedFd<'a>, u64)> {
+    let number = u32::try_from(fd.raw()).ok()?;
+    #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
+    // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
+    let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    Some((file, to_token(number, generation)))
 }
 
 fn nanos(duration: core::time::Duration) -> u64 {

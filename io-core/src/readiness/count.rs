@@ -1,10 +1,12 @@
-//! What the pool has done, in relaxed atomics: read for reports, never for decisions.
+//! What a backend has done, in relaxed atomics: read for reports, never for decisions.
 
+use crate::backend::{Counters, Way};
+use crate::op::Op;
 use core::sync::atomic::{AtomicU64, Ordering};
-use io_core::{Counters, Op, Way};
 
+/// What a backend has done, apart from what its lists tell.
 #[derive(Debug, Default)]
-pub(crate) struct Count {
+pub struct Count {
     queued: AtomicU64,
     inline: AtomicU64,
     nops: AtomicU64,
@@ -14,7 +16,9 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    pub(crate) const fn new() -> Count {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Count {
         Count {
             queued: AtomicU64::new(0),
             inline: AtomicU64::new(0),
@@ -26,34 +30,35 @@ impl Count {
     }
 
     /// An operation left submit unfinished.
-    pub(crate) fn queued(&self) {
+    pub fn queued(&self) {
         self.queued.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An operation was finished, in this way.
-    pub(crate) fn way(&self, way: Way) {
+    pub fn way(&self, way: Way) {
         self.by_way[way as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// An operation that left submit unfinished was delivered.
-    pub(crate) fn delivered(&self) {
+    pub fn delivered(&self) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn syscall(&self) {
+    /// The backend made a system call.
+    pub fn syscall(&self) {
         self.syscalls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An operation was finished inside submit, with one system call unless it is a nop, and is delivered
     /// too: one counter for the hot path.
     #[inline]
-    pub(crate) fn inline(&self, op: &Op) {
+    pub fn inline(&self, op: &Op) {
         let counter = if matches!(op, Op::Nop(_)) { &self.nops } else { &self.inline };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An operation has its result inside submit, but is delivered later.
-    pub(crate) fn inline_later(&self, op: &Op) {
+    pub fn inline_later(&self, op: &Op) {
         self.queued();
         self.way(Way::Inline);
         if !matches!(op, Op::Nop(_)) {
@@ -61,7 +66,9 @@ impl Count {
         }
     }
 
-    pub(crate) fn read(&self, queued_now: usize, running_now: usize) -> Counters {
+    /// The report, with how many are queued and how many are in the hands of the kernel or a worker.
+    #[must_use]
+    pub fn read(&self, queued_now: usize, running_now: usize) -> Counters {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut by_way = [0, 1, 2, 3, 4].map(|way: usize| load(&self.by_way[way]));
         let (calls, nops) = (load(&self.inline), load(&self.nops));

@@ -1,0 +1,201 @@
+//! Operations that wait for readiness: an intrusive table keyed by descriptor, and the epoll instance
+//! that watches it. The table has no fixed size: its buckets link the nodes themselves.
+//!
+//! Each descriptor number is registered once, one-shot, with the union of what its waiting operations
+//! want. Registering adds first: `EEXIST` means the file is registered already, so the registration is
+//! changed; a plain success beside operations that were registered before means that the number was
+//! closed and reused behind our back, and those operations wait for a file the kernel has forgotten:
+//! they are orphans, which only a cancel or stop ends, and which never touch the new file.
+
+use super::events::Readiness;
+use crate::context::{Node, NodePtr};
+use crate::fd::Fd;
+use crate::op::Interest;
+use crate::queue::Fifo;
+
+const BUCKETS: usize = 64;
+
+/// The waiting set.
+///
+/// A node is pushed, its descriptor registered for the [`union`](Self::union) of what waits there, and the
+/// registration [noted](Self::registered). None of it makes a system call: callers reach the table under
+/// their lock, and the kernel outside of it.
+#[derive(Debug)]
+pub struct Waiting {
+    buckets: [Fifo; BUCKETS],
+    len: usize,
+    stamp: u32,
+}
+
+fn bucket(fd: Fd) -> usize {
+    fd.raw().unsigned_abs() as usize % BUCKETS
+}
+
+fn descriptor(node: &Node) -> Option<(Fd, Interest)> {
+    node.op().interest()
+}
+
+/// What the table writes into a node's scratch word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(u32);
+
+/// Bits of the scratch word, from the lowest, that the table leaves to the backend.
+pub const BACKEND_BITS: u32 = 8;
+/// Registered in epoll, so that an event can reach it.
+const ARMED: u32 = 1 << BACKEND_BITS;
+/// Registered for a file whose descriptor number means another file by now.
+const ORPHAN: u32 = ARMED << 1;
+/// When it was registered: the table's stamp, in the bits above.
+const STAMP_SHIFT: u32 = BACKEND_BITS + 2;
+
+impl Mark {
+    fn of(node: &Node) -> Mark {
+        Mark(node.scratch())
+    }
+
+    fn clear(node: &Node) {
+        node.set_scratch(node.scratch() & (ARMED - 1));
+    }
+
+    fn arm(node: &Node, stamp: u32) {
+        let rest = node.scratch() & (u32::MAX >> (32 - STAMP_SHIFT));
+        node.set_scratch(rest | ARMED | stamp << STAMP_SHIFT);
+    }
+
+    fn orphan(node: &Node) {
+        node.set_scratch(node.scratch() | ORPHAN);
+    }
+
+    fn is_armed(self) -> bool {
+        self.0 & ARMED != 0
+    }
+
+    fn is_orphan(self) -> bool {
+        self.0 & ORPHAN != 0
+    }
+
+    /// Whether it was registered before the moment of `stamp`. Stamps wrap; half of their range is past.
+    fn armed_before(self, stamp: u32) -> bool {
+        let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
+        self.is_armed() && age != 0 && age <= u32::MAX >> (STAMP_SHIFT + 1)
+    }
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Waiting {
+    /// An empty table.
+    #[must_use]
+    pub const fn new() -> Waiting {
+        Waiting { buckets: [const { Fifo::new() }; BUCKETS], len: 0, stamp: 1 }
+    }
+
+    /// How many operations wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an operation that has an interest; it is not registered yet.
+    pub fn push(&mut self, fd: Fd, node: Node) {
+        Mark::clear(&node);
+        self.buckets[bucket(fd)].push(node);
+        self.len += 1;
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Everything the operations on `fd` want; empty if there is none to register.
+    #[must_use]
+    pub fn union(&self, fd: Fd) -> Readiness {
+        let mut union = Readiness::empty();
+        for node in &self.buckets[bucket(fd)] {
+            if let Some((its, interest)) = descriptor(&node)
+                && its == fd
+                && !Mark::of(&node).is_orphan()
+            {
+                union |= Readiness::wanted(interest);
+            }
+        }
+        union
+    }
+
+    /// The moment, to tell what was registered before it from what was registered after.
+    #[must_use]
+    pub fn stamp(&self) -> u32 {
+        self.stamp
+    }
+
+    /// Marks that `fd` is registered for `wanted`. `fresh` if it was not registered before, with the moment
+    /// before the kernel was asked: what was registered before *that* waits for another file.
+    pub fn registered(&mut self, fd: Fd, wanted: Readiness, fresh: Option<u32>) {
+        self.stamp = self.stamp.wrapping_add(1);
+        for node in &self.buckets[bucket(fd)] {
+            let Some((its, interest)) = descriptor(&node) else { continue };
+            if its != fd {
+                continue;
+            }
+            let mark = Mark::of(&node);
+            if fresh.is_some_and(|since| mark.armed_before(since)) {
+                Mark::orphan(&node);
+            } else if wanted.contains(Readiness::wanted(interest)) {
+                Mark::arm(&node, self.stamp);
+            }
+        }
+    }
+
+    /// Takes one operation out that an event on `fd` concerns.
+    pub fn take(&mut self, fd: Fd, events: Readiness) -> Option<Node> {
+        self.take_where(fd, |interest, mark| !mark.is_orphan() && events.concerns(interest))
+    }
+
+    /// Takes one operation out that could not be registered.
+    pub fn take_unarmed(&mut self, fd: Fd) -> Option<Node> {
+        self.take_where(fd, |_, mark| !mark.is_armed())
+    }
+
+    fn take_where(&mut self, fd: Fd, which: impl Fn(Interest, Mark) -> bool) -> Option<Node> {
+        let node = self.buckets[bucket(fd)].take_first(|node| {
+            descriptor(node)
+                .is_some_and(|(its, interest)| its == fd && which(interest, Mark::of(node)))
+        })?;
+        self.len -= 1;
+        Some(node)
+    }
+
+    /// Takes any operation out that `which` accepts.
+    pub fn take_any(&mut self, mut which: impl FnMut(&Node) -> bool) -> Option<Node> {
+        if self.len == 0 {
+            return None;
+        }
+        let node = self.buckets.iter_mut().find_map(|bucket| bucket.take_first(&mut which))?;
+        self.len -= 1;
+        Some(node)
+    }
+
+    /// Takes this operation out if it is in here; looks at each on its descriptor until then.
+    pub fn find_remove(&mut self, node: NodePtr, fd: Fd) -> Option<Node> {
+        let node = self.buckets[bucket(fd)].find_remove(node)?;
+        self.len -= 1;
+        Some(node)
+    }
+
+    /// Takes this operation out.
+    ///
+    /// # Safety
+    /// * The node is in this table, and `fd` is its descriptor.
+    #[allow(unsafe_code, reason = "unlinks a node by address")]
+    pub unsafe fn remove(&mut self, node: NodePtr, fd: Fd) -> Node {
+        self.len -= 1;
+        // SAFETY: in the table, promised by the caller, and only its descriptor's bucket can have it.
+        unsafe { self.buckets[bucket(fd)].remove(node) }
+    }
+}
