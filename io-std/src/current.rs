@@ -60,7 +60,7 @@ impl fmt::Debug for Enter {
 
 /// What the free functions run on.
 #[derive(Clone)]
-enum Here {
+pub(crate) enum Here {
     Io(Io),
     Plain,
 }
@@ -77,7 +77,8 @@ unsafe impl Handle for Here {
     }
 }
 
-fn here() -> Here {
+/// Looked up by each free function.
+pub(crate) fn here() -> Here {
     current().map_or(Here::Plain, Here::Io)
 }
 

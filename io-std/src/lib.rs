@@ -2,6 +2,7 @@
 
 mod block_on;
 mod buf;
+mod call;
 mod choose;
 mod current;
 mod driver;
@@ -10,8 +11,10 @@ pub mod fs;
 mod io;
 mod plain;
 mod threads;
+pub mod time;
 
 pub use block_on::block_on;
+pub use call::Call;
 pub use choose::{Backend, BuildError, Builder, Refusal, Report, UnknownBackend};
 pub use current::{
     Enter, accept, close, current, fstat, fsync, ftruncate, lseek, open, pread, preadv, pwrite,
