@@ -10,6 +10,7 @@ mod error;
 pub mod fs;
 mod io;
 mod plain;
+mod process;
 mod threads;
 pub mod time;
 

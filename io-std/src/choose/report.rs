@@ -29,6 +29,13 @@ pub struct Refusal {
     pub why: String,
 }
 
+impl From<Errno> for Refusal {
+    /// Of nobody in particular.
+    fn from(errno: Errno) -> Refusal {
+        Refusal { backend: Backend::Auto, errno: Some(errno), why: errno.to_string() }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.backend, self.why)
