@@ -193,10 +193,11 @@ impl<H: Handle> IoAwaitable<H> {
     }
 
     /// Ends an operation whose backend is in another process: the parent's, or one that was made new
-    /// since. `true` if it is such a one. Only for an operation that is submitted and not done.
+    /// since. `true` if it is such a one.
     #[inline]
     fn abandoned(&self) -> bool {
-        let gone = self.context.generation() != low(self.handle.backend().generation());
+        let Some(generation) = self.context.generation() else { return false };
+        let gone = generation != low(self.handle.backend().generation());
         if gone {
             self.context.abandon(Errno::OWNERDEAD);
         }

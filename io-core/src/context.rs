@@ -200,9 +200,9 @@ impl SubmitContext {
         self.state.ask_cancel()
     }
 
-    /// The generation of the backend when it was submitted.
+    /// The generation of the backend when it was submitted; `None` if it is not, or is done.
     #[inline]
-    pub(crate) fn generation(&self) -> u16 {
+    pub(crate) fn generation(&self) -> Option<u16> {
         self.state.generation()
     }
 
@@ -426,6 +426,12 @@ impl Node {
     #[inline]
     pub fn cancel_asked(&self) -> bool {
         self.context().state.cancel_asked()
+    }
+
+    /// Asks for its early end, on behalf of a cancel that means many; `false` if that was asked before.
+    #[must_use]
+    pub fn ask_cancel(&self) -> bool {
+        self.context().state.ask_cancel()
     }
 
     /// The timer of an operation with a deadline.

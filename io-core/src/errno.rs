@@ -70,11 +70,14 @@ errnos! {
     LOOP = 40, "too many levels of symbolic links";
     TIME = 62, "timer expired";
     OVERFLOW = 75, "value too large for defined data type";
+    BADFD = 77, "file descriptor in bad state";
     NOTSOCK = 88, "socket operation on non-socket";
     DESTADDRREQ = 89, "destination address required";
     MSGSIZE = 90, "message too long";
+    PROTOTYPE = 91, "protocol wrong type for socket";
     NOPROTOOPT = 92, "protocol not available";
     PROTONOSUPPORT = 93, "protocol not supported";
+    SOCKTNOSUPPORT = 94, "socket type not supported";
     OPNOTSUPP = 95, "operation not supported";
     AFNOSUPPORT = 97, "address family not supported by protocol";
     ADDRINUSE = 98, "address already in use";

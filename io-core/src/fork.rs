@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn a_backend_of_this_process_is_not_made_new() {
-        let one = Lineage::new().unwrap();
-        let two = Lineage::new().unwrap();
+        let one = Lineage::new().expect("a page");
+        let two = Lineage::new().expect("a page");
         assert_ne!(one.generation(), 0);
         assert_eq!(one.generation(), two.generation());
         assert!(!one.is_forked());

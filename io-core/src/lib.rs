@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod addr;
 mod awaitable;
 mod backend;
 mod buf;
@@ -27,6 +28,7 @@ mod time;
 mod timed;
 mod timer;
 
+pub use addr::Address;
 pub use awaitable::IoAwaitable;
 pub use backend::{
     Binding, Counters, Handle, InFlight, IoBackend, NoOffload, Offload, OffloadHandle, Route,

@@ -17,6 +17,9 @@ pub unsafe trait RawLock {
     /// An open lock.
     const NEW: Self;
 
+    /// Whether there can be other threads at all.
+    const SHARED: bool;
+
     /// Waits until the lock is ours.
     fn lock(&self);
 
@@ -34,6 +37,7 @@ pub struct NoopLock(PhantomData<*mut ()>);
 // SAFETY: not `Sync`, so there is no other thread.
 unsafe impl RawLock for NoopLock {
     const NEW: NoopLock = NoopLock(PhantomData);
+    const SHARED: bool = false;
 
     fn lock(&self) {}
 

@@ -7,14 +7,20 @@
 mod control;
 mod fs;
 mod net;
+mod poll;
 mod rw;
 mod time;
 
 pub use control::{Cancel, Nop, Scope};
 pub use fs::{
-    Close, Fstat, Fsync, Ftruncate, Lseek, Open, OpenFlags, Sendfile, Stat, StatTimestamp,
+    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, Open, OpenFlags, Sendfile, Stat,
+    StatTimestamp,
 };
-pub use net::{Accept, AcceptFlags, MsgFlags, Recv, Send};
+pub use net::{
+    Accept, AcceptFlags, Bind, Connect, Family, Listen, MsgFlags, Recv, Send, Shutdown, Socket,
+    SocketFlags, SocketKind,
+};
+pub use poll::{Poll, PollEvents};
 pub use rw::{
     IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
 };
@@ -27,14 +33,19 @@ use crate::fd::Fd;
 #[expect(missing_docs, reason = "a variant is its payload, documented there")]
 pub enum Op {
     Accept(Accept),
+    Bind(Bind),
     Cancel(Cancel),
     Close(Close),
+    Connect(Connect),
+    Fdatasync(Fdatasync),
     Fstat(Fstat),
     Fsync(Fsync),
     Ftruncate(Ftruncate),
+    Listen(Listen),
     Lseek(Lseek),
     Nop(Nop),
     Open(Open),
+    Poll(Poll),
     Pread(Pread),
     Preadv(Preadv),
     Pwrite(Pwrite),
@@ -44,6 +55,8 @@ pub enum Op {
     Recv(Recv),
     Send(Send),
     Sendfile(Sendfile),
+    Shutdown(Shutdown),
+    Socket(Socket),
     Timeout(Timeout),
     Write(Write),
     Writev(Writev),
@@ -57,14 +70,19 @@ static_assertions::const_assert!(size_of::<Op>() <= 40);
 #[expect(missing_docs, reason = "the names of the payload types")]
 pub enum OpKind {
     Accept,
+    Bind,
     Cancel,
     Close,
+    Connect,
+    Fdatasync,
     Fstat,
     Fsync,
     Ftruncate,
+    Listen,
     Lseek,
     Nop,
     Open,
+    Poll,
     Pread,
     Preadv,
     Pwrite,
@@ -74,6 +92,8 @@ pub enum OpKind {
     Recv,
     Send,
     Sendfile,
+    Shutdown,
+    Socket,
     Timeout,
     Write,
     Writev,
@@ -81,16 +101,21 @@ pub enum OpKind {
 
 impl OpKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [OpKind; 21] = [
+    pub const ALL: [OpKind; 28] = [
         OpKind::Accept,
+        OpKind::Bind,
         OpKind::Cancel,
         OpKind::Close,
+        OpKind::Connect,
+        OpKind::Fdatasync,
         OpKind::Fstat,
         OpKind::Fsync,
         OpKind::Ftruncate,
+        OpKind::Listen,
         OpKind::Lseek,
         OpKind::Nop,
         OpKind::Open,
+        OpKind::Poll,
         OpKind::Pread,
         OpKind::Preadv,
         OpKind::Pwrite,
@@ -100,6 +125,8 @@ impl OpKind {
         OpKind::Recv,
         OpKind::Send,
         OpKind::Sendfile,
+        OpKind::Shutdown,
+        OpKind::Socket,
         OpKind::Timeout,
         OpKind::Write,
         OpKind::Writev,
@@ -110,14 +137,19 @@ impl OpKind {
     pub const fn name(self) -> &'static str {
         match self {
             OpKind::Accept => "accept",
+            OpKind::Bind => "bind",
             OpKind::Cancel => "cancel",
             OpKind::Close => "close",
+            OpKind::Connect => "connect",
+            OpKind::Fdatasync => "fdatasync",
             OpKind::Fstat => "fstat",
             OpKind::Fsync => "fsync",
             OpKind::Ftruncate => "ftruncate",
+            OpKind::Listen => "listen",
             OpKind::Lseek => "lseek",
             OpKind::Nop => "nop",
             OpKind::Open => "open",
+            OpKind::Poll => "poll",
             OpKind::Pread => "pread",
             OpKind::Preadv => "preadv",
             OpKind::Pwrite => "pwrite",
@@ -127,6 +159,8 @@ impl OpKind {
             OpKind::Recv => "recv",
             OpKind::Send => "send",
             OpKind::Sendfile => "sendfile",
+            OpKind::Shutdown => "shutdown",
+            OpKind::Socket => "socket",
             OpKind::Timeout => "timeout",
             OpKind::Write => "write",
             OpKind::Writev => "writev",
@@ -136,7 +170,7 @@ impl OpKind {
     /// Whether the operation's successful result is a new descriptor that somebody must close.
     #[must_use]
     pub const fn yields_fd(self) -> bool {
-        matches!(self, OpKind::Accept | OpKind::Open)
+        matches!(self, OpKind::Accept | OpKind::Open | OpKind::Socket)
     }
 
     /// Whether cancel and stop leave it alone. A close that is cancelled would leak its descriptor, so
@@ -149,7 +183,15 @@ impl OpKind {
     /// Whether the operation only touches kernel memory and so never waits for a device or a peer.
     #[must_use]
     pub const fn never_blocks(self) -> bool {
-        matches!(self, OpKind::Cancel | OpKind::Fstat | OpKind::Lseek | OpKind::Nop)
+        matches!(
+            self,
+            OpKind::Cancel
+                | OpKind::Fstat
+                | OpKind::Listen
+                | OpKind::Lseek
+                | OpKind::Nop
+                | OpKind::Shutdown
+        )
     }
 }
 
@@ -181,8 +223,22 @@ impl OpSet {
 pub enum Interest {
     /// Data, a connection, or the end of the stream.
     Readable,
-    /// Room to write, or the peer gone.
+    /// Room to write, a connection made or refused, or the peer gone.
     Writable,
+    /// Any of these.
+    Events(PollEvents),
+}
+
+impl Interest {
+    /// The same, as `poll(2)` is asked for it.
+    #[must_use]
+    pub const fn events(self) -> PollEvents {
+        match self {
+            Interest::Readable => PollEvents::IN,
+            Interest::Writable => PollEvents::OUT,
+            Interest::Events(events) => events,
+        }
+    }
 }
 
 impl Op {
@@ -192,14 +248,19 @@ impl Op {
     pub const fn kind(&self) -> OpKind {
         match self {
             Op::Accept(_) => OpKind::Accept,
+            Op::Bind(_) => OpKind::Bind,
             Op::Cancel(_) => OpKind::Cancel,
             Op::Close(_) => OpKind::Close,
+            Op::Connect(_) => OpKind::Connect,
+            Op::Fdatasync(_) => OpKind::Fdatasync,
             Op::Fstat(_) => OpKind::Fstat,
             Op::Fsync(_) => OpKind::Fsync,
             Op::Ftruncate(_) => OpKind::Ftruncate,
+            Op::Listen(_) => OpKind::Listen,
             Op::Lseek(_) => OpKind::Lseek,
             Op::Nop(_) => OpKind::Nop,
             Op::Open(_) => OpKind::Open,
+            Op::Poll(_) => OpKind::Poll,
             Op::Pread(_) => OpKind::Pread,
             Op::Preadv(_) => OpKind::Preadv,
             Op::Pwrite(_) => OpKind::Pwrite,
@@ -209,6 +270,8 @@ impl Op {
             Op::Recv(_) => OpKind::Recv,
             Op::Send(_) => OpKind::Send,
             Op::Sendfile(_) => OpKind::Sendfile,
+            Op::Shutdown(_) => OpKind::Shutdown,
+            Op::Socket(_) => OpKind::Socket,
             Op::Timeout(_) => OpKind::Timeout,
             Op::Write(_) => OpKind::Write,
             Op::Writev(_) => OpKind::Writev,
@@ -222,6 +285,8 @@ impl Op {
     pub const fn interest(&self) -> Option<(Fd, Interest)> {
         match self {
             Op::Accept(op) => Some((op.fd, Interest::Readable)),
+            Op::Connect(op) => Some((op.fd, Interest::Writable)),
+            Op::Poll(op) => Some((op.fd, Interest::Events(op.events))),
             Op::Read(op) => Some((op.fd, Interest::Readable)),
             Op::Readv(op) => Some((op.fd, Interest::Readable)),
             Op::Recv(op) => Some((op.fd, Interest::Readable)),
@@ -229,11 +294,14 @@ impl Op {
             Op::Sendfile(op) => Some((op.out_fd, Interest::Writable)),
             Op::Write(op) => Some((op.fd, Interest::Writable)),
             Op::Writev(op) => Some((op.fd, Interest::Writable)),
-            Op::Cancel(_)
+            Op::Bind(_)
+            | Op::Cancel(_)
             | Op::Close(_)
+            | Op::Fdatasync(_)
             | Op::Fstat(_)
             | Op::Fsync(_)
             | Op::Ftruncate(_)
+            | Op::Listen(_)
             | Op::Lseek(_)
             | Op::Nop(_)
             | Op::Open(_)
@@ -241,6 +309,8 @@ impl Op {
             | Op::Preadv(_)
             | Op::Pwrite(_)
             | Op::Pwritev(_)
+            | Op::Shutdown(_)
+            | Op::Socket(_)
             | Op::Timeout(_) => None,
         }
     }
@@ -250,11 +320,16 @@ impl Op {
     pub const fn fd(&self) -> Option<Fd> {
         match self {
             Op::Accept(op) => Some(op.fd),
+            Op::Bind(op) => Some(op.fd),
             Op::Close(op) => Some(op.fd),
+            Op::Connect(op) => Some(op.fd),
+            Op::Fdatasync(op) => Some(op.fd),
             Op::Fstat(op) => Some(op.fd),
             Op::Fsync(op) => Some(op.fd),
             Op::Ftruncate(op) => Some(op.fd),
+            Op::Listen(op) => Some(op.fd),
             Op::Lseek(op) => Some(op.fd),
+            Op::Poll(op) => Some(op.fd),
             Op::Pread(op) => Some(op.fd),
             Op::Preadv(op) => Some(op.fd),
             Op::Pwrite(op) => Some(op.fd),
@@ -264,9 +339,10 @@ impl Op {
             Op::Recv(op) => Some(op.fd),
             Op::Send(op) => Some(op.fd),
             Op::Sendfile(op) => Some(op.out_fd),
+            Op::Shutdown(op) => Some(op.fd),
             Op::Write(op) => Some(op.fd),
             Op::Writev(op) => Some(op.fd),
-            Op::Cancel(_) | Op::Nop(_) | Op::Open(_) | Op::Timeout(_) => None,
+            Op::Cancel(_) | Op::Nop(_) | Op::Open(_) | Op::Socket(_) | Op::Timeout(_) => None,
         }
     }
 
@@ -286,7 +362,8 @@ impl Op {
     }
 
     /// Whether `EAGAIN` is a result: the caller asked to be told (`MSG_DONTWAIT`, an open with
-    /// `O_NONBLOCK`), or it never waits (`MSG_ERRQUEUE`).
+    /// `O_NONBLOCK`), it never waits (`MSG_ERRQUEUE`), or there is nothing to wait for (a connect to a
+    /// Unix listener whose queue is full, from a non-blocking socket).
     #[must_use]
     #[inline]
     pub const fn wants_eagain(&self) -> bool {
@@ -294,6 +371,7 @@ impl Op {
             Op::Recv(op) => op.flags.intersects(MsgFlags::DONTWAIT.union(MsgFlags::ERRQUEUE)),
             Op::Send(op) => op.flags.contains(MsgFlags::DONTWAIT),
             Op::Open(op) => op.flags.contains(OpenFlags::NONBLOCK),
+            Op::Connect(_) => true,
             _ => false,
         }
     }

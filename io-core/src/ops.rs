@@ -15,21 +15,27 @@
 mod control;
 mod fs;
 mod net;
+mod poll;
 mod rw;
 mod time;
 
 pub use control::{Cancel, Nop};
-pub use fs::{Close, Fstat, Fsync, Ftruncate, Lseek, Open, Sendfile, Whence};
-pub use net::{Accept, Recv, Send};
+pub use fs::{Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, Open, OpenAt, Sendfile, Whence};
+pub use net::{Accept, AcceptFrom, Bind, Connect, How, Listen, Recv, Send, Shutdown, Socket};
+pub use poll::PollFd;
 pub use rw::{Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev};
 pub use time::Timeout;
 
+use crate::addr::Address;
 use crate::awaitable::IoAwaitable;
 use crate::backend::{Handle, IoBackend};
 use crate::buf::{IoBuf, IoBufMut, IoPath};
 use crate::errno::{Errno, decode};
 use crate::fd::{Fd, IoFd, OwnedFd};
-use crate::op::{self, AcceptFlags, MsgFlags, Op, OpenFlags, Scope, Stat};
+use crate::op::{
+    self, AcceptFlags, Family, MsgFlags, Op, OpenFlags, PollEvents, Scope, SocketFlags, SocketKind,
+    Stat,
+};
 use crate::sink::CompletionFn;
 use crate::state::Phase;
 use crate::sync::UnsafeCell;
@@ -295,9 +301,25 @@ pub trait Ops: Handle {
         SafeOp::new(self.clone(), Open { path, flags, mode })
     }
 
+    /// `openat(2)` from the directory `dir`; otherwise as [`open`](Ops::open).
+    fn open_at<F: IoFd, P: IoPath>(
+        &self,
+        dir: F,
+        path: P,
+        flags: OpenFlags,
+        mode: u32,
+    ) -> SafeOp<Self, OpenAt<F, P>> {
+        SafeOp::new(self.clone(), OpenAt { dir, path, flags, mode })
+    }
+
     /// `close(2)` of an owned descriptor. It is closed whatever the result is.
     fn close(&self, file: OwnedFd) -> SafeOp<Self, Close> {
         SafeOp::new(self.clone(), Close::new(file))
+    }
+
+    /// `fdatasync(2)`.
+    fn fdatasync<F: IoFd>(&self, file: F) -> SafeOp<Self, Fdatasync<F>> {
+        SafeOp::new(self.clone(), Fdatasync { file })
     }
 
     /// `fsync(2)`.
@@ -331,9 +353,53 @@ pub trait Ops: Handle {
         SafeOp::new(self.clone(), Sendfile { output, input, offset, len })
     }
 
+    /// `socket(2)`: the socket is close-on-exec. `protocol` 0 is the family's usual one.
+    fn socket(
+        &self,
+        family: Family,
+        kind: SocketKind,
+        flags: SocketFlags,
+        protocol: u32,
+    ) -> SafeOp<Self, Socket> {
+        SafeOp::new(self.clone(), Socket { family, kind, flags, protocol })
+    }
+
+    /// `bind(2)`.
+    fn bind<F: IoFd>(&self, socket: F, address: impl Into<Address>) -> SafeOp<Self, Bind<F>> {
+        SafeOp::new(self.clone(), Bind { socket, address: address.into() })
+    }
+
+    /// `listen(2)` with up to `backlog` connections that wait for an accept.
+    fn listen<F: IoFd>(&self, socket: F, backlog: i32) -> SafeOp<Self, Listen<F>> {
+        SafeOp::new(self.clone(), Listen { socket, backlog })
+    }
+
+    /// `connect(2)`; waits for the connection also from a non-blocking socket. `EAGAIN` only from a
+    /// non-blocking Unix socket whose peer's queue is full. After a cancel the socket may still be
+    /// connecting: close it.
+    fn connect<F: IoFd>(&self, socket: F, address: impl Into<Address>) -> SafeOp<Self, Connect<F>> {
+        SafeOp::new(self.clone(), Connect { socket, address: address.into() })
+    }
+
     /// `accept4(2)`: the accepted descriptor is close-on-exec.
     fn accept<F: IoFd>(&self, listener: F, flags: AcceptFlags) -> SafeOp<Self, Accept<F>> {
         SafeOp::new(self.clone(), Accept { listener, flags })
+    }
+
+    /// [`accept`](Ops::accept), with the peer's address.
+    fn accept_from<F: IoFd>(&self, listener: F, flags: AcceptFlags) -> SafeOp<Self, AcceptFrom<F>> {
+        SafeOp::new(self.clone(), AcceptFrom { listener, flags, peer: Address::EMPTY })
+    }
+
+    /// `shutdown(2)`: ends one direction of a connection, or both.
+    fn shutdown<F: IoFd>(&self, socket: F, how: How) -> SafeOp<Self, Shutdown<F>> {
+        SafeOp::new(self.clone(), Shutdown { socket, how })
+    }
+
+    /// `poll(2)` of one descriptor: waits for one of `events`, an error or a hang-up, and yields what
+    /// holds then. See [`op::Poll`].
+    fn poll_fd<F: IoFd>(&self, file: F, events: PollEvents) -> SafeOp<Self, PollFd<F>> {
+        SafeOp::new(self.clone(), PollFd { file, events })
     }
 
     /// `recv(2)`; waits for data also on a non-blocking socket. 0 is the end of the stream. With

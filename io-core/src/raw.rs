@@ -1,7 +1,7 @@
 //! Raw operations under the names of the original: bare descriptors and pointers, with the caller's promise
 //! that they hold. Each is lazy: it is submitted when first polled, or with
 //! [`submit`](IoAwaitable::submit), [`submit_with_callback`](IoAwaitable::submit_with_callback) or
-//! [`wait`](IoAwaitable::wait). For other descriptors (a directory to open from, a proof of seekability) make the
+//! [`wait`](IoAwaitable::wait). For other descriptors (a proof of seekability) make the
 //! [`Op`] and call [`IoAwaitable::new`].
 #![allow(unsafe_code, reason = "passes the caller's promise on")]
 //! # Safety
@@ -10,7 +10,10 @@
 use crate::awaitable::IoAwaitable;
 use crate::backend::Handle;
 use crate::fd::{Fd, Seekable};
-use crate::op::{self, AcceptFlags, IoVec, MsgFlags, Op, OpenFlags, Scope, Stat};
+use crate::op::{
+    self, AcceptFlags, Family, IoVec, MsgFlags, Op, OpenFlags, PollEvents, Scope, SocketFlags,
+    SocketKind, Stat,
+};
 use crate::time::Deadline;
 use crate::timed::Timed;
 use core::ffi::c_char;
@@ -32,6 +35,16 @@ pub trait RawOps: Handle {
         flags: AcceptFlags,
     ) -> IoAwaitable<Self> {
         let op = Op::Accept(op::Accept { fd, flags, addr, addr_len });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `bind(2)`: 0.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_bind(&self, fd: Fd, addr: *const u8, addr_len: u32) -> IoAwaitable<Self> {
+        let op = Op::Bind(op::Bind { fd, addr, addr_len });
         // SAFETY: promised by the caller.
         unsafe { IoAwaitable::new(self.clone(), op) }
     }
@@ -61,6 +74,26 @@ pub trait RawOps: Handle {
         unsafe { IoAwaitable::new(self.clone(), op) }.with_deadline(deadline)
     }
 
+    /// `connect(2)`: 0. Waits for the connection also on a non-blocking socket.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_connect(&self, fd: Fd, addr: *const u8, addr_len: u32) -> IoAwaitable<Self> {
+        let op = Op::Connect(op::Connect { fd, addr, addr_len });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `fdatasync(2)`: 0.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_fdatasync(&self, fd: Fd) -> IoAwaitable<Self> {
+        let op = Op::Fdatasync(op::Fdatasync { fd });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
     /// `fstat(2)`, by way of `statx(2)`: 0.
     ///
     /// # Safety
@@ -87,6 +120,16 @@ pub trait RawOps: Handle {
     /// * As [`IoAwaitable::new`].
     unsafe fn submit_ftruncate(&self, fd: Fd, len: i64) -> IoAwaitable<Self> {
         let op = Op::Ftruncate(op::Ftruncate { fd, len });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `listen(2)`: 0.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_listen(&self, fd: Fd, backlog: i32) -> IoAwaitable<Self> {
+        let op = Op::Listen(op::Listen { fd, backlog });
         // SAFETY: promised by the caller.
         unsafe { IoAwaitable::new(self.clone(), op) }
     }
@@ -122,6 +165,32 @@ pub trait RawOps: Handle {
         mode: u32,
     ) -> IoAwaitable<Self> {
         let op = Op::Open(op::Open { dir: Fd::CWD, path, flags, mode });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `openat(2)` from a directory: the result is a descriptor, the caller's to close.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_openat(
+        &self,
+        dir: Fd,
+        path: *const c_char,
+        flags: OpenFlags,
+        mode: u32,
+    ) -> IoAwaitable<Self> {
+        let op = Op::Open(op::Open { dir, path, flags, mode });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `poll(2)` of one descriptor: what it is ready for, as the bits of [`PollEvents`].
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_poll(&self, fd: Fd, events: PollEvents) -> IoAwaitable<Self> {
+        let op = Op::Poll(op::Poll { fd, events });
         // SAFETY: promised by the caller.
         unsafe { IoAwaitable::new(self.clone(), op) }
     }
@@ -254,6 +323,32 @@ pub trait RawOps: Handle {
         len: usize,
     ) -> IoAwaitable<Self> {
         let op = Op::Sendfile(op::Sendfile { out_fd, in_fd, offset, len });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `shutdown(2)`: 0.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_shutdown(&self, fd: Fd, how: u32) -> IoAwaitable<Self> {
+        let op = Op::Shutdown(op::Shutdown { fd, how });
+        // SAFETY: promised by the caller.
+        unsafe { IoAwaitable::new(self.clone(), op) }
+    }
+
+    /// `socket(2)`: the result is a close-on-exec descriptor, the caller's to close.
+    ///
+    /// # Safety
+    /// * As [`IoAwaitable::new`].
+    unsafe fn submit_socket(
+        &self,
+        family: Family,
+        kind: SocketKind,
+        flags: SocketFlags,
+        protocol: u32,
+    ) -> IoAwaitable<Self> {
+        let op = Op::Socket(op::Socket { family, kind, flags, protocol });
         // SAFETY: promised by the caller.
         unsafe { IoAwaitable::new(self.clone(), op) }
     }

@@ -274,13 +274,15 @@ impl State {
         }
     }
 
-    /// The generation given at submit, of an operation that is not done.
+    /// The generation given at submit, of an operation that is submitted and not done; both from one look,
+    /// because it may be done in the next moment.
     #[inline]
-    pub(crate) fn generation(&self) -> u16 {
-        // Ordering: Relaxed, it was written by this side before the submit.
-        let generation = self.0.load(Ordering::Relaxed) >> GENERATION_SHIFT;
+    pub(crate) fn generation(&self) -> Option<u16> {
+        // Ordering: Relaxed, the generation was written by this side before the submit.
+        let word = self.0.load(Ordering::Relaxed);
+        let owned = matches!(word & PHASE, QUEUED | IN_FLIGHT);
         // The upper half of the word.
-        u16::try_from(generation).unwrap_or(0)
+        owned.then(|| u16::try_from(word >> GENERATION_SHIFT).unwrap_or(0))
     }
 
     /// | any → `DONE`. The completer is in another process, or never was: the caller owns the node, and

@@ -11,11 +11,12 @@
 mod fs;
 mod net;
 mod nowait;
+mod poll;
 mod rw;
 #[cfg_attr(miri, path = "syscall/vectors_miri.rs")]
 mod vectors;
 
-pub use nowait::{Attempt, attempt, fits_inline};
+pub use nowait::{Attempt, attempt, attempt_again, fits_inline};
 
 use crate::errno::Errno;
 use crate::fd::{Fd, IoFd, Seekable};
@@ -30,7 +31,7 @@ pub const INLINE_MAX: usize = 64 * 1024;
 
 /// Performs the operation, blocking as its system call blocks, and returns the result word. `EINTR` is
 /// retried, except for close, where the descriptor is gone and the result 0. `EAGAIN` of a non-blocking
-/// descriptor is returned.
+/// descriptor is returned; but a connect waits, whatever the descriptor's mode.
 ///
 /// # Safety
 /// * As [`IoAwaitable::new`](crate::IoAwaitable::new), for the length of the call. It holds for the
@@ -52,15 +53,20 @@ pub unsafe fn perform_from(op: &Op, done: usize) -> i64 {
 fn act(op: &Op, done: usize) -> i64 {
     match op {
         Op::Accept(op) => net::accept(op),
+        Op::Bind(op) => net::bind(op),
         // Of the backend's own; there is no system call behind them.
         Op::Cancel(_) | Op::Timeout(_) => Errno::OPNOTSUPP.to_result(),
         Op::Close(op) => fs::close(op),
+        Op::Connect(op) => net::connect(op),
+        Op::Fdatasync(op) => fs::fdatasync(op),
         Op::Fstat(op) => fs::fstat(op),
         Op::Fsync(op) => fs::fsync(op),
         Op::Ftruncate(op) => fs::ftruncate(op),
+        Op::Listen(op) => net::listen(op),
         Op::Lseek(op) => fs::lseek(op),
         Op::Nop(_) => 0,
         Op::Open(op) => fs::open(op),
+        Op::Poll(op) => poll::poll(op),
         Op::Pread(op) => rw::pread(op),
         Op::Preadv(op) => rw::preadv(op),
         Op::Pwrite(op) => rw::pwrite(op, done),
@@ -70,6 +76,8 @@ fn act(op: &Op, done: usize) -> i64 {
         Op::Recv(op) => net::recv(op, op.flags),
         Op::Send(op) => net::send(op, op.flags),
         Op::Sendfile(op) => fs::sendfile(op),
+        Op::Shutdown(op) => net::shutdown(op),
+        Op::Socket(op) => net::socket(op),
         Op::Write(op) => rw::write(op, done),
         Op::Writev(op) => rw::writev(op),
     }

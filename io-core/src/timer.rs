@@ -265,6 +265,7 @@ mod tests {
         timer: Timer,
     }
 
+    #[allow(clippy::vec_box, reason = "addresses stay when the vector moves")]
     fn timed(ns: &[u64]) -> Vec<Box<Timed>> {
         let one = |&ns| {
             let mut timed = Box::new(Timed {
@@ -324,7 +325,7 @@ mod tests {
         let mut storage = timed(&[u64::MAX, 5]);
         let mut timers = Timers::new();
         let mut nodes = storage.iter_mut().map(|timed| submit(timed));
-        let (never, five) = (nodes.next().unwrap(), nodes.next().unwrap());
+        let (never, five) = (nodes.next().expect("one"), nodes.next().expect("two"));
         drop(nodes);
         assert!(!timers.arm(&never) && timers.is_empty());
         assert!(timers.arm(&five));

@@ -13,11 +13,13 @@ use core::marker::PhantomPinned;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use io_core::readiness::{Count, Park, Role};
+use io_core::fork::Lineage;
+use io_core::queue::Fifo;
+use io_core::readiness::{Count, Park, Role, Teller, Tellers};
 use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
 use io_core::{
-    Binding, Counters, Deadline, Errno, Fd, IoBackend, Locked, Node, NodePtr, NoopLock, Offload,
-    Op, OpKind, RawLock, Route, Scope, StopError, WakeHandle, Way,
+    Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, Locked, Node, NodePtr, NoopLock,
+    Offload, Op, OpKind, RawLock, Route, Scope, StopError, WakeHandle, Way,
 };
 
 /// The thread-pool backend. `L` is its lock: [`SpinLock`] to share it, [`NoopLock`] for one thread.
@@ -31,7 +33,10 @@ pub struct PoolBackend<L: RawLock = SpinLock> {
     pub(crate) workers: AtomicU32,
     pub(crate) release: AtomicU32,
     /// Threads that run a waker or callback now.
-    pub(crate) in_sink: AtomicU32,
+    pub(crate) tellers: Tellers,
+    /// Whether any deadline is armed, to look at without the lock.
+    pub(crate) timed: AtomicU32,
+    pub(crate) lineage: Lineage,
     /// Somebody called the wake handle; the next poll returns.
     woken: AtomicU32,
     /// Something was delivered by a worker since the last poll returned.
@@ -65,7 +70,9 @@ impl<L: RawLock> PoolBackend<L> {
             count: Count::new(),
             workers: AtomicU32::new(0),
             release: AtomicU32::new(0),
-            in_sink: AtomicU32::new(0),
+            tellers: Tellers::new(),
+            timed: AtomicU32::new(0),
+            lineage: Lineage::new()?,
             woken: AtomicU32::new(0),
             announced: AtomicU32::new(0),
             news: AtomicU32::new(0),
@@ -98,6 +105,9 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     fn wake(&self) {
+        if self.lineage.is_forked() {
+            return;
+        }
         self.woken.store(1, Ordering::SeqCst);
         self.news.fetch_add(1, Ordering::SeqCst);
         self.park.notify_others();
@@ -105,13 +115,15 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Queues an operation that submit could not finish.
     fn enqueue(&self, node: Node, stage: Stage) {
-        let refused = self.queues(|queues| {
+        let (refused, first) = self.queues(|queues| {
             if queues.refuses() && !node.op().kind().never_cancelled() {
-                return Some(node);
+                return (Some(node), false);
             }
+            let first = self.arm(queues, &node);
             queues.push_work(node, stage);
-            None
+            (None, first)
         });
+        self.notice(first);
         match refused {
             Some(node) => {
                 self.refuse(node, Turn::Reap);
@@ -128,6 +140,7 @@ impl<L: RawLock> PoolBackend<L> {
         }
         self.count.queued();
         match (tried, node.op().interest()) {
+            _ if matches!(node.op(), Op::Timeout(_)) => self.put_to_sleep(node),
             (Attempt::Partial(done), _) => {
                 node.set_result(i64::try_from(done).unwrap_or(0));
                 self.enqueue(node, Stage::Block);
@@ -141,11 +154,73 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
-    /// Ends operations early that no worker has.
-    fn withdraw_all(&self, which: impl Fn(&Node) -> bool) {
-        while let Some(node) = self.queues(|queues| queues.withdraw_any(&which)) {
+    fn put_to_sleep(&self, node: Node) {
+        let (refused, first) = self.queues(|queues| {
+            let first = self.arm(queues, &node);
+            node.begin_unshared();
+            (queues.let_sleep(node), first)
+        });
+        self.notice(first);
+        if let Some(node) = refused {
             self.refuse(node, Turn::Reap);
         }
+    }
+
+    /// Ends operations early that were taken off their lists.
+    fn refuse_all(&self, mut withdrawn: Fifo) {
+        while let Some(node) = withdrawn.pop() {
+            self.refuse(node, Turn::Reap);
+        }
+    }
+
+    /// Ends what waits on a descriptor that is about to be closed.
+    pub(crate) fn end_waiting(&self, fd: Fd) {
+        let withdrawn = self.queues(|queues| queues.withdraw_fd(fd));
+        self.refuse_all(withdrawn);
+    }
+
+    /// Performs an operation of the pool's own; `None` for all others.
+    #[inline]
+    fn own(&self, node: &Node) -> Option<i64> {
+        match node.op() {
+            Op::Cancel(cancel) => {
+                let home = self.address();
+                let (withdrawn, count) =
+                    self.queues(|queues| queues.cancel_all(home, cancel.scope));
+                self.refuse_all(withdrawn);
+                Some(i64::try_from(count).unwrap_or(i64::MAX))
+            }
+            Op::Close(close) => {
+                self.end_waiting(close.fd);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes the pool new in a forked child: no operations, no workers, not started, with descriptors of
+    /// its own (`epoll_create1(2)`, `eventfd(2)`). It allocates nothing. What was in flight at the fork is
+    /// the parent's; here it is done with `EOWNERDEAD` when it is next touched. [`Worker`](crate::Worker)s
+    /// of before the fork are of no use here.
+    ///
+    /// # Errors
+    /// `EALREADY` in the process that made the pool, `EPERM` in a child of `vfork(2)`, `EBUSY` if another
+    /// thread is at it, and those of [`new`](Self::new).
+    pub fn reinit(&self) -> Result<(), Errno> {
+        let adoption = self.lineage.adopt()?;
+        // SAFETY: the adoption is not finished, so every entry point turns other threads away.
+        unsafe { self.park.renew()? };
+        // SAFETY: as above.
+        unsafe { self.queues.renew(Queues::new()) };
+        self.tellers.renew();
+        // The tickets of before are not valid.
+        self.release.fetch_add(1, Ordering::SeqCst);
+        for word in [&self.workers, &self.timed, &self.woken, &self.announced, &self.refusing] {
+            word.store(0, Ordering::SeqCst);
+        }
+        self.count.renew();
+        adoption.finish();
+        Ok(())
     }
 
     fn withdraw(&self, node: NodePtr) {
@@ -158,10 +233,9 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// One turn of a thread that may not deliver: some work, or a sleep until there may be news.
     fn help(&self, seen: u32, deadline: Deadline) {
+        self.expire();
         if self.work(Turn::Reap).is_none() {
-            self.count.syscall();
-            let events = self.park.park(Role::Other, seen, deadline, Deadline::NEVER);
-            self.ready_again(&events);
+            self.sleep(Role::Other, seen, deadline);
         }
     }
 
@@ -218,6 +292,12 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             let result = if close { perform() } else { Errno::CANCELED.to_result() };
             return self.finish_inline(node, result);
         }
+        if node.overdue(now_ns) {
+            return self.finish_inline(node, Errno::CANCELED.to_result());
+        }
+        if let Some(result) = self.own(&node) {
+            return self.finish_inline(node, result);
+        }
         // SAFETY: the operation of a node that is not completed.
         let fits = unsafe { fits_inline(node.op()) };
         // SAFETY: as above.
@@ -260,9 +340,8 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             }
             // Other work is left to workers, unless all of them may be waiting as we are.
             if self.has_free_workers() {
-                self.count.syscall();
-                let events = self.park.park(Role::Other, seen, Deadline::NEVER, Deadline::NEVER);
-                self.ready_again(&events);
+                self.expire();
+                self.sleep(Role::Other, seen, Deadline::NEVER);
             } else {
                 self.help(seen, Deadline::NEVER);
             }
@@ -274,6 +353,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn start(&self) -> Result<(), Errno> {
+        self.check_fork()?;
         self.queues(|queues| match queues.mode {
             Mode::Open { started: true } => Err(Errno::ALREADY),
             Mode::Stopping if queues.owned() > 0 => Err(Errno::BUSY),
@@ -286,6 +366,10 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
+        self.check_fork().map_err(StopError::WrongPlace)?;
+        if self.tellers.is_inside(L::SHARED) {
+            return Err(StopError::WrongPlace(Errno::DEADLK));
+        }
         let stopped = self.queues(|queues| {
             // A close may have come since.
             let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
@@ -299,7 +383,8 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             return Ok(());
         }
         // Also what was accepted from other backends: it goes home cancelled.
-        self.withdraw_all(|_| true);
+        let withdrawn = self.queues(|queues| queues.withdraw_all(|_| true));
+        self.refuse_all(withdrawn);
         match self.drain(deadline) {
             0 => Ok(()),
             owned => Err(StopError::StillOwned(owned)),
@@ -307,17 +392,20 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
+        self.check_fork()?;
         let deadline = match timeout {
             None => Deadline::NEVER,
             Some(Duration::ZERO) => Deadline::NOW,
             Some(timeout) => deadline_in(timeout),
         };
         let news = self.news.load(Ordering::SeqCst);
+        let teller = Teller::new(L::SHARED);
         loop {
             let seen = self.park.epoch();
-            let mut delivered = self.deliver_ready();
+            self.expire();
+            let mut delivered = self.deliver_ready(&teller);
             if !self.has_workers() {
-                delivered += self.poll_work();
+                delivered += self.poll_work(&teller);
             }
             let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
             let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
@@ -326,13 +414,12 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
                 self.park.leave();
                 return Ok(delivered);
             }
-            self.count.syscall();
-            let events = self.park.park(Role::Other, seen, deadline, Deadline::NEVER);
-            self.ready_again(&events);
+            self.sleep(Role::Other, seen, deadline);
         }
     }
 
     fn flush(&self) -> Result<usize, Errno> {
+        self.check_fork()?;
         let queued = self.queues(|queues| queues.work.len());
         if self.has_workers() {
             // They were woken at submit, and come to it.
@@ -358,15 +445,24 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn in_flight(&self) -> usize {
+        if self.lineage.is_forked() {
+            return 0;
+        }
         self.queues(|queues| queues.owned() + queues.ready.len())
     }
 
     fn route(&self, op: &Op) -> Route {
         let workers = self.has_workers();
         match op.kind() {
-            OpKind::Fstat | OpKind::Lseek | OpKind::Nop => {
-                Route { way: Way::Inline, why: "cannot block" }
+            OpKind::Timeout => Route { way: Way::Readiness, why: "a deadline bounds the park" },
+            kind if kind.never_blocks() => Route { way: Way::Inline, why: "cannot block" },
+            OpKind::Poll => {
+                Route { way: Way::Readiness, why: "asked with poll(2), then waits in epoll" }
             }
+            OpKind::Connect => Route {
+                way: Way::Readiness,
+                why: "waits in epoll; a Unix or blocking socket's call is a worker's",
+            },
             OpKind::Read
             | OpKind::Readv
             | OpKind::Recv
@@ -382,21 +478,47 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev if workers => {
                 Route { way: Way::Inline, why: "tried with RWF_NOWAIT; a miss goes to a worker" }
             }
+            OpKind::Bind if workers => Route {
+                way: Way::Inline,
+                why: "cannot block; a Unix socket's name may be a file, for a worker to make",
+            },
+            OpKind::Socket if workers => Route {
+                way: Way::Inline,
+                why: "cannot block; a family that may need a module goes to a worker",
+            },
             _ if workers => Route { way: Way::Offload, why: "may block" },
             _ => Route { way: Way::Inline, why: "may block, and no worker is lent: inside poll" },
         }
     }
 
     fn counters(&self) -> Counters {
-        let (queued, running) =
-            self.queues(|queues| (queues.work.len() + queues.waiting.len(), queues.running.len()));
+        let (queued, running) = if self.lineage.is_forked() {
+            (0, 0)
+        } else {
+            self.queues(|queues| (queues.queued(), queues.running.len()))
+        };
         self.count.read(queued, running)
+    }
+
+    fn generation(&self) -> u32 {
+        self.lineage.generation()
+    }
+
+    fn dump(&self, out: &mut [InFlight]) -> usize {
+        if self.lineage.is_forked() {
+            return 0;
+        }
+        self.queues(|queues| queues.dump(out, |node| self.route(node.op()).way))
     }
 }
 
 impl<L: RawLock> PoolBackend<L> {
+    fn check_fork(&self) -> Result<(), Errno> {
+        if self.lineage.is_forked() { Err(Errno::OWNERDEAD) } else { Ok(()) }
+    }
+
     /// The work of a pool without workers, as much as there is now.
-    fn poll_work(&self) -> usize {
+    fn poll_work(&self, teller: &Teller) -> usize {
         if self.queues(|queues| queues.waiting.len()) > 0 {
             self.count.syscall();
             let events = self.park.look();
@@ -405,7 +527,7 @@ impl<L: RawLock> PoolBackend<L> {
         let mut left = self.queues(|queues| queues.work.len());
         let mut delivered = 0;
         while left > 0
-            && let Some(done) = self.work(Turn::Deliver)
+            && let Some(done) = self.work(Turn::Deliver(teller))
         {
             left -= 1;
             delivered += done;
@@ -439,19 +561,22 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
 
     fn recall_all(&self, home: *const (), scope: Scope) -> usize {
         // In one step: what moves between the lists meanwhile would be missed.
-        let (mut recalled, count) = self.queues(|queues| queues.recall_all(home, scope));
-        while let Some(node) = recalled.pop() {
-            self.refuse(node, Turn::Reap);
-        }
+        let (recalled, count) = self.queues(|queues| queues.recall_all(home, scope));
+        self.refuse_all(recalled);
         count
     }
 }
 
 impl<L: RawLock> Drop for PoolBackend<L> {
     fn drop(&mut self) {
+        if self.lineage.is_forked() {
+            // What is in flight is the parent's; only the descriptors are this process's.
+            return;
+        }
         // No worker is lent: each borrows the pool. What is left is done or refused here.
         // The deadline is never, so it cannot fail.
         let _: Result<(), StopError> = self.stop(Deadline::NEVER);
-        while self.deliver_ready() > 0 {}
+        let teller = Teller::new(L::SHARED);
+        while self.deliver_ready(&teller) > 0 {}
     }
 }

@@ -6,6 +6,7 @@ mod lock;
 mod note;
 mod queues;
 mod run;
+mod timing;
 mod worker;
 
 pub use backend::{LocalPool, PoolBackend};

@@ -26,6 +26,7 @@ pub struct SpinLock(SpinMutex<(), Yield>);
 // SAFETY: `SpinMutex` excludes, and orders an unlock before the next lock.
 unsafe impl RawLock for SpinLock {
     const NEW: SpinLock = SpinLock(SpinMutex::new(()));
+    const SHARED: bool = true;
 
     fn lock(&self) {
         core::mem::forget(self.0.lock());

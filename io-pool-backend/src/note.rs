@@ -17,6 +17,10 @@ pub(crate) enum Place {
     Running = 3,
     /// Done; its waker or callback is to be run.
     Ready = 4,
+    /// Waits for nothing but its deadline.
+    Sleeping = 5,
+    /// A close that waits for a worker to be done with the descriptor.
+    Held = 6,
 }
 
 /// What a worker does with it.
@@ -50,6 +54,8 @@ impl Note {
             2 => Place::Waiting,
             3 => Place::Running,
             4 => Place::Ready,
+            5 => Place::Sleeping,
+            6 => Place::Held,
             _ => Place::Nowhere,
         }
     }

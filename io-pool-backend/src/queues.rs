@@ -4,7 +4,7 @@
 use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
 use io_core::queue::Fifo;
 use io_core::readiness::Waiting;
-use io_core::{Fd, Node, NodePtr, Op, Scope};
+use io_core::{Fd, InFlight, Node, NodePtr, Op, Scope, Timers, Way};
 
 /// Whether the pool takes operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +24,11 @@ pub(crate) struct Queues {
     pub(crate) waiting: Waiting,
     pub(crate) running: Fifo,
     pub(crate) ready: Fifo,
+    /// What waits for its deadline alone.
+    pub(crate) sleeping: Fifo,
+    /// Closes whose descriptor a worker is using: the number must not mean another file under it.
+    pub(crate) held: Fifo,
+    pub(crate) timers: Timers,
 }
 
 /// A node in a worker's hands: what to do, copied, so that no lock is needed to read it.
@@ -43,6 +48,9 @@ impl Queues {
             waiting: Waiting::new(),
             running: Fifo::new(),
             ready: Fifo::new(),
+            sleeping: Fifo::new(),
+            held: Fifo::new(),
+            timers: Timers::new(),
         }
     }
 
@@ -52,7 +60,12 @@ impl Queues {
 
     /// Operations that the pool or its workers own, other than those that are only to be delivered.
     pub(crate) fn owned(&self) -> usize {
-        self.work.len() + self.waiting.len() + self.running.len()
+        self.queued() + self.running.len()
+    }
+
+    /// Operations that wait for something.
+    pub(crate) fn queued(&self) -> usize {
+        self.work.len() + self.waiting.len() + self.sleeping.len() + self.held.len()
     }
 
     pub(crate) fn push_work(&mut self, node: Node, stage: Stage) {
@@ -79,10 +92,33 @@ impl Queues {
         None
     }
 
+    /// Puts a node to sleep until its deadline, unless it is to end early: then it comes back.
+    pub(crate) fn let_sleep(&mut self, node: Node) -> Option<Node> {
+        if self.refuses() {
+            return Some(node);
+        }
+        set_place(&node, Place::Sleeping);
+        self.sleeping.push(node);
+        None
+    }
+
     /// Hands the oldest work to the calling thread.
     pub(crate) fn take_job(&mut self) -> Option<Job> {
-        let node = self.work.pop()?;
-        Some(self.run(node))
+        loop {
+            let node = self.work.pop()?;
+            if !self.must_be_held(&node) {
+                return Some(self.run(node));
+            }
+            set_place(&node, Place::Held);
+            self.held.push(node);
+        }
+    }
+
+    /// Whether a worker is using the descriptor that this is to close. What was queued before the close
+    /// was taken before it.
+    fn must_be_held(&self, node: &Node) -> bool {
+        let Op::Close(close) = node.op() else { return false };
+        self.running.iter().any(|running| running.op().uses(close.fd))
     }
 
     /// Hands this node to the calling thread if it waits for a worker.
@@ -97,6 +133,11 @@ impl Queues {
         }
         // SAFETY: its place says that it is in `work`.
         let node = unsafe { self.work.remove(node) };
+        if self.must_be_held(&node) {
+            set_place(&node, Place::Held);
+            self.held.push(node);
+            return None;
+        }
         Some(self.run(node))
     }
 
@@ -116,6 +157,11 @@ impl Queues {
         // SAFETY: `run` put it into `running`, and only who has the job takes it out.
         let node = unsafe { self.running.remove(job.node) };
         set_place(&node, Place::Nowhere);
+        // Each looks again whether it still has to wait.
+        while let Some(close) = self.held.pop() {
+            set_place(&close, Place::Work);
+            self.work.push(close);
+        }
         node
     }
 
@@ -134,6 +180,8 @@ impl Queues {
             (Place::Work, _) => unsafe { self.work.remove(node) },
             // SAFETY: its place says that it waits, which only operations with a descriptor do.
             (Place::Waiting, Some((fd, _))) => unsafe { self.waiting.remove(node, fd) },
+            // SAFETY: its place says that it is in `sleeping`.
+            (Place::Sleeping, _) => unsafe { self.sleeping.remove(node) },
             _ => return None,
         };
         set_place(&node, Place::Nowhere);
@@ -166,21 +214,33 @@ impl Queues {
     /// [`recall`](Self::recall) for everything in `scope` from one home; also says how many were asked for
     /// the first time.
     pub(crate) fn recall_all(&mut self, home: *const (), scope: Scope) -> (Fifo, usize) {
-        let wanted = |node: &Node| {
-            let kind = node.op().kind();
-            node.home() == home && node.op().is_in(scope) && !kind.never_cancelled()
-        };
+        let wanted = |node: &Node| node.home() == home && is_meant(node, scope);
         let mut count = 0;
         for running in self.running.iter().filter(|running| wanted(running)) {
             count += usize::from(!Note::of(&running).is_recalled());
             set_recalled(&running);
         }
-        let mut recalled = Fifo::new();
-        while let Some(node) = self.withdraw_any(wanted) {
-            recalled.push(node);
-        }
+        let recalled = self.withdraw_all(wanted);
         count += recalled.len();
         (recalled, count)
+    }
+
+    /// Takes out what is in `scope` and was submitted to the pool at `home`, which is this one, and asks
+    /// what a worker has; also says how many were asked for the first time.
+    pub(crate) fn cancel_all(&mut self, home: *const (), scope: Scope) -> (Fifo, usize) {
+        let wanted = |node: &Node| node.home() == home && is_meant(node, scope);
+        let running = self.running.iter().filter(|running| wanted(running));
+        let asked = running.filter(|running| running.ask_cancel()).count();
+        let withdrawn = self.withdraw_all(wanted);
+        let count = asked + withdrawn.len();
+        (withdrawn, count)
+    }
+
+    /// Takes out what waits on a descriptor that is about to be closed.
+    pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
+        let withdrawn = self.waiting.take_fd(fd);
+        withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        withdrawn
     }
 
     /// Takes a node out of the ready list, if it is there.
@@ -206,12 +266,32 @@ impl Queues {
         Some(node)
     }
 
-    /// Takes any node out, for an early end, that no worker has and `which` accepts.
-    pub(crate) fn withdraw_any(&mut self, which: impl Fn(&Node) -> bool) -> Option<Node> {
-        let cancellable = |node: &Node| !node.op().kind().never_cancelled() && which(node);
-        let node =
-            self.work.take_first(cancellable).or_else(|| self.waiting.take_any(cancellable))?;
-        set_place(&node, Place::Nowhere);
-        Some(node)
+    /// Takes out, for an early end, what no worker has and `which` accepts.
+    pub(crate) fn withdraw_all(&mut self, which: impl Fn(&Node) -> bool) -> Fifo {
+        let which = |node: &Node| !node.op().kind().never_cancelled() && which(node);
+        let mut withdrawn = self.work.take_all(which);
+        withdrawn.append(self.waiting.take_all(which));
+        withdrawn.append(self.sleeping.take_all(which));
+        withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        withdrawn
     }
+
+    /// Writes what there is into `out`; says how many there are.
+    pub(crate) fn dump(&self, out: &mut [InFlight], way: impl Fn(&Node) -> Way) -> usize {
+        let lists = [&self.running, &self.work, &self.held, &self.sleeping, &self.ready];
+        let all = lists.into_iter().flatten().chain(self.waiting.iter());
+        let mut count = 0;
+        for node in all {
+            if let Some(place) = out.get_mut(count) {
+                *place = InFlight::of(&node, way(&node));
+            }
+            count += 1;
+        }
+        count
+    }
+}
+
+/// Whether a cancel of this scope means it.
+fn is_meant(node: &Node, scope: Scope) -> bool {
+    !node.op().kind().never_cancelled() && node.op().is_in(scope)
 }

@@ -6,16 +6,16 @@
 use crate::backend::PoolBackend;
 use crate::note::{Place, Stage, set_place};
 use crate::queues::Job;
-use core::sync::atomic::Ordering;
 use io_core::readiness::{Event, Events};
-use io_core::syscall::{Attempt, attempt, perform_from};
+use io_core::readiness::{Teller, Telling};
+use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
 use io_core::{Errno, Fd, Node, Op, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn<'t> {
     /// Yes: a worker, or the caller of `poll`.
-    Deliver,
+    Deliver(&'t Teller),
     /// No: a wait inside drop, stop or a `*_sync` form. Sinks stay on the ready list.
     Reap,
 }
@@ -27,18 +27,17 @@ enum Outcome {
 }
 
 /// Tells pollers and waiters that something was delivered. While it exists, its thread is in user code.
-struct Announce<'p, L: RawLock>(&'p PoolBackend<L>);
+struct Announce<'p, L: RawLock>(&'p PoolBackend<L>, Telling<'p>);
 
 impl<'p, L: RawLock> Announce<'p, L> {
-    fn in_sink(pool: &'p PoolBackend<L>) -> Self {
-        pool.in_sink.fetch_add(1, Ordering::SeqCst);
-        Announce(pool)
+    fn in_sink(pool: &'p PoolBackend<L>, teller: &Teller) -> Self {
+        Announce(pool, pool.tellers.enter(teller))
     }
 }
 
 impl<L: RawLock> Drop for Announce<'_, L> {
     fn drop(&mut self) {
-        self.0.in_sink.fetch_sub(1, Ordering::SeqCst);
+        self.1.leave();
         self.0.announce();
         // The sink may have unwound, and this thread with it.
         self.0.park.leave();
@@ -47,12 +46,16 @@ impl<L: RawLock> Drop for Announce<'_, L> {
 
 impl<L: RawLock> PoolBackend<L> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
-    pub(crate) fn work(&self, turn: Turn) -> Option<usize> {
+    pub(crate) fn work(&self, turn: Turn<'_>) -> Option<usize> {
         let (job, more) = self.queues(|queues| {
             let job = queues.take_job();
             (job, !queues.work.is_empty())
         });
         let job = job?;
+        if let Op::Close(close) = job.op {
+            // Some may have come to wait while the close was queued.
+            self.end_waiting(close.fd);
+        }
         // Two pieces of work may have woken one sleeper; and the watcher may have become a worker.
         if more {
             self.park.notify_work(!self.has_workers());
@@ -61,10 +64,17 @@ impl<L: RawLock> PoolBackend<L> {
         Some(self.run(&job, turn))
     }
 
-    pub(crate) fn run(&self, job: &Job, turn: Turn) -> usize {
+    pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
         match self.act(job) {
             Outcome::Done(result, way) => {
-                let node = self.queues(|queues| queues.end_run(job));
+                let (node, held) = self.queues(|queues| {
+                    let held = !queues.held.is_empty();
+                    (queues.end_run(job), held)
+                });
+                if held {
+                    self.park.notify_work(!self.has_workers());
+                    self.park.notify_others();
+                }
                 self.count.way(way);
                 self.finish(node, result, turn)
             }
@@ -87,8 +97,13 @@ impl<L: RawLock> PoolBackend<L> {
             Attempt::Partial(job.done)
         } else {
             self.count.syscall();
-            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
-            unsafe { attempt(op) }
+            if job.stage == Stage::Ready {
+                // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+                unsafe { attempt_again(op) }
+            } else {
+                // SAFETY: as above.
+                unsafe { attempt(op) }
+            }
         };
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
@@ -123,14 +138,15 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// An operation has its result. In a turn that may not deliver, somebody else's sink is left on the
     /// ready list.
-    pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn) -> usize {
+    pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn<'_>) -> usize {
         if node.home() != self.address() {
             node.go_home(result);
             self.park.notify_others();
             return 0;
         }
-        if turn == Turn::Deliver {
-            self.deliver(node, result);
+        self.disarm(&node);
+        if let Turn::Deliver(teller) = turn {
+            self.deliver(node, result, teller);
             return 1;
         }
         match node.complete_quiet(result) {
@@ -147,7 +163,7 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Completes and runs the sink. Nothing is held here: it is user code.
-    fn deliver(&self, node: Node, result: i64) {
+    fn deliver(&self, node: Node, result: i64, teller: &Teller) {
         let delivery = node.complete(result);
         self.count.delivered();
         if delivery.waiter() {
@@ -155,19 +171,19 @@ impl<L: RawLock> PoolBackend<L> {
         }
         // Pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
-        let _announced = Announce::in_sink(self);
+        let _announced = Announce::in_sink(self, teller);
         delivery.run();
     }
 
     /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
-    pub(crate) fn deliver_ready(&self) -> usize {
+    pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
         let mut left = self.queues(|queues| queues.ready.len());
         let mut delivered = 0;
         while left > 0
             && let Some(node) = self.queues(|queues| queues.take_ready())
         {
             let result = node.result();
-            self.deliver(node, result);
+            self.deliver(node, result, teller);
             left -= 1;
             delivered += 1;
         }
@@ -176,12 +192,16 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Puts an operation into the waiting set and registers its descriptor.
     pub(crate) fn wait_for(&self, node: Node, fd: Fd) {
-        let refused = self.queues(|queues| queues.let_wait(node, fd));
+        let (refused, first) = self.queues(|queues| {
+            let first = self.arm(queues, &node);
+            (queues.let_wait(node, fd), first)
+        });
+        self.notice(first);
         self.waits_or(refused, fd, Turn::Reap);
     }
 
     /// Registers the descriptor of what waits now, or ends what was not let wait.
-    fn waits_or(&self, refused: Option<Node>, fd: Fd, turn: Turn) -> usize {
+    fn waits_or(&self, refused: Option<Node>, fd: Fd, turn: Turn<'_>) -> usize {
         match refused {
             Some(node) => self.refuse(node, turn),
             None => {
@@ -192,7 +212,7 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Ends an operation early. What it has transferred by then is its result.
-    pub(crate) fn refuse(&self, node: Node, turn: Turn) -> usize {
+    pub(crate) fn refuse(&self, node: Node, turn: Turn<'_>) -> usize {
         let result = match node.result() {
             done @ 1.. => done,
             _ => Errno::CANCELED.to_result(),

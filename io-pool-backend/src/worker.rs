@@ -6,7 +6,7 @@ use crate::lock::SpinLock;
 use crate::run::Turn;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
-use io_core::readiness::Role;
+use io_core::readiness::{Role, Teller};
 use io_core::{Deadline, RawLock};
 
 /// The ticket of one lent thread. Made before the thread starts, so that a
@@ -34,6 +34,10 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
     /// waker or callback unwinds out of here with the pool in order; call it again to go on.
     pub fn run(&self) {
         let pool = &*self.pool;
+        if pool.lineage.is_forked() {
+            return;
+        }
+        let teller = Teller::new(L::SHARED);
         pool.workers.fetch_add(1, Ordering::SeqCst);
         let _joined = Joined(pool);
         loop {
@@ -41,12 +45,11 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
             if pool.release.load(Ordering::SeqCst) != self.generation {
                 return;
             }
-            if pool.deliver_ready() > 0 || pool.work(Turn::Deliver).is_some() {
+            pool.expire();
+            if pool.deliver_ready(&teller) > 0 || pool.work(Turn::Deliver(&teller)).is_some() {
                 continue;
             }
-            pool.count.syscall();
-            let events = pool.park.park(Role::Worker, seen, Deadline::NEVER, Deadline::NEVER);
-            pool.ready_again(&events);
+            pool.sleep(Role::Worker, seen, Deadline::NEVER);
         }
     }
 }
@@ -65,6 +68,9 @@ impl<L: RawLock> Drop for Joined<'_, L> {
 impl<L: RawLock> PoolBackend<L> {
     /// Sends every thread home whose [`Worker`] was made before now, after what it is doing.
     pub fn release_workers(&self) {
+        if self.lineage.is_forked() {
+            return;
+        }
         self.release.fetch_add(1, Ordering::SeqCst);
         self.park.notify_all();
     }
@@ -82,6 +88,6 @@ impl<L: RawLock> PoolBackend<L> {
     /// Whether a worker may come to take work: one that is not inside a waker or callback, which may be
     /// waiting for just that work.
     pub(crate) fn has_free_workers(&self) -> bool {
-        self.workers.load(Ordering::SeqCst) > self.in_sink.load(Ordering::SeqCst)
+        self.workers.load(Ordering::SeqCst) > self.tellers.count()
     }
 }

@@ -9,18 +9,22 @@ mod net;
 mod rw;
 
 use crate::ring::Sqe;
+use io_core::Op;
 use io_core::op::MAX_RW_COUNT;
-use io_core::{Interest, Op};
 
 /// The entry that runs `op`. Operations without an opcode are never asked for; a nop stands in.
 #[inline(always)]
 pub(crate) fn encode(op: &Op) -> Sqe {
     match op {
         Op::Accept(op) => net::accept(op),
+        Op::Bind(op) => net::bind(op),
         Op::Close(op) => fs::close(op),
+        Op::Connect(op) => net::connect(op),
+        Op::Fdatasync(op) => fs::fdatasync(op),
         Op::Fsync(op) => fs::fsync(op),
         Op::Nop(op) => control::nop(*op),
         Op::Open(op) => fs::open(op),
+        Op::Poll(op) => Sqe::poll(op.fd.raw(), op.events.bits()),
         Op::Pread(op) => rw::pread(op),
         Op::Preadv(op) => rw::preadv(op),
         Op::Pwrite(op) => rw::pwrite(op),
@@ -29,13 +33,16 @@ pub(crate) fn encode(op: &Op) -> Sqe {
         Op::Readv(op) => rw::readv(op),
         Op::Recv(op) => net::recv(op),
         Op::Send(op) => net::send(op),
+        Op::Socket(op) => net::socket(op),
         Op::Write(op) => rw::write(op),
         Op::Writev(op) => rw::writev(op),
         Op::Cancel(_)
         | Op::Fstat(_)
         | Op::Ftruncate(_)
+        | Op::Listen(_)
         | Op::Lseek(_)
         | Op::Sendfile(_)
+        | Op::Shutdown(_)
         | Op::Timeout(_) => {
             debug_assert!(false, "a ring plan without an opcode");
             Sqe::nop()
@@ -46,11 +53,8 @@ pub(crate) fn encode(op: &Op) -> Sqe {
 /// The entry that waits until `op`'s descriptor is ready for it. Operations without a readiness never
 /// ask; a nop stands in.
 pub(crate) fn readiness(op: &Op) -> Sqe {
-    const POLLIN: u16 = 0x1;
-    const POLLOUT: u16 = 0x4;
     match op.interest() {
-        Some((fd, Interest::Readable)) => Sqe::poll(fd.raw(), POLLIN),
-        Some((fd, Interest::Writable)) => Sqe::poll(fd.raw(), POLLOUT),
+        Some((fd, interest)) => Sqe::poll(fd.raw(), interest.events().bits()),
         None => {
             debug_assert!(false, "a wait for readiness without a descriptor");
             Sqe::nop()

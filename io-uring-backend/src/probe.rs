@@ -35,7 +35,8 @@ impl Plans {
     pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
         let supported = ring.supported()? & config.lacking.complement();
         let ring = supported & config.mask;
-        let straight = ring & checks::NEEDED.union(position::KINDS).complement();
+        let special = checks::NEEDED.union(position::KINDS).union(OpSet::of(OpKind::Poll));
+        let straight = ring & special.complement();
         Ok(Plans { ring, straight, supported, offload })
     }
 
@@ -91,6 +92,7 @@ impl Plans {
         match kind {
             OpKind::Fstat => "the plain call is faster than the opcode",
             OpKind::Ftruncate => "the opcode costs twice the plain call",
+            OpKind::Shutdown => "the opcode goes to a kernel worker; the plain call does not block",
             _ => "the ring has no opcode for it",
         }
     }

@@ -5,17 +5,23 @@
 //! | `EINTR`, the kernel's restart codes | again; a close is done, its number is free | the operation again |
 //! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else once again, by a worker; then the result | the operation again |
 //! | `ECANCELED` | the result | asked for: the result. Else the operation again |
+//! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
+//!
+//! A poll is nothing but its wait: what is ready then, `poll(2)` says, because the ring's answer can hold
+//! less, or more, than is true.
 #![allow(unsafe_code, reason = "takes nodes back from the kernel")]
 //! # Safety
 //! A node whose token comes back is in the in-flight list: it was put there when its entry was pushed, one
-//! entry at a time, and only its completion takes it out.
+//! entry at a time, and only its completion takes it out. An operation is performed only while its node is in
+//! this thread's hands.
 
 use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
 use core::sync::atomic::Ordering;
+use io_core::syscall::{Attempt, attempt};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
@@ -33,7 +39,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 Token::Ready(node) => {
                     // SAFETY: as above.
                     let node = unsafe { self.in_flight.remove(node) };
-                    self.became_ready(node);
+                    self.became_ready(node, i64::from(result));
                 }
                 Token::Wake => self.wake_armed.set(false),
                 Token::Cancel => self.cancel_answered(result),
@@ -54,6 +60,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const INTR: i64 = Errno::INTR.to_result();
         const AGAIN: i64 = Errno::AGAIN.to_result();
         const NXIO: i64 = Errno::NXIO.to_result();
+        const ALREADY: i64 = Errno::ALREADY.to_result();
+        const ISCONN: i64 = Errno::ISCONN.to_result();
         let blocks = node.scratch() & place::BLOCKS;
         match if is_restart(result) { INTR } else { result } {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
@@ -61,6 +69,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             INTR | AGAIN if self.unwanted(&node) => {
                 self.finish(node, Errno::CANCELED.to_result());
             }
+            ALREADY if node.op().kind() == OpKind::Connect => {
+                self.again(node, place::WAITS | place::CONNECTS);
+            }
+            ISCONN if node.scratch() & place::CONNECTS != 0 => self.finish(node, 0),
             NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
             INTR => self.again(node, blocks),
@@ -69,15 +81,35 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
-    fn became_ready(&self, node: Node) {
+    fn became_ready(&self, node: Node, result: i64) {
         if self.unwanted(&node) {
             self.finish(node, Errno::CANCELED.to_result());
+        } else if node.op().kind() == OpKind::Poll {
+            self.polled(node, result);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {
             self.again(node, 0);
         } else {
             node.requeue();
             node.set_scratch(place::TURN | place::WAS_READY);
             self.turn.push(node);
+        }
+    }
+
+    /// The wait that is a poll is over: what is ready now is its result, or it waits again.
+    fn polled(&self, node: Node, waited: i64) {
+        const CANCELED: i64 = Errno::CANCELED.to_result();
+        const INTR: i64 = Errno::INTR.to_result();
+        const INVAL: i64 = Errno::INVAL.to_result();
+        self.backend.tally.owner.syscalls.add(1);
+        // SAFETY: the operation of a node that is not completed.
+        match unsafe { attempt(node.op()) } {
+            Attempt::Done(result) => self.finish(node, result),
+            _ => match if is_restart(waited) { INTR } else { waited } {
+                0.. | CANCELED | INTR => self.again(node, place::WAITS),
+                // A file without readiness, and the ring says so in its own way.
+                INVAL => self.finish(node, Errno::PERM.to_result()),
+                errno => self.finish(node, errno),
+            },
         }
     }
 

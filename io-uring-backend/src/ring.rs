@@ -74,6 +74,12 @@ impl Sqe {
         Sqe { addr: word(addr), offset: word(addr_len), op_flags: flags, ..sqe }
     }
 
+    #[inline]
+    pub(crate) fn bind(fd: c_int, addr: *const u8, addr_len: u32) -> Sqe {
+        let sqe = Sqe::new(opcode::Bind::CODE, fd);
+        Sqe { addr: word(addr), offset: u64::from(addr_len), ..sqe }
+    }
+
     /// Asks for the end of the entry that was pushed with `target` as its word.
     #[inline]
     pub(crate) fn cancel(target: u64) -> Sqe {
@@ -83,6 +89,18 @@ impl Sqe {
     #[inline]
     pub(crate) fn close(fd: c_int) -> Sqe {
         Sqe::new(opcode::Close::CODE, fd)
+    }
+
+    #[inline]
+    pub(crate) fn connect(fd: c_int, addr: *const u8, addr_len: u32) -> Sqe {
+        let sqe = Sqe::new(opcode::Connect::CODE, fd);
+        Sqe { addr: word(addr), offset: u64::from(addr_len), ..sqe }
+    }
+
+    #[inline]
+    pub(crate) fn fdatasync(fd: c_int) -> Sqe {
+        let flags = types::FsyncFlags::DATASYNC.bits();
+        Sqe { op_flags: flags, ..Sqe::new(opcode::Fsync::CODE, fd) }
     }
 
     #[inline]
@@ -130,6 +148,13 @@ impl Sqe {
         Sqe { addr: word(buf), len, op_flags: flags, ..Sqe::new(opcode::Send::CODE, fd) }
     }
 
+    /// `kind` with the flags of the new descriptor.
+    #[inline]
+    pub(crate) fn socket(family: u16, kind: u32, protocol: u32) -> Sqe {
+        let sqe = Sqe::new(opcode::Socket::CODE, c_int::from(family));
+        Sqe { offset: u64::from(kind), len: protocol, ..sqe }
+    }
+
     #[inline]
     pub(crate) fn write(fd: c_int, buf: *const u8, len: u32, offset: u64) -> Sqe {
         Sqe { addr: word(buf), len, offset, ..Sqe::new(opcode::Write::CODE, fd) }
@@ -169,21 +194,27 @@ fn word<T>(address: *const T) -> u64 {
 const fn opcode_of(kind: OpKind) -> Option<u8> {
     match kind {
         OpKind::Accept => Some(opcode::Accept::CODE),
+        OpKind::Bind => Some(opcode::Bind::CODE),
         OpKind::Close => Some(opcode::Close::CODE),
-        OpKind::Fsync => Some(opcode::Fsync::CODE),
+        OpKind::Connect => Some(opcode::Connect::CODE),
+        OpKind::Fdatasync | OpKind::Fsync => Some(opcode::Fsync::CODE),
         OpKind::Nop => Some(opcode::Nop::CODE),
         OpKind::Open => Some(opcode::OpenAt::CODE),
+        OpKind::Poll => Some(opcode::PollAdd::CODE),
         OpKind::Pread | OpKind::Read => Some(opcode::Read::CODE),
         OpKind::Preadv | OpKind::Readv => Some(opcode::Readv::CODE),
         OpKind::Pwrite | OpKind::Write => Some(opcode::Write::CODE),
         OpKind::Pwritev | OpKind::Writev => Some(opcode::Writev::CODE),
         OpKind::Recv => Some(opcode::Recv::CODE),
         OpKind::Send => Some(opcode::Send::CODE),
+        OpKind::Socket => Some(opcode::Socket::CODE),
         OpKind::Cancel
         | OpKind::Fstat
         | OpKind::Ftruncate
+        | OpKind::Listen
         | OpKind::Lseek
         | OpKind::Sendfile
+        | OpKind::Shutdown
         | OpKind::Timeout => None,
     }
 }
@@ -474,7 +505,7 @@ fn enter_plain(uring: &IoUring, unsent: u32, want: u32) -> std::io::Result<usize
 }
 
 /// The ring is not enabled.
-const BADFD: Errno = Errno::from_raw(77);
+const BADFD: Errno = Errno::BADFD;
 
 fn outcome(entered: std::io::Result<usize>) -> Result<Entered, Errno> {
     let error = match entered {

@@ -44,6 +44,8 @@ pub(crate) mod place {
     pub(crate) const BLOCKS: u32 = 1 << 5;
     /// Flag: it has the turn at its file's position; see `position.rs`.
     pub(crate) const POSITION: u32 = 1 << 6;
+    /// Flag: a connect that has waited for the connection; "connected already" is its success.
+    pub(crate) const CONNECTS: u32 = 1 << 7;
     /// One cancel sent; a small count from here up.
     pub(crate) const CANCEL_SENT: u32 = 1 << 8;
     /// The bits of that count.
@@ -51,7 +53,7 @@ pub(crate) mod place {
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 = POSITION | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 = POSITION | CONNECTS | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;

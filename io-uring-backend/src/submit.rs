@@ -160,6 +160,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if position::KINDS.has(kind) {
             return self.start_at_position(node, known);
         }
+        if kind == OpKind::Poll {
+            node.set_scratch(place::RING | place::WAITS);
+        }
         self.to_ring(node, known);
     }
 

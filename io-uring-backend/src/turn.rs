@@ -8,8 +8,8 @@
 
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
-use io_core::syscall::{Attempt, attempt, check_seekable, perform, perform_from};
-use io_core::{Errno, Node, OffloadHandle, Op};
+use io_core::syscall::{Attempt, attempt, attempt_again, check_seekable, perform, perform_from};
+use io_core::{Errno, Node, OffloadHandle, Op, OpKind};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Gives each operation that is here now its turn.
@@ -26,7 +26,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         let op = node.op();
         self.backend.tally.owner.syscalls.add(1);
-        if op.interest().is_none() || op.wants_eagain() {
+        // A connect that wants to be told waits for another reason.
+        let told = op.wants_eagain() && op.kind() != OpKind::Connect;
+        if op.interest().is_none() || told {
             // SAFETY: the operation of a node that is not completed.
             let result = unsafe { perform(op) };
             return self.finish(node, result);
@@ -34,18 +36,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         // Once ready, what cannot wait in the ring blocks here: an act without a form that does not
         // block, and a file, which is always ready and still waits for its device.
         let was_ready = node.scratch() & place::WAS_READY != 0;
-        // SAFETY: the operation of a node that is not completed; so in all of this match.
-        let result = match unsafe { attempt(op) } {
-            Attempt::Done(result) => result,
+        // SAFETY: the operation of a node that is not completed; so in the rest of this function.
+        let tried = if was_ready { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } };
+        let result = match tried {
+            Attempt::Done(result) => return self.finish(node, result),
             // SAFETY: as above.
             Attempt::Partial(done) => unsafe { perform_from(op, done) },
             // SAFETY: as above.
             Attempt::Refused if was_ready => unsafe { perform(op) },
             // SAFETY: as above.
             Attempt::WouldBlock if was_ready && on_device(op) => unsafe { perform(op) },
-            Attempt::WouldBlock | Attempt::Refused => Errno::AGAIN.to_result(),
+            Attempt::WouldBlock | Attempt::Refused => return self.await_readiness(node),
         };
-        if result == Errno::AGAIN.to_result() {
+        if result == Errno::AGAIN.to_result() && !op.wants_eagain() {
             self.await_readiness(node);
         } else {
             self.finish(node, result);

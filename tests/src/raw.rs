@@ -159,6 +159,8 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
     };
     let good = match op {
         Op::Accept(Accept { addr, addr_len, .. }) => held(*addr) && held(addr_len.cast()),
+        Op::Bind(op) => held(op.addr),
+        Op::Connect(op) => held(op.addr),
         Op::Fstat(op) => held(op.out.cast()),
         Op::Open(op) => held(op.path.cast()),
         Op::Pread(op) => held(op.buf),
@@ -173,11 +175,16 @@ pub(crate) fn check(op: &Op, keep: &[Mem]) {
         Op::Writev(op) => table(op.iov, op.count),
         Op::Cancel(_)
         | Op::Close(_)
+        | Op::Fdatasync(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
+        | Op::Listen(_)
         | Op::Lseek(_)
         | Op::Nop(_)
+        | Op::Poll(_)
         | Op::Sendfile(_)
+        | Op::Shutdown(_)
+        | Op::Socket(_)
         | Op::Timeout(_) => true,
     };
     assert!(good, "an address of {op:?} is in no memory that is kept");

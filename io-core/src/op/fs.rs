@@ -89,6 +89,14 @@ pub struct Fsync {
     pub fd: Fd,
 }
 
+/// `fdatasync(2)`: data to the device, and of the metadata what is needed to find it. `EINVAL` on pipes
+/// and sockets.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the argument of the system call")]
+pub struct Fdatasync {
+    pub fd: Fd,
+}
+
 /// `ftruncate(2)`: cuts or extends the file to `len` bytes; negative gives `EINVAL`.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the arguments of the system call")]

@@ -38,6 +38,26 @@ unsafe impl Operation for Close {
     }
 }
 
+/// See [`Ops::fdatasync`](super::Ops::fdatasync).
+#[derive(Debug)]
+pub struct Fdatasync<F> {
+    pub(super) file: F,
+}
+
+// SAFETY: no pointers; `file` proves the descriptor.
+unsafe impl<F: IoFd> Operation for Fdatasync<F> {
+    type Output = Result<(), Errno>;
+
+    unsafe fn describe(this: *mut Self) -> Op {
+        // SAFETY: valid, promised by the caller; the borrow ends with this call.
+        Op::Fdatasync(op::Fdatasync { fd: unsafe { &*this }.file.fd() })
+    }
+
+    fn finish(self, result: i64, _: unsafe fn(Fd)) -> Self::Output {
+        unit(result)
+    }
+}
+
 /// See [`Ops::fsync`](super::Ops::fsync).
 #[derive(Debug)]
 pub struct Fsync<F> {
@@ -160,6 +180,33 @@ unsafe impl<P: IoPath> Operation for Open<P> {
         // SAFETY: valid, pinned and left alone, promised by the caller.
         let path = unsafe { P::as_c_ptr(&raw mut this.path) };
         Op::Open(op::Open { dir: Fd::CWD, path, flags, mode })
+    }
+
+    fn finish(self, result: i64, close: unsafe fn(Fd)) -> Self::Output {
+        owned_fd(result, close)
+    }
+}
+
+/// See [`Ops::open_at`](super::Ops::open_at).
+#[derive(Debug)]
+pub struct OpenAt<F, P> {
+    pub(super) dir: F,
+    pub(super) path: P,
+    pub(super) flags: OpenFlags,
+    pub(super) mode: u32,
+}
+
+// SAFETY: the pointer is the path's; `dir` proves the descriptor.
+unsafe impl<F: IoFd, P: IoPath> Operation for OpenAt<F, P> {
+    type Output = Result<OwnedFd, Errno>;
+
+    unsafe fn describe(this: *mut Self) -> Op {
+        // SAFETY: valid and nobody else's, promised by the caller.
+        let this = unsafe { &mut *this };
+        let (dir, flags, mode) = (this.dir.fd(), this.flags, this.mode);
+        // SAFETY: valid, pinned and left alone, promised by the caller.
+        let path = unsafe { P::as_c_ptr(&raw mut this.path) };
+        Op::Open(op::Open { dir, path, flags, mode })
     }
 
     fn finish(self, result: i64, close: unsafe fn(Fd)) -> Self::Output {

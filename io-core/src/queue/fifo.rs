@@ -122,6 +122,28 @@ impl Fifo {
         Some(self.unlink(node))
     }
 
+    /// Takes all nodes out that `wanted` accepts, in order, in one pass.
+    #[must_use]
+    pub fn take_all(&mut self, mut wanted: impl FnMut(&Node) -> bool) -> Fifo {
+        let mut taken = Fifo::new();
+        let mut at = self.head;
+        while let Some(node) = NonNull::new(at) {
+            // SAFETY: I4, the node is in this list.
+            at = unsafe { *next(node) };
+            if wanted(&View(Node(node), PhantomData)) {
+                taken.push(self.unlink(node));
+            }
+        }
+        taken
+    }
+
+    /// Appends all of another list.
+    pub fn append(&mut self, mut other: Fifo) {
+        while let Some(node) = other.pop() {
+            self.push(node);
+        }
+    }
+
     /// The nodes, oldest first.
     #[must_use]
     #[inline]
@@ -235,6 +257,29 @@ mod tests {
         assert_eq!(list.len(), 2);
         assert_eq!(list.pop().map(|node| node.ptr()), Some(ptrs[1]));
         assert_eq!(list.take_first(|_| true).map(|node| node.ptr()), Some(ptrs[2]));
+        assert!(list.is_empty() && list.pop().is_none());
+    }
+
+    #[test]
+    fn taking_all_keeps_the_order_of_both() {
+        let mut storage = contexts();
+        let mut list = Fifo::new();
+        let ptrs = storage.each_mut().map(|context| {
+            let node = node(context);
+            let ptr = node.ptr();
+            list.push(node);
+            ptr
+        });
+        let mut turn = false;
+        let taken = list.take_all(|_| {
+            turn = !turn;
+            turn
+        });
+        assert!(taken.iter().map(|view| view.ptr()).eq([ptrs[0], ptrs[2]]));
+        assert!(list.iter().map(|view| view.ptr()).eq([ptrs[1], ptrs[3]]));
+        list.append(taken);
+        assert_eq!(list.len(), 4);
+        assert_eq!(list.take_all(|_| true).len(), 4);
         assert!(list.is_empty() && list.pop().is_none());
     }
 }

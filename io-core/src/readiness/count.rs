@@ -29,6 +29,13 @@ impl Count {
         }
     }
 
+    /// Nothing yet, in a forked child.
+    pub fn renew(&self) {
+        let Count { queued, inline, nops, delivered, syscalls, by_way } = self;
+        let all = [queued, inline, nops, delivered, syscalls].into_iter().chain(by_way);
+        all.for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+
     /// An operation left submit unfinished.
     pub fn queued(&self) {
         self.queued.fetch_add(1, Ordering::Relaxed);

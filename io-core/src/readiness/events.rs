@@ -34,6 +34,8 @@ impl Readiness {
         match interest {
             Interest::Readable => Readiness::READABLE.union(Readiness::READ_HANG_UP),
             Interest::Writable => Readiness::WRITABLE,
+            // `poll(2)` and `epoll_ctl(2)` number these alike.
+            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32),
         }
     }
 

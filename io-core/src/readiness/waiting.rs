@@ -11,7 +11,7 @@ use super::events::Readiness;
 use crate::context::{Node, NodePtr};
 use crate::fd::Fd;
 use crate::op::Interest;
-use crate::queue::Fifo;
+use crate::queue::{Fifo, View};
 
 const BUCKETS: usize = 64;
 
@@ -171,14 +171,33 @@ impl Waiting {
         Some(node)
     }
 
-    /// Takes any operation out that `which` accepts.
-    pub fn take_any(&mut self, mut which: impl FnMut(&Node) -> bool) -> Option<Node> {
-        if self.len == 0 {
-            return None;
+    /// Takes all operations out that `which` accepts.
+    #[must_use]
+    pub fn take_all(&mut self, mut which: impl FnMut(&Node) -> bool) -> Fifo {
+        let mut taken = Fifo::new();
+        if self.len > 0 {
+            for bucket in &mut self.buckets {
+                taken.append(bucket.take_all(&mut which));
+            }
+            self.len -= taken.len();
         }
-        let node = self.buckets.iter_mut().find_map(|bucket| bucket.take_first(&mut which))?;
-        self.len -= 1;
-        Some(node)
+        taken
+    }
+
+    /// Takes all operations out that wait on this descriptor, because it is about to be closed. Not those
+    /// that wait for a file that the number meant before.
+    #[must_use]
+    pub fn take_fd(&mut self, fd: Fd) -> Fifo {
+        let taken = self.buckets[bucket(fd)].take_all(|node| {
+            descriptor(node).is_some_and(|(its, _)| its == fd) && !Mark::of(node).is_orphan()
+        });
+        self.len -= taken.len();
+        taken
+    }
+
+    /// All operations that wait, those of one descriptor in order.
+    pub fn iter(&self) -> impl Iterator<Item = View<'_>> {
+        self.buckets.iter().flatten()
     }
 
     /// Takes this operation out if it is in here; looks at each on its descriptor until then.

@@ -6,7 +6,9 @@
 use super::{borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{Close, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, Sendfile, Stat};
+use crate::op::{
+    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, Sendfile, Stat,
+};
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, IntoRawFd};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
@@ -44,6 +46,10 @@ pub(super) fn fstat(op: &Fstat) -> i64 {
         }
         Err(errno) => failed(errno),
     }
+}
+
+pub(super) fn fdatasync(op: &Fdatasync) -> i64 {
+    on(op.fd, |fd| rustix::fs::fdatasync(fd).map(|()| 0))
 }
 
 pub(super) fn fsync(op: &Fsync) -> i64 {

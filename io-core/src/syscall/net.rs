@@ -4,16 +4,22 @@
 //! As in the parent module.
 
 use super::rw::{one, slices, slices_mut};
-use super::{borrow, failed, on, retry};
+use super::{borrow, failed, on, poll, retry};
+use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{Accept, AcceptFlags, MAX_RW_COUNT, MsgFlags, Recv, Send};
+use crate::op::{
+    Accept, AcceptFlags, Bind, Connect, Family, Listen, MAX_RW_COUNT, MsgFlags, Recv, Send,
+    Shutdown, Socket, SocketKind,
+};
 use core::mem::MaybeUninit;
+use core::num::NonZeroU32;
 use core::{ptr, slice};
-use rustix::fd::IntoRawFd;
-use rustix::net::addr::SocketAddrArg;
+use rustix::fd::{BorrowedFd, IntoRawFd};
+use rustix::fs::OFlags;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags,
-    SocketType,
+    AddressFamily, Protocol, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags,
+    Shutdown as How, SocketAddrAny, SocketFlags, SocketType,
 };
 
 /// `accept4(2)`, always with `SOCK_CLOEXEC`.
@@ -51,7 +57,7 @@ fn store_address(op: &Accept, peer: Option<&SocketAddrAny>) {
         unsafe { op.addr_len.write(0) };
         return;
     };
-    let copy = |address: *const rustix::net::addr::SocketAddrOpaque, len: u32| {
+    let copy = |address: *const SocketAddrOpaque, len: u32| {
         // SAFETY: not null, so valid, promised by whoever made the op.
         let room = unsafe { op.addr_len.read() };
         let fits = usize::try_from(len.min(room)).unwrap_or(0);
@@ -131,4 +137,134 @@ pub(super) fn send(op: &Send, flags: MsgFlags) -> i64 {
         let buf = unsafe { slice::from_raw_parts(op.buf, vec.len) };
         rustix::net::send(fd, buf, flags)
     })
+}
+
+/// An address as it stands in the descriptor: the kernel alone looks at it.
+struct Bare(*const u8, u32);
+
+// SAFETY: the kernel is given the address and length of the descriptor, which whoever made it promised to be
+// valid, or bad: then it says so. Nothing in this crate reads the bytes.
+unsafe impl SocketAddrArg for Bare {
+    unsafe fn with_sockaddr<R>(
+        &self,
+        call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
+    ) -> R {
+        call(self.0.cast(), self.1)
+    }
+}
+
+pub(super) fn bind(op: &Bind) -> i64 {
+    on(op.fd, |fd| rustix::net::bind(fd, &Bare(op.addr, op.addr_len)).map(|()| 0))
+}
+
+pub(super) fn listen(op: &Listen) -> i64 {
+    on(op.fd, |fd| rustix::net::listen(fd, op.backlog).map(|()| 0))
+}
+
+pub(super) fn shutdown(op: &Shutdown) -> i64 {
+    let how = match op.how {
+        0 => How::Read,
+        1 => How::Write,
+        2 => How::Both,
+        // The kernel looks at the descriptor first.
+        _ => {
+            return match on(op.fd, |fd| rustix::net::sockopt::socket_type(fd).map(|_| 0)) {
+                0 => Errno::INVAL.to_result(),
+                result => result,
+            };
+        }
+    };
+    on(op.fd, |fd| rustix::net::shutdown(fd, how).map(|()| 0))
+}
+
+/// `socket(2)`, always with `SOCK_CLOEXEC`.
+pub(super) fn socket(op: &Socket) -> i64 {
+    let family = AddressFamily::from_raw(op.family.0);
+    let (kind, flags) = (SocketType::from_raw(op.kind.0), op.flags.bits());
+    let flags = SocketFlags::from_bits_retain(flags) | SocketFlags::CLOEXEC;
+    let protocol = NonZeroU32::new(op.protocol).map(Protocol::from_raw);
+    match rustix::net::socket_with(family, kind, flags, protocol) {
+        Ok(fd) => i64::from(fd.into_raw_fd()),
+        Err(errno) => failed(errno),
+    }
+}
+
+/// Whether the kernel has the family and protocol without loading a module.
+pub(super) fn is_common(op: &Socket) -> bool {
+    const TCP: u32 = 6;
+    const UDP: u32 = 17;
+    match op.family {
+        Family::UNIX => true,
+        Family::INET | Family::INET6 => matches!(
+            (op.kind, op.protocol),
+            (SocketKind::STREAM, 0 | TCP) | (SocketKind::DGRAM, 0 | UDP)
+        ),
+        _ => false,
+    }
+}
+
+/// Whether it is a Unix socket, whose names may be files (`getsockopt(2)`, `SO_DOMAIN`).
+pub(super) fn is_unix(fd: Fd) -> bool {
+    let family = |fd: BorrowedFd<'_>| rustix::net::sockopt::socket_domain(fd);
+    borrow(fd).is_ok_and(|fd| family(fd).is_ok_and(|family| family == AddressFamily::UNIX))
+}
+
+/// How a connect runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ConnectMode {
+    /// The call returns at once.
+    Now,
+    /// The call may wait.
+    Waits,
+}
+
+/// Asks the socket; what is none is told so at once.
+pub(super) fn connect_mode(fd: Fd) -> ConnectMode {
+    let waits = |fd: BorrowedFd<'_>| {
+        if rustix::net::sockopt::socket_domain(fd)? == AddressFamily::UNIX {
+            return Ok(true);
+        }
+        // A datagram socket only notes its peer.
+        let nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
+        Ok(!nonblocking && rustix::net::sockopt::socket_type(fd)? != SocketType::DGRAM)
+    };
+    match borrow(fd).map(waits) {
+        Ok(Ok::<_, rustix::io::Errno>(true)) => ConnectMode::Waits,
+        _ => ConnectMode::Now,
+    }
+}
+
+pub(super) const IN_PROGRESS: i64 = Errno::INPROGRESS.to_result();
+pub(super) const IN_PROGRESS_ALREADY: i64 = Errno::ALREADY.to_result();
+
+/// `connect(2)`, blocking. An interrupted one goes on by itself, and the next call waits for it.
+pub(super) fn connect(op: &Connect) -> i64 {
+    let mut waited = false;
+    loop {
+        match connect_once(op, waited) {
+            IN_PROGRESS | IN_PROGRESS_ALREADY => {
+                let ready = poll::until_writable(op.fd);
+                if ready < 0 {
+                    return ready;
+                }
+                waited = true;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One `connect(2)`. After a wait for the connection another connect may have been told of it first
+/// (`EISCONN`), or the protocol may not like to be asked again (`EBADFD`, Bluetooth): how it ended is the
+/// socket's error then (`getsockopt(2)`, `SO_ERROR`).
+pub(super) fn connect_once(op: &Connect, waited: bool) -> i64 {
+    const IS_CONNECTED: i64 = Errno::ISCONN.to_result();
+    const BAD_STATE: i64 = Errno::BADFD.to_result();
+    match on(op.fd, |fd| rustix::net::connect(fd, &Bare(op.addr, op.addr_len)).map(|()| 0)) {
+        IS_CONNECTED | BAD_STATE if waited => on(op.fd, |fd| {
+            let error = rustix::net::sockopt::socket_error(fd)?;
+            error.map(|()| 0)
+        }),
+        result => result,
+    }
 }

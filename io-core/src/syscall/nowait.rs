@@ -8,10 +8,12 @@
 //! As in the parent module.
 
 use super::rw::{one, refused, slices, slices_mut, with_slices_mut};
-use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, retry, vectors};
+use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, poll, retry, vectors};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::op::{IoVec, MsgFlags, Op, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Writev};
+use crate::op::{
+    Connect, IoVec, MsgFlags, Op, Poll, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Writev,
+};
 use core::ptr;
 use rustix::io::{Errno as SysErrno, IoSliceMut};
 
@@ -82,7 +84,16 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         {
             Attempt::Done(act(op, 0))
         }
-        Op::Fstat(_) | Op::Lseek(_) | Op::Nop(_) => Attempt::Done(act(op, 0)),
+        Op::Fstat(_) | Op::Listen(_) | Op::Lseek(_) | Op::Nop(_) | Op::Shutdown(_) => {
+            Attempt::Done(act(op, 0))
+        }
+        // A Unix socket's name may be a file, which has to be made.
+        Op::Bind(bind) if net::is_unix(bind.fd) => Attempt::Refused,
+        Op::Bind(_) => Attempt::Done(act(op, 0)),
+        Op::Connect(connect) => connect_now(connect, false),
+        Op::Poll(op) => look(op),
+        // For others the kernel may load a module first.
+        Op::Socket(socket) if net::is_common(socket) => Attempt::Done(act(op, 0)),
         Op::Pread(op) => pread(op),
         Op::Preadv(op) => preadv(op),
         Op::Pwrite(op) => pwrite(op),
@@ -104,11 +115,48 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(act(op, 0)),
         Op::Cancel(_)
         | Op::Close(_)
+        | Op::Fdatasync(_)
         | Op::Fsync(_)
         | Op::Ftruncate(_)
         | Op::Open(_)
         | Op::Sendfile(_)
+        | Op::Socket(_)
         | Op::Timeout(_) => Attempt::Refused,
+    }
+}
+
+/// [`attempt`] for an operation that would have blocked and has waited for its readiness since. For a
+/// connect it makes a difference: "already connected" is its own success then.
+///
+/// # Safety
+/// * As [`perform`](super::perform).
+#[must_use]
+pub unsafe fn attempt_again(op: &Op) -> Attempt {
+    match op {
+        Op::Connect(connect) => connect_now(connect, true),
+        // SAFETY: promised by the caller.
+        op => unsafe { attempt(op) },
+    }
+}
+
+/// A connect from a non-blocking socket. The call is made again after the wait rather than `SO_ERROR`
+/// asked for: it gives the same answer, and only it lets the socket leave the connecting state, so that the
+/// next connect has the answer it has after a blocking one.
+fn connect_now(op: &Connect, waited: bool) -> Attempt {
+    match net::connect_mode(op.fd) {
+        // Looks a name up in the file system, or has no form that does not wait.
+        net::ConnectMode::Waits => Attempt::Refused,
+        net::ConnectMode::Now => match net::connect_once(op, waited) {
+            net::IN_PROGRESS | net::IN_PROGRESS_ALREADY => Attempt::WouldBlock,
+            result => Attempt::Done(result),
+        },
+    }
+}
+
+fn look(op: &Poll) -> Attempt {
+    match poll::look(op) {
+        0 => Attempt::WouldBlock,
+        result => Attempt::Done(result),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Files as objects.
 
 use crate::ring::Sqe;
-use io_core::op::{Close, Fsync, Open};
+use io_core::op::{Close, Fdatasync, Fsync, Open};
 
 #[inline]
 pub(super) fn close(op: &Close) -> Sqe {
     Sqe::close(op.fd.raw())
+}
+
+#[inline]
+pub(super) fn fdatasync(op: &Fdatasync) -> Sqe {
+    Sqe::fdatasync(op.fd.raw())
 }
 
 #[inline]
