@@ -15,7 +15,10 @@ use crate::call::Call;
 use crate::error::io_error;
 use crate::io::Io;
 use core::fmt;
-use io_core::ops::{Fstat, Fsync, Ftruncate, Ops, Pread, Pwrite, Read, SafeOp, Write};
+use io_core::op::PollEvents;
+use io_core::ops::{
+    Fdatasync, Fstat, Fsync, Ftruncate, Ops, PollFd, Pread, Pwrite, Read, SafeOp, Write,
+};
 use io_core::syscall::{check_seekable, close_fd};
 use io_core::{Fd, IoBuf, IoBufMut, IoFd, OwnedFd, Seekable};
 use std::io;
@@ -153,6 +156,31 @@ impl File {
     /// As [`read_at`](File::read_at).
     pub fn fsync(&self) -> Call<SafeOp<Io, Fsync<SharedFd>>> {
         Call::new(self.io.fsync(self.shared.clone()))
+    }
+
+    /// Data, and the metadata that finding it needs, to the device (`fdatasync(2)`).
+    ///
+    /// # Errors
+    /// As [`read_at`](File::read_at).
+    pub fn sync_data(&self) -> Call<SafeOp<Io, Fdatasync<SharedFd>>> {
+        Call::new(self.io.fdatasync(self.shared.clone()))
+    }
+
+    /// Waits for one of `events`, an error or a hang-up, and says what holds then (`poll(2)`). A regular
+    /// file is always ready.
+    ///
+    /// # Errors
+    /// `ECANCELED` on a stopped backend; `EPERM` for events that this kind of file never has.
+    pub fn poll(&self, events: PollEvents) -> Call<SafeOp<Io, PollFd<SharedFd>>> {
+        Call::new(self.io.poll_fd(self.shared.clone(), events))
+    }
+
+    /// Waits until there is something to read, or the end of it.
+    ///
+    /// # Errors
+    /// As [`poll`](File::poll).
+    pub fn readable(&self) -> Call<SafeOp<Io, PollFd<SharedFd>>> {
+        self.poll(PollEvents::IN)
     }
 
     /// Cuts or extends the file to `len` bytes (`ftruncate(2)`).
