@@ -220,7 +220,7 @@ impl Threads {
             }
         }
         if let (Drive::Threads, Engine::Uring(ring, _)) = (&threads.drive, &threads.engine) {
-            threads.driver = Some(Driver::spawn(ring)?);
+            threads.driver = Some(Driver::spawn(Backend::Uring, ring.clone())?);
         }
         Ok(threads)
     }
@@ -333,33 +333,35 @@ enum Request {
     Quit,
 }
 
-/// The thread that owns and polls a ring.
+/// What a driver polls.
+type Driven = dyn IoBackend + Send + Sync;
+
+/// The thread that polls a backend, and owns it where it is a ring.
 struct Driver {
     thread: JoinHandle<()>,
     requests: Mutex<Sender<Request>>,
 }
 
 impl Driver {
-    fn spawn(ring: &Arc<Ring>) -> Result<Driver, Refusal> {
+    fn spawn(kind: Backend, backend: Arc<Driven>) -> Result<Driver, Refusal> {
         let (requests, inbox) = channel();
         let (started, outcome) = sync_channel(1);
-        let ring = ring.clone();
         let body = move || {
-            let result = ring.start();
+            let result = backend.start();
             let run = result.is_ok();
             // The builder waits for it below.
             let _ = started.send(result);
             if run {
-                drive(&ring, &inbox);
+                drive(&*backend, &inbox);
             }
         };
-        let thread = spawn("io-driver", body).map_err(|error| no_thread(Backend::Uring, &error))?;
+        let thread = spawn("io-driver", body).map_err(|error| no_thread(kind, &error))?;
         match outcome.recv().unwrap_or(Err(Errno::CANCELED)) {
             Ok(()) => Ok(Driver { thread, requests: Mutex::new(requests) }),
             Err(errno) => {
                 join([thread]);
-                let why = format!("cannot start the ring: {errno}");
-                Err(Refusal { backend: Backend::Uring, errno: Some(errno), why })
+                let why = format!("cannot be started: {errno}");
+                Err(Refusal { backend: kind, errno: Some(errno), why })
             }
         }
     }
@@ -397,9 +399,9 @@ impl Driver {
 }
 
 /// The driver thread's loop.
-fn drive(ring: &Ring, inbox: &Receiver<Request>) {
+fn drive(backend: &Driven, inbox: &Receiver<Request>) {
     loop {
-        match outlive_panics(|| ring.poll(None)) {
+        match outlive_panics(|| backend.poll(None)) {
             // A waker forked, and this is the child: there is nothing to drive.
             Some(Err(Errno::OWNERDEAD)) => return,
             // Short of kernel memory, most likely: what waits stays in line, others go first.
@@ -409,17 +411,17 @@ fn drive(ring: &Ring, inbox: &Receiver<Request>) {
         while let Ok(request) = inbox.try_recv() {
             // Whoever asked waits for the answer; if not, it is not wanted.
             match request {
-                Request::Start(reply) => drop(reply.send(ring.start())),
-                Request::Stop(deadline, reply) => drop(reply.send(ring.stop(deadline))),
-                Request::Quit => return finish(ring),
+                Request::Start(reply) => drop(reply.send(backend.start())),
+                Request::Stop(deadline, reply) => drop(reply.send(backend.stop(deadline))),
+                Request::Quit => return finish(backend),
             }
         }
     }
 }
 
 /// Leaves nothing behind: the owner of a ring stops it before it exits.
-fn finish(ring: &Ring) {
+fn finish(backend: &Driven) {
     // With no deadline, and outside of any delivery, it cannot fail.
-    let _: Result<(), StopError> = ring.stop(Deadline::NEVER);
-    while !matches!(outlive_panics(|| ring.poll(Some(Duration::ZERO))), Some(Ok(0) | Err(_))) {}
+    let _: Result<(), StopError> = backend.stop(Deadline::NEVER);
+    while !matches!(outlive_panics(|| backend.poll(Some(Duration::ZERO))), Some(Ok(0) | Err(_))) {}
 }
