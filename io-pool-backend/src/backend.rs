@@ -539,11 +539,11 @@ impl<L: RawLock> PoolBackend<L> {
 // SAFETY: an accepted node is queued, and goes home from `finish` exactly once, never inside `accept`.
 unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
     fn accept(&self, node: Node) {
-        // Notes of the home's are not ours.
+        // Notes of the home's are not ours. What it has transferred is not to be transferred again.
         node.set_scratch(0);
-        node.set_result(0);
+        let stage = if node.result() > 0 { Stage::Block } else { Stage::Fresh };
         self.count.queued();
-        self.queues(|queues| queues.push_work(node, Stage::Fresh));
+        self.queues(|queues| queues.push_work(node, stage));
         self.park.notify_work(!self.has_workers());
     }
 
