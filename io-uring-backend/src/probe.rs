@@ -33,11 +33,16 @@ pub(crate) struct Plans {
 impl Plans {
     /// Asks the ring which opcodes it has (`IORING_REGISTER_PROBE`).
     pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
-        let supported = ring.supported()?;
+        let supported = ring.supported()? & config.lacking.complement();
         let ring = supported & config.mask;
         let special = checks::NEEDED.union(position::KINDS).union(OpSet::of(OpKind::Poll));
         let straight = ring & special.complement();
         Ok(Plans { ring, straight, supported, offload })
+    }
+
+    /// The operations that are worth running on a ring and whose opcode this kernel does not have.
+    pub(crate) fn missing(&self) -> OpSet {
+        ring::with_opcode() & self.supported.complement()
     }
 
     /// Whether it runs on the ring, needs no check before, and no turn.
