@@ -16,13 +16,14 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use io_core::op::MsgFlags;
+use io_core::op::{AcceptFlags, MsgFlags};
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase, RawOps};
 use io_pool_backend::{PoolBackend, Worker};
 use std::ffi::CString;
 use std::io::{Write, stderr};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -447,4 +448,31 @@ fn a_held_close_goes_on_when_what_held_it_waits_again() {
     assert_eq!(first.as_mut().wait(), 4);
     assert_eq!(second.as_mut().wait(), Errno::CANCELED.to_result());
     eventually("poll returns", || poller.thread.is_finished());
+}
+
+/// Two accepts wait on a blocking listener, and one connection comes: the other accept waits on, and no
+/// thread with it.
+#[test]
+fn an_accept_that_finds_no_connection_holds_nobody() {
+    for workers in [0, 1] {
+        let rig = Rig::new("an_accept_that_finds_no_connection_holds_nobody", workers);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let listener = owned(listener);
+        let mut accepts = [listener.clone(), listener]
+            .map(|listener| Box::pin(rig.pool.accept(listener, AcceptFlags::empty())));
+        for accept in &mut accepts {
+            accept.as_mut().submit().expect("submit");
+        }
+        let _peer = TcpStream::connect(address).expect("a connection");
+        let [first, second] = &mut accepts;
+        assert!(first.as_mut().wait().expect("a result").is_ok());
+        eventually("the second waits again", || {
+            rig.pool.poll(Some(Duration::ZERO)).expect("poll");
+            let counters = rig.pool.counters();
+            (counters.queued_now, counters.in_kernel_now) == (1, 0)
+        });
+        second.as_mut().cancel();
+        assert_eq!(second.as_mut().wait().expect("a result").map(drop), Err(Errno::CANCELED));
+    }
 }
