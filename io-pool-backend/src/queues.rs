@@ -121,7 +121,7 @@ impl Queues {
         self.running.iter().any(|running| running.op().uses(close.fd))
     }
 
-    /// Hands this node to the calling thread if it waits for a worker and may be done before its turn.
+    /// Hands this node to the calling thread if it waits for a worker, or what is to be done before it.
     ///
     /// # Safety
     /// * The node was submitted to this pool, and its storage is valid.
@@ -132,11 +132,10 @@ impl Queues {
             return None;
         }
         // SAFETY: promised by the caller.
-        if self.overtakes(node, &unsafe { node.op() }) {
-            return None;
-        }
-        // SAFETY: its place says that it is in `work`.
-        let node = unsafe { self.work.remove(node) };
+        let op = unsafe { node.op() };
+        let first = self.first_of(node, &op);
+        // SAFETY: its place says that it is in `work`, or it was found there.
+        let node = unsafe { self.work.remove(first) };
         if self.must_be_held(&node) {
             set_place(&node, Place::Held);
             self.held.push(node);
@@ -145,12 +144,12 @@ impl Queues {
         Some(self.run(node))
     }
 
-    /// Whether it is a close of a descriptor that older work is on: taken out of its turn, it would leave
-    /// that work a number that means nothing, or another file.
-    fn overtakes(&self, node: NodePtr, op: &Op) -> bool {
-        let Op::Close(close) = op else { return false };
+    /// What is to be done before this node, or itself: a close taken out of its turn would leave older work on
+    /// its descriptor a number that means nothing, or another file.
+    fn first_of(&self, node: NodePtr, op: &Op) -> NodePtr {
+        let Op::Close(close) = op else { return node };
         let mut older = self.work.iter().take_while(|listed| listed.ptr() != node);
-        older.any(|listed| listed.op().uses(close.fd))
+        older.find(|listed| listed.op().uses(close.fd)).map_or(node, |older| older.ptr())
     }
 
     fn run(&mut self, node: Node) -> Job {
