@@ -135,6 +135,9 @@ impl<L: RawLock> PoolBackend<L> {
     /// What a submit could not finish goes to wait or to work.
     #[cold]
     fn queue_untried(&self, node: Node, tried: Attempt, fits: bool) {
+        if let Some(result) = self.own(&node) {
+            return self.finish_inline(node, result);
+        }
         if tried != Attempt::Refused {
             self.count.syscall();
         }
@@ -180,7 +183,6 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Performs an operation of the pool's own; `None` for all others.
-    #[inline]
     fn own(&self, node: &Node) -> Option<i64> {
         match node.op() {
             Op::Cancel(cancel) => {
@@ -294,9 +296,6 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         }
         if node.overdue(now_ns) {
             return self.finish_inline(node, Errno::CANCELED.to_result());
-        }
-        if let Some(result) = self.own(&node) {
-            return self.finish_inline(node, result);
         }
         // SAFETY: the operation of a node that is not completed.
         let fits = unsafe { fits_inline(node.op()) };
