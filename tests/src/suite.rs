@@ -17,6 +17,7 @@ pub mod drop;
 pub mod errors;
 pub mod fs;
 pub mod leak;
+pub mod lines;
 pub mod names;
 pub mod net;
 pub mod order;
@@ -82,6 +83,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(wide::cases());
     cases.extend(sync::cases());
     cases.extend(order::cases());
+    cases.extend(lines::cases());
     cases.extend(poll::cases());
     cases.extend(drop::cases());
     cases.extend(drain::cases());
