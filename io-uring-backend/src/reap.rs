@@ -20,8 +20,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use core::sync::atomic::Ordering;
-use io_core::syscall::{Attempt, attempt};
+use io_core::syscall::{Attempt, attempt, now_ns};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
@@ -36,9 +35,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                     let node = unsafe { self.in_flight.remove(node) };
                     self.operated(node, i64::from(result));
                 }
+                Token::Filed(node) => {
+                    // SAFETY: as above.
+                    let node = unsafe { self.in_flight.remove_filed(node) };
+                    self.operated(node, i64::from(result));
+                }
                 Token::Ready(node) => {
                     // SAFETY: as above.
-                    let node = unsafe { self.in_flight.remove(node) };
+                    let node = unsafe { self.in_flight.remove_filed(node) };
                     self.became_ready(node, i64::from(result));
                 }
                 Token::Wake => self.wake_armed.set(false),
@@ -115,7 +119,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Whether an operation that would have to go again is not to.
     pub(crate) fn unwanted(&self, node: &Node) -> bool {
-        let asked = node.cancel_asked() || self.backend.stopping.load(Ordering::Relaxed);
+        let asked = node.cancel_asked() || self.backend.gate.refuses_owner();
         asked && !node.op().kind().never_cancelled()
     }
 
@@ -144,11 +148,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     pub(crate) fn receive(&self, node: Node) {
         match node.scratch() & place::MASK {
-            place::FRESH if self.backend.stopping.load(Ordering::Relaxed) => {
+            place::FRESH if self.backend.gate.refuses_owner() => {
                 let result = self.backend.refuse(&node);
                 self.finish(node, result);
             }
-            place::FRESH if self.unwanted(&node) => {
+            place::FRESH if self.unwanted(&node) || node.overdue(now_ns) => {
                 self.finish(node, Errno::CANCELED.to_result());
             }
             place::FRESH => self.place_known(node),

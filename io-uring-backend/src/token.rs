@@ -15,14 +15,17 @@ const OP: u64 = 0;
 const READY: u64 = 1;
 const WAKE: u64 = 2;
 const CANCEL: u64 = 3;
+const FILED: u64 = 4;
 
 static_assertions::const_assert!(align_of::<io_core::SubmitContext>() >= 8);
 
 /// What an SQE was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Token {
-    /// The operation of this node.
+    /// The operation of this node, whose entry has no descriptor.
     Op(NodePtr),
+    /// The operation of this node, whose entry has a descriptor.
+    Filed(NodePtr),
     /// The wait for this node's descriptor to be ready.
     Ready(NodePtr),
     /// The read that ends a park.
@@ -37,6 +40,7 @@ impl Token {
     pub(crate) fn encode(self) -> u64 {
         match self {
             Token::Op(node) => address(node) | OP,
+            Token::Filed(node) => address(node) | FILED,
             Token::Ready(node) => address(node) | READY,
             Token::Wake => WAKE,
             Token::Cancel => CANCEL,
@@ -57,6 +61,8 @@ impl Token {
             OP => Token::Op(unsafe { NodePtr::from_ptr(node) }),
             // SAFETY: as above.
             READY => Token::Ready(unsafe { NodePtr::from_ptr(node) }),
+            // SAFETY: as above.
+            FILED => Token::Filed(unsafe { NodePtr::from_ptr(node) }),
             WAKE => Token::Wake,
             _ => Token::Cancel,
         }
@@ -79,7 +85,8 @@ mod tests {
         let address: *mut SubmitContext = (&raw mut word).cast();
         // SAFETY: never followed.
         let node = unsafe { NodePtr::from_ptr(address) };
-        for token in [Token::Op(node), Token::Ready(node), Token::Wake, Token::Cancel] {
+        let of_node = [Token::Op(node), Token::Filed(node), Token::Ready(node)];
+        for token in of_node.into_iter().chain([Token::Wake, Token::Cancel]) {
             // SAFETY: just encoded.
             assert_eq!(unsafe { Token::decode(token.encode()) }, token);
         }
