@@ -52,12 +52,21 @@ impl Flight {
         self.others.push(node);
     }
 
-    /// A node whose entry has this descriptor.
+    /// A node whose entry has this descriptor, and which has no other. Its scratch word becomes `word`, and
+    /// where it is.
     #[inline]
-    pub(crate) fn file(&self, node: Node, fd: i32) {
+    pub(crate) fn file(&self, node: Node, fd: i32, word: u32) {
+        self.put(node, bucket_of(fd), word);
+    }
+
+    /// A node that waits for this descriptor; see [`file`](Self::file).
+    pub(crate) fn file_wait(&self, node: Node, fd: i32, word: u32) {
         let both = matches!(node.op(), Op::Sendfile(_));
-        let at = if both { BOTH } else { bucket_of(fd) };
-        let word = node.scratch() & !place::BUCKET;
+        self.put(node, if both { BOTH } else { bucket_of(fd) }, word);
+    }
+
+    #[inline(always)]
+    fn put(&self, node: Node, at: usize, word: u32) {
         #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
         node.set_scratch(word | place::FILED | (at as u32) << place::BUCKET_SHIFT);
         self.filed[at].push(node);

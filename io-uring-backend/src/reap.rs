@@ -28,33 +28,44 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline]
     pub(crate) fn reap(&self) {
         for (word, result) in self.ring.completions() {
+            // The common cases by themselves, without a table of jumps: this is the innermost loop.
             // SAFETY: it came back in a CQE.
-            match unsafe { Token::decode(word) } {
-                Token::Op(node) => {
-                    // SAFETY: a token that comes back names a node in flight.
-                    let node = unsafe { self.in_flight.remove(node) };
-                    self.operated(node, i64::from(result));
-                }
-                Token::Filed(node) => {
-                    // SAFETY: as above.
-                    let node = unsafe { self.in_flight.remove_filed(node) };
-                    self.operated(node, i64::from(result));
-                }
-                Token::Ready(node) => {
-                    // SAFETY: as above.
-                    let node = unsafe { self.in_flight.remove_filed(node) };
-                    self.became_ready(node, i64::from(result));
-                }
-                Token::Wake => self.wake_armed.set(false),
-                Token::Cancel => self.cancel_answered(result),
+            if let Some(node) = unsafe { Token::plain(word) } {
+                // SAFETY: a token that comes back names a node in flight.
+                let node = unsafe { self.in_flight.remove(node) };
+                self.operated(node, i64::from(result));
+                continue;
             }
+            // SAFETY: as above.
+            if let Some(node) = unsafe { Token::filed(word) } {
+                // SAFETY: as above.
+                let node = unsafe { self.in_flight.remove_filed(node) };
+                self.operated(node, i64::from(result));
+                continue;
+            }
+            self.reap_other(word, result);
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn reap_other(&self, word: u64, result: i32) {
+        // SAFETY: it came back in a CQE.
+        match unsafe { Token::decode(word) } {
+            Token::Op(_) | Token::Filed(_) => debug_assert!(false, "taken by `reap`"),
+            Token::Ready(node) => {
+                // SAFETY: a token that comes back names a node in flight.
+                let node = unsafe { self.in_flight.remove_filed(node) };
+                self.became_ready(node, i64::from(result));
+            }
+            Token::Wake => self.wake_armed.set(false),
+            Token::Cancel => self.cancel_answered(result),
+        }
+    }
+
+    #[inline(always)]
     fn operated(&self, node: Node, result: i64) {
         if result >= 0 {
-            return self.finish(node, result);
+            return self.finish_reaped(node, result);
         }
         self.failed(node, result);
     }

@@ -73,7 +73,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
                 return Ok(());
             }
             if deadline.is_over(now_ns) {
-                return Err(StopError::StillOwned(self.tally.owned_about().max(1)));
+                // 0 if nothing is, as far as one can see from here, and the owner has not said so yet.
+                return Err(StopError::StillOwned(self.tally.owned_about()));
             }
             self.mode.wait_epoch(epoch, deadline);
         }

@@ -121,10 +121,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let backend = self.backend;
         backend.tally.owner.submitted.add(1);
         let kind = node.op().kind();
+        if node.is_timed() || backend.gate.refuses_owner() || !self.overflow.is_empty() {
+            return self.accept_slowly(node);
+        }
         let straight = backend.plans.goes_straight(kind)
             || is_proven(node.op()) && backend.plans.of(kind) == Plan::Ring;
-        let plain = !backend.gate.refuses_owner() && !node.is_timed();
-        if straight && plain && self.overflow.is_empty() {
+        if straight {
             return self.start_straight(node, kind);
         }
         self.accept_slowly(node);
@@ -143,7 +145,6 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline(always)]
     fn start_straight(&self, node: Node, kind: OpKind) {
         self.backend.tally.on_ring(kind);
-        node.set_scratch(place::RING);
         let number = self.pushed.get();
         let sqe = encode(node.op());
         let fd = sqe.fd();
@@ -153,16 +154,24 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         node.set_result(number.cast_signed());
         node.begin_unshared();
-        self.enlist(node, fd);
+        if fd < 0 {
+            node.set_scratch(place::RING);
+            self.in_flight.push(node);
+        } else {
+            self.in_flight.file(node, fd, place::RING);
+        }
     }
 
     /// Keeps a node whose entry was pushed with this descriptor.
-    #[inline]
     fn enlist(&self, node: Node, fd: i32) {
+        let word = node.scratch() & !(place::BUCKET | place::FILED);
         if fd < 0 {
+            node.set_scratch(word);
             self.in_flight.push(node);
+        } else if word & place::WAITS != 0 {
+            self.in_flight.file_wait(node, fd, word);
         } else {
-            self.in_flight.file(node, fd);
+            self.in_flight.file(node, fd, word);
         }
     }
 
@@ -352,8 +361,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// A result is known: tells nobody if there is nobody, else leaves it for the next delivery.
-    #[inline]
     pub(crate) fn finish(&self, node: Node, result: i64) {
+        self.finish_reaped(node, result);
+    }
+
+    /// [`finish`](Self::finish), inline for the one place where it matters.
+    #[inline(always)]
+    pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
         if word & place::POSITION != 0 {
             self.pass_position(word);

@@ -96,7 +96,7 @@ impl Tally {
         sides.chain(others).for_each(|count| count.set(0));
     }
 
-    /// Operations that somebody owns, as a thread other than the owner can know it: not less than there are.
+    /// About how many operations are owned, as far as a thread other than the owner can know.
     pub(crate) fn owned_about(&self) -> usize {
         let ready = usize::try_from(self.ready_now.get()).unwrap_or(0);
         self.in_flight().saturating_sub(ready)

@@ -47,26 +47,56 @@ impl Token {
         }
     }
 
+    /// The node of an [`Op`](Self::Op) that came back.
+    ///
+    /// # Safety
+    /// * As [`decode`](Self::decode).
+    #[inline]
+    pub(crate) unsafe fn plain(word: u64) -> Option<NodePtr> {
+        // SAFETY: promised by the caller.
+        (word & TAG == OP).then(|| unsafe { node_of(word) })
+    }
+
+    /// The node of a [`Filed`](Self::Filed) that came back.
+    ///
+    /// # Safety
+    /// * As [`decode`](Self::decode).
+    #[inline]
+    pub(crate) unsafe fn filed(word: u64) -> Option<NodePtr> {
+        // SAFETY: promised by the caller.
+        (word & TAG == FILED).then(|| unsafe { node_of(word) })
+    }
+
     /// The meaning of a word that came back.
     ///
     /// # Safety
     /// * `word` is from [`encode`](Self::encode) and came back in a CQE.
     #[inline]
     pub(crate) unsafe fn decode(word: u64) -> Token {
-        // `usize` is 64 bits wide wherever the ring's crate builds.
-        #[expect(clippy::cast_possible_truncation, reason = "made from an address")]
-        let node = ptr::with_exposed_provenance_mut((word & !TAG) as usize);
         match word & TAG {
-            // SAFETY: the address was exposed by `encode`, promised by the caller.
-            OP => Token::Op(unsafe { NodePtr::from_ptr(node) }),
+            // SAFETY: promised by the caller.
+            OP => Token::Op(unsafe { node_of(word) }),
             // SAFETY: as above.
-            READY => Token::Ready(unsafe { NodePtr::from_ptr(node) }),
+            READY => Token::Ready(unsafe { node_of(word) }),
             // SAFETY: as above.
-            FILED => Token::Filed(unsafe { NodePtr::from_ptr(node) }),
+            FILED => Token::Filed(unsafe { node_of(word) }),
             WAKE => Token::Wake,
             _ => Token::Cancel,
         }
     }
+}
+
+/// The node in a word.
+///
+/// # Safety
+/// * The word is of a token with a node, and came back in a CQE.
+#[inline]
+unsafe fn node_of(word: u64) -> NodePtr {
+    // `usize` is 64 bits wide wherever the ring's crate builds.
+    #[expect(clippy::cast_possible_truncation, reason = "made from an address")]
+    let node = ptr::with_exposed_provenance_mut((word & !TAG) as usize);
+    // SAFETY: the address was exposed by `encode`, promised by the caller.
+    unsafe { NodePtr::from_ptr(node) }
 }
 
 #[inline]
