@@ -19,7 +19,7 @@ use io_core::fork::Lineage;
 use io_core::syscall::close_fd;
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, NoOffload, Node, NodePtr,
-    OffloadHandle, Op, Route, StopError, WakeHandle,
+    OffloadHandle, Op, OpSet, Route, StopError, WakeHandle,
 };
 
 /// The io_uring backend. See the crate's documentation.
@@ -62,6 +62,12 @@ impl<O: OffloadHandle> UringBackend<Shared, O> {
 }
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The operations that would run on the ring if this kernel had their opcode.
+    #[must_use]
+    pub fn missing(&self) -> OpSet {
+        self.plans.missing()
+    }
+
     fn build(config: &Config, offload: O) -> Result<Self, BuildError> {
         let ring = Ring::build(config)?;
         let plans = Plans::new(&ring, config, offload.offload().is_some())?;
@@ -149,11 +155,11 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
         if let Some(errno) = seat.dead.get() {
             return Err(errno);
         }
+        // Whatever a stop has left, on whatever thread, may have ended since.
+        seat.wind_down();
         if seat.started.get() {
             return Err(Errno::ALREADY);
         }
-        // Whatever a stop has left may have ended since.
-        seat.wind_down();
         if !self.gate.open() {
             return Err(Errno::BUSY);
         }

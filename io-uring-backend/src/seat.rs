@@ -8,9 +8,9 @@
 //! not `Send`), while the backend is borrowed exclusively, or while a claim keeps the owner out.
 
 use crate::UringBackend;
-use crate::inbox::{Caller, Mode};
 use crate::clock::Clock;
 use crate::flight::Flight;
+use crate::inbox::{Caller, Mode};
 use crate::list::List;
 use crate::ring::Ring;
 use core::cell::{Cell, UnsafeCell};

@@ -49,7 +49,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             }
             node.set_result(result);
             node.set_scratch(place::DONE);
-        } else if self.plans.of(kind) == Plan::Offload && !node.is_timed() && kind != OpKind::Close {
+        } else if self.plans.of(kind) == Plan::Offload && !node.is_timed() && kind != OpKind::Close
+        {
             // The owner keeps the deadlines, and ends what waits on a descriptor before its close.
             self.tally.anybody.way(Way::Offload).add_shared(1);
             return self.send_out(node);

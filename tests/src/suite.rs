@@ -10,6 +10,7 @@
 //! ```
 
 pub mod callback;
+pub mod connect;
 pub mod control;
 pub mod drain;
 pub mod drop;
@@ -21,6 +22,7 @@ pub mod net;
 pub mod order;
 pub mod poll;
 pub mod prompt;
+pub mod ready;
 pub mod rw;
 pub mod signals;
 pub mod stop;
@@ -72,6 +74,8 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(rw::cases());
     cases.extend(fs::cases());
     cases.extend(net::cases());
+    cases.extend(connect::cases());
+    cases.extend(ready::cases());
     cases.extend(errors::cases());
     cases.extend(prompt::cases());
     cases.extend(whole::cases());

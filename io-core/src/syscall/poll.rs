@@ -35,7 +35,7 @@ fn ask(op: &Poll, timeout: Option<&Timespec>) -> i64 {
         Ok(fd) => fd,
         Err(result) => return result,
     };
-    let events = PollFlags::from_bits_retain(op.events.bits());
+    let events = PollFlags::from_bits_retain(op.events.bits() as _);
     let mut asked = [PollFd::from_borrowed_fd(fd, events)];
     match retry(fd, |_| poll_call(&mut asked, timeout)) {
         Ok(_) => {
