@@ -10,10 +10,15 @@
 //! ```
 
 pub mod callback;
+pub mod cancel;
+pub mod close;
 pub mod control;
+pub mod deadline;
 pub mod drain;
 pub mod drop;
 pub mod errors;
+pub mod explain;
+pub mod fork;
 pub mod fs;
 pub mod leak;
 pub mod names;
@@ -74,6 +79,11 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(net::cases());
     cases.extend(errors::cases());
     cases.extend(prompt::cases());
+    cases.extend(cancel::cases());
+    cases.extend(close::cases());
+    cases.extend(deadline::cases());
+    cases.extend(explain::cases());
+    cases.extend(fork::cases());
     cases.extend(whole::cases());
     cases.extend(wide::cases());
     cases.extend(sync::cases());
@@ -90,7 +100,9 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
 /// What every backend must pass that threads may share.
 #[must_use]
 pub fn shared<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
-    threads::cases()
+    let mut cases = threads::cases();
+    cases.extend(fork::shared_cases());
+    cases
 }
 
 /// The cases as trials of one variant.
