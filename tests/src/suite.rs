@@ -31,6 +31,7 @@ pub mod signals;
 pub mod stop;
 pub mod sync;
 pub mod threads;
+pub mod time;
 pub mod whole;
 pub mod wide;
 
@@ -82,6 +83,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(cancel::cases());
     cases.extend(close::cases());
     cases.extend(deadline::cases());
+    cases.extend(time::cases());
     cases.extend(explain::cases());
     cases.extend(fork::cases());
     cases.extend(whole::cases());
