@@ -1,11 +1,11 @@
 //! [`Child`]: a forked copy of the test process that runs one function and ends.
 #![allow(unsafe_code, reason = "forks, and waits for the child")]
 //! # Safety
-//! The child has one thread, which never returns from [`fork`]: it runs the function, and ends without
-//! destructors and exit handlers.
+//! The child has one thread, which never returns from [`fork`] or [`ending_in_the_child`]: it runs the
+//! function, and ends without exit handlers.
 
 use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 
 /// How long a child may live, in seconds: whoever hangs there dies of `SIGALRM`.
 const LIMIT: u32 = 20;
@@ -25,27 +25,47 @@ pub struct Child(libc::pid_t);
 /// # Panics
 /// If there is no room for another process.
 pub fn fork(body: impl FnOnce()) -> Child {
-    // SAFETY: the child only runs `body` and ends.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
-    if pid == 0 {
-        // SAFETY: takes a number.
-        unsafe { libc::alarm(LIMIT) };
-        let code = if catch_unwind(AssertUnwindSafe(body)).is_ok() { 0 } else { PANICKED };
-        end(code);
-    }
-    Child(pid)
+    split().unwrap_or_else(|| end_with(body))
 }
 
-/// Ends this process at once.
-pub fn end(code: i32) -> ! {
+/// Runs `body`, which [`split`]s once, and lets its child end there, also when it panics.
+///
+/// # Panics
+/// As `body` in the parent.
+pub fn ending_in_the_child(body: impl FnOnce()) {
+    let parent = process();
+    let ended = catch_unwind(AssertUnwindSafe(body));
+    if process() != parent {
+        end_with(|| ended.unwrap_or_else(|payload| resume_unwind(payload)));
+    }
+    ended.unwrap_or_else(|payload| resume_unwind(payload));
+}
+
+/// Forks; `None` in the child, which must not outlive the caller's [`ending_in_the_child`].
+///
+/// # Panics
+/// As [`fork`].
+#[must_use]
+pub fn split() -> Option<Child> {
+    // SAFETY: the child goes on with what this function's callers let it do, and ends.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid > 0 {
+        return Some(Child(pid));
+    }
+    // SAFETY: takes a number.
+    unsafe { libc::alarm(LIMIT) };
+    None
+}
+
+/// Runs `body` and ends this process at once.
+fn end_with(body: impl FnOnce()) -> ! {
+    let code = if catch_unwind(AssertUnwindSafe(body)).is_ok() { 0 } else { PANICKED };
     // SAFETY: takes a number; nothing of this process is used after it.
     unsafe { libc::_exit(code) }
 }
 
-/// This process's number.
-#[must_use]
-pub fn process() -> i32 {
+fn process() -> i32 {
     // SAFETY: takes nothing.
     unsafe { libc::getpid() }
 }
