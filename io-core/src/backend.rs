@@ -8,6 +8,7 @@ use crate::context::{Node, NodePtr};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{Op, OpKind, Scope};
+use crate::readiness::Source;
 use crate::state::Phase;
 use crate::time::Deadline;
 use core::fmt;
@@ -130,6 +131,24 @@ pub unsafe trait IoBackend {
     /// Backends that take no notice of forks keep this default.
     fn generation(&self) -> u32 {
         1
+    }
+
+    /// Takes the record of a descriptor whose owner says when it ends, so that what is learnt of its
+    /// readiness can be kept from one operation to the next. Operations on its number find it by
+    /// themselves. Backends that have no use for it keep this default, which forgets it.
+    ///
+    /// # Safety
+    /// * The source is attached to no other backend.
+    /// * Until [`detach`](Self::detach) has returned, it stays at its address and its descriptor open, on
+    ///   the same file.
+    unsafe fn attach(&self, source: Pin<&Source>) {
+        let _ = source;
+    }
+
+    /// Forgets the record: what waits on it ends with `ECANCELED`, and when this returns the backend knows
+    /// nothing of it. Fine for one that was never attached.
+    fn detach(&self, source: Pin<&Source>) {
+        let _ = source;
     }
 
     /// Writes what is in flight into `out`, as far as there is room, the oldest of each list first;
@@ -290,13 +309,15 @@ impl Counters {
 /// * An accepted node is performed or cancelled, its result stored, and given home with
 ///   [`Node::go_home`] exactly once, never inside `accept`.
 pub unsafe trait Offload: IoBackend + Sync {
-    /// Takes an operation to perform for the backend it was submitted to.
+    /// Takes an operation to perform for the backend it was submitted to. Its result so far is how much that
+    /// has transferred: it goes on from there, and the result counts it.
     fn accept(&self, node: Node);
 
     /// Asks for the early end of an accepted operation. It goes home all the same.
     ///
     /// # Safety
-    /// * The node was accepted here, and its storage is valid during the call.
+    /// * The node was submitted to a backend that may have given it here, and its storage is valid during
+    ///   the call. It may be home again, or not here yet: then nothing happens.
     unsafe fn recall(&self, node: NodePtr);
 
     /// Asks for the early end of everything in `scope` that was accepted from the backend at `home`

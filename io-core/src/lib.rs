@@ -17,8 +17,8 @@ pub mod op;
 pub mod ops;
 pub mod queue;
 mod raw;
-#[cfg(feature = "syscall")]
 pub mod readiness;
+mod registered;
 mod sink;
 mod state;
 mod sync;
@@ -41,6 +41,7 @@ pub use fd::{Fd, IoFd, OpenFd, OwnedFd, Seekable};
 pub use lock::{Locked, NoopLock, RawLock};
 pub use op::{Interest, Op, OpKind, OpSet, OpenFlags, Scope, Stat};
 pub use raw::RawOps;
+pub use registered::Registered;
 pub use sink::CompletionFn;
 pub use state::Phase;
 pub use time::Deadline;

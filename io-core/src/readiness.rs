@@ -1,22 +1,32 @@
-//! Feature `syscall`, for backends: waiting for readiness. [`Park`] is where threads sleep, one of them in
-//! `epoll_wait(2)`; [`Waiting`] is the intrusive table of the operations that wait on descriptors;
-//! [`Events`] is what a wait brought; [`Count`] is what was done;
-//! [`Tellers`] is who is in user code.
+//! For backends: waiting for readiness. [`Source`] is the record of a descriptor whose owner says when it
+//! ends. Under the feature `syscall`, `Park` is where threads sleep, one of them in `epoll_wait(2)`;
+//! `Waiting` is the intrusive table of the operations that wait on bare numbers; `Events` is what a wait
+//! brought; `Count` is what was done; `Tellers` is who is in user code.
 //!
 //! # The scratch word
 //!
-//! While a node is in a [`Waiting`] table, its scratch word has two owners: the low [`BACKEND_BITS`] bits are
+//! While a node is in a `Waiting` table, its scratch word has two owners: the low `BACKEND_BITS` bits are
 //! its backend's, the bits from there on the table's, which clears them when the node is pushed. Outside
 //! the table the table's bits mean nothing.
 
+#[cfg(feature = "syscall")]
 mod count;
 mod events;
+#[cfg(feature = "syscall")]
 mod park;
+mod source;
+#[cfg(feature = "syscall")]
 mod tellers;
+#[cfg(feature = "syscall")]
 mod waiting;
 
+#[cfg(feature = "syscall")]
 pub use count::Count;
 pub use events::{Event, Events, Readiness};
+#[cfg(feature = "syscall")]
 pub use park::{Park, Role};
+pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
+#[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
+#[cfg(feature = "syscall")]
 pub use waiting::{BACKEND_BITS, Waiting};

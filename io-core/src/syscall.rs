@@ -8,6 +8,7 @@
 //! reads. That they are valid was promised to [`IoAwaitable::new`](crate::IoAwaitable::new) by whoever
 //! made the descriptor, and holds while a node is owned (invariants I1 and I2).
 
+mod describe;
 mod fs;
 mod net;
 mod nowait;
@@ -16,6 +17,7 @@ mod rw;
 #[cfg_attr(miri, path = "syscall/vectors_miri.rs")]
 mod vectors;
 
+pub use describe::{is_nonblocking, is_tcp};
 pub use nowait::{Attempt, attempt, attempt_again, fits_inline};
 
 use crate::errno::Errno;

@@ -135,6 +135,9 @@ impl<L: RawLock> PoolBackend<L> {
     /// What a submit could not finish goes to wait or to work.
     #[cold]
     fn queue_untried(&self, node: Node, tried: Attempt, fits: bool) {
+        if let Some(result) = self.own(&node) {
+            return self.finish_inline(node, result);
+        }
         if tried != Attempt::Refused {
             self.count.syscall();
         }
@@ -180,7 +183,6 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Performs an operation of the pool's own; `None` for all others.
-    #[inline]
     fn own(&self, node: &Node) -> Option<i64> {
         match node.op() {
             Op::Cancel(cancel) => {
@@ -294,9 +296,6 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         }
         if node.overdue(now_ns) {
             return self.finish_inline(node, Errno::CANCELED.to_result());
-        }
-        if let Some(result) = self.own(&node) {
-            return self.finish_inline(node, result);
         }
         // SAFETY: the operation of a node that is not completed.
         let fits = unsafe { fits_inline(node.op()) };
@@ -539,11 +538,11 @@ impl<L: RawLock> PoolBackend<L> {
 // SAFETY: an accepted node is queued, and goes home from `finish` exactly once, never inside `accept`.
 unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
     fn accept(&self, node: Node) {
-        // Notes of the home's are not ours.
+        // Notes of the home's are not ours. What it has transferred is not to be transferred again.
         node.set_scratch(0);
-        node.set_result(0);
+        let stage = if node.result() > 0 { Stage::Block } else { Stage::Fresh };
         self.count.queued();
-        self.queues(|queues| queues.push_work(node, Stage::Fresh));
+        self.queues(|queues| queues.push_work(node, stage));
         self.park.notify_work(!self.has_workers());
     }
 

@@ -18,6 +18,7 @@ use crate::io::Io;
 use core::cell::Cell;
 use core::future::Future;
 use core::pin::pin;
+use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use io_core::{Errno, Handle};
@@ -59,13 +60,13 @@ impl Lead {
     }
 
     /// Whether the calling thread leads now.
-    fn claim(&self, claimed: &Cell<bool>) -> bool {
+    fn claim(&self, claimed: &Cell<*const Lead>) -> bool {
         let this = this_thread();
         // Ordering: SeqCst with `release`, so that a thread that queued itself before it looked here,
         // and a leader that left before it looked at the queue, do not miss each other.
         match self.leader.compare_exchange(0, this, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => {
-                claimed.set(true);
+                claimed.set(self);
                 true
             }
             // A block_on inside another one on the leading thread leads as well.
@@ -114,8 +115,10 @@ impl Wake for Parker {
 /// One thread's wait for one future.
 struct Blocking {
     parker: Arc<Parker>,
-    /// This call made the thread the leader, and ends it.
-    claimed: Cell<bool>,
+    /// This call made the thread the leader of that, and ends it.
+    claimed: Cell<*const Lead>,
+    /// It was seen that this process is a forked child and the backend its parent's.
+    forked: Cell<bool>,
 }
 
 impl Blocking {
@@ -125,15 +128,18 @@ impl Blocking {
         let state = AtomicU8::new(WOKEN);
         Blocking {
             parker: Arc::new(Parker { io: io.clone(), thread, anchor, state }),
-            claimed: Cell::new(false),
+            claimed: Cell::new(ptr::null()),
+            forked: Cell::new(false),
         }
     }
 
     /// Returns when the waker was used, or earlier.
     fn wait(&self) {
         match self.parker.io.runtime().drive() {
-            Drive::Threads => self.park(),
-            Drive::Caller(lead) => {
+            // The operations from before the fork end when they are next polled: once more, then.
+            None if !self.forked.replace(true) => {}
+            None | Some(Drive::Threads) => self.park(),
+            Some(Drive::Caller(lead)) => {
                 if lead.claim(&self.claimed) {
                     return self.drive(lead);
                 }
@@ -174,7 +180,7 @@ impl Blocking {
             Ok(_) => {}
             Err(Errno::EXIST) => {
                 // Another thread owns the ring and did not tell us: it drives.
-                if self.claimed.take() {
+                if ptr::eq(self.claimed.replace(ptr::null()), lead) {
                     lead.release();
                 }
                 lead.queue(&self.parker.thread);
@@ -184,7 +190,7 @@ impl Blocking {
                     thread::park();
                 }
             }
-            // Short of kernel memory, most likely: others go first.
+            // Short of kernel memory, most likely: others go first. Or a callback forked: see `wait`.
             Err(_) => thread::yield_now(),
         }
     }
@@ -192,8 +198,9 @@ impl Blocking {
 
 impl Drop for Blocking {
     fn drop(&mut self) {
-        if let Drive::Caller(lead) = self.parker.io.runtime().drive()
-            && self.claimed.get()
+        // Not the parent's, whose lock some thread of it may hold.
+        if let Some(Drive::Caller(lead)) = self.parker.io.runtime().drive()
+            && ptr::eq(self.claimed.get(), lead)
             && !lead.for_life
         {
             lead.release();

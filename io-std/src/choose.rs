@@ -2,13 +2,23 @@
 //! ([`Report`]) and why there is none ([`BuildError`]).
 //!
 //! `Auto` tries the backends from the fastest to the plainest and remembers why it passed one over. A
-//! forced choice that cannot work here is an error, never a silent substitute.
+//! forced choice that cannot work here is an error, never a silent substitute. The environment variable
+//! `IO_BACKEND` forces the choice where the program left it to `Auto`.
+
+mod report;
+
+pub use report::{BuildError, Refusal, Report, UnknownBackend};
 
 use crate::driver::{Engine, Runtime};
 use crate::io::Io;
 use core::fmt;
 use core::str::FromStr;
-use io_core::{Errno, OpSet};
+use io_core::OpSet;
+use std::env;
+use std::ffi::OsStr;
+
+/// The environment variable that forces a choice.
+const VARIABLE: &str = "IO_BACKEND";
 
 /// A choice of backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -27,7 +37,13 @@ impl Backend {
     /// What `Auto` tries, in this order.
     const PREFERENCE: [Backend; 2] = [Backend::Uring, Backend::Pool];
 
-    /// The lower-case name, which [`FromStr`] reads.
+    /// Every choice.
+    const ALL: [Backend; 3] = [Backend::Auto, Backend::Uring, Backend::Pool];
+
+    /// The names, for messages.
+    const WORDS: &str = "auto, uring or pool";
+
+    /// The lower-case name. [`FromStr`] reads it in lower and upper case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,77 +64,19 @@ impl FromStr for Backend {
     type Err = UnknownBackend;
 
     fn from_str(name: &str) -> Result<Backend, UnknownBackend> {
-        match name {
-            "auto" => Ok(Backend::Auto),
-            "uring" => Ok(Backend::Uring),
-            "pool" => Ok(Backend::Pool),
-            _ => Err(UnknownBackend(name.to_owned())),
+        let named =
+            Backend::ALL.into_iter().find(|choice| choice.name().eq_ignore_ascii_case(name));
+        named.ok_or_else(|| UnknownBackend(name.to_owned()))
+    }
+}
+
+/// What the environment asks for: the value of `IO_BACKEND`, where an empty one says nothing.
+fn from_environment(value: Option<&OsStr>) -> Result<Backend, BuildError> {
+    match value {
+        Some(value) if !value.is_empty() => {
+            value.to_string_lossy().parse().map_err(BuildError::Environment)
         }
-    }
-}
-
-/// A name that is no [`Backend`]'s.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UnknownBackend(String);
-
-impl fmt::Display for UnknownBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no backend is called {:?}: choose auto, uring or pool", self.0)
-    }
-}
-
-impl core::error::Error for UnknownBackend {}
-
-/// Why a backend was passed over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    /// Which one.
-    pub backend: Backend,
-    /// What the kernel said, where it was the kernel.
-    pub errno: Option<Errno>,
-    /// The step that failed and its cause, in words: a missing system call, a sysctl, a seccomp
-    /// filter, the limit on locked memory, …
-    pub why: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.backend, self.why)
-    }
-}
-
-/// No backend could be built; each one that was tried, with its reason.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BuildError {
-    /// In the order they were tried; never empty.
-    pub refused: Vec<Refusal>,
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no I/O backend works here")?;
-        self.refused.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
-    }
-}
-
-impl core::error::Error for BuildError {}
-
-/// Which backend was chosen, and why.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report {
-    /// The choice that was made; never `Auto`.
-    pub backend: Backend,
-    /// The backend's own name, as [`IoBackend::name`](io_core::IoBackend::name) gives it.
-    pub name: &'static str,
-    /// Why this one, in words.
-    pub why: String,
-    /// What was tried before and did not work.
-    pub refused: Vec<Refusal>,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.why)
+        _ => Ok(Backend::Auto),
     }
 }
 
@@ -131,6 +89,8 @@ pub struct Builder {
     pub(crate) driver: bool,
     pub(crate) ring_entries: u32,
     pub(crate) ring_ops: OpSet,
+    pub(crate) ring_lacks: OpSet,
+    pub(crate) probe_uring: bool,
 }
 
 impl Builder {
@@ -141,10 +101,16 @@ impl Builder {
             driver: true,
             ring_entries: 256,
             ring_ops: OpSet::all(),
+            ring_lacks: OpSet::empty(),
+            probe_uring: true,
         }
     }
 
     /// Which backend; [`Backend::Auto`] if not said.
+    ///
+    /// Where it is `Auto`, the environment variable `IO_BACKEND` chooses, if it is set and not empty:
+    /// one of the [names](Backend::name), in lower or upper case. What it names is then as forced as if
+    /// it stood here. A choice that stands here is not changed by it.
     pub const fn backend(mut self, backend: Backend) -> Builder {
         self.backend = backend;
         self
@@ -189,29 +155,57 @@ impl Builder {
         self
     }
 
+    /// Whether io_uring may be tried at all; it may if not said.
+    ///
+    /// With `false` no system call of io_uring is made, for places where a seccomp policy kills the
+    /// process that makes one: `Auto` passes the ring over, and a forced [`Backend::Uring`] is an error.
+    pub const fn probe_uring(mut self, probe: bool) -> Builder {
+        self.probe_uring = probe;
+        self
+    }
+
+    /// As if the kernel's ring did not have the opcodes of these operations. For tests.
+    #[doc(hidden)]
+    pub const fn ring_lacks(mut self, ops: OpSet) -> Builder {
+        self.ring_lacks = ops;
+        self
+    }
+
+    /// What to build, and whose choice that is.
+    fn choice(&self) -> Result<(Backend, &'static str), BuildError> {
+        match self.backend {
+            Backend::Auto => match from_environment(env::var_os(VARIABLE).as_deref())? {
+                Backend::Auto => Ok((Backend::Auto, "first choice of auto")),
+                forced => Ok((forced, "asked for by IO_BACKEND")),
+            },
+            forced => Ok((forced, "asked for")),
+        }
+    }
+
     /// Builds the backend and starts its threads.
     ///
     /// # Errors
-    /// The reasons of each backend that was tried.
+    /// The reasons of each backend that was tried; or that `IO_BACKEND` names none.
     pub fn build(self) -> Result<Io, BuildError> {
-        let forced = [self.backend];
-        let (candidates, choice) = match self.backend {
-            Backend::Auto => (&Backend::PREFERENCE[..], "first choice of auto"),
-            Backend::Uring | Backend::Pool => (&forced[..], "asked for"),
+        let (chosen, choice) = self.choice()?;
+        let forced = [chosen];
+        let candidates = match chosen {
+            Backend::Auto => &Backend::PREFERENCE[..],
+            Backend::Uring | Backend::Pool => &forced[..],
         };
         let mut refused = Vec::new();
         for &backend in candidates {
             match Engine::build(backend, &self).and_then(|engine| Runtime::start(engine, &self)) {
                 Ok(runtime) => {
-                    let why = why(choice, &refused);
-                    let name = runtime.engine().backend().name();
-                    let report = Report { backend, name, why, refused };
+                    let (name, missing) =
+                        (runtime.engine().backend().name(), runtime.engine().missing());
+                    let report = Report::new(backend, name, choice, refused, missing);
                     return Ok(Io::from_parts(runtime, report));
                 }
                 Err(refusal) => refused.push(refusal),
             }
         }
-        Err(BuildError { refused })
+        Err(BuildError::Refused(refused))
     }
 }
 
@@ -221,32 +215,34 @@ impl Default for Builder {
     }
 }
 
-fn why(choice: &str, refused: &[Refusal]) -> String {
-    if refused.is_empty() {
-        return choice.to_owned();
-    }
-    let reasons: Vec<String> = refused.iter().map(Refusal::to_string).collect();
-    format!("not available here: {}", reasons.join("; "))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Backend, Refusal, why};
+    use super::{Backend, from_environment};
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn names_and_choices_agree() {
-        for backend in [Backend::Auto, Backend::Uring, Backend::Pool] {
+        for backend in Backend::ALL {
             assert_eq!(backend.name().parse(), Ok(backend));
+            assert_eq!(backend.name().to_uppercase().parse(), Ok(backend));
+            assert!(Backend::WORDS.contains(backend.name()));
         }
         let error = "epol".parse::<Backend>().expect_err("no such backend");
         assert!(error.to_string().contains("\"epol\""));
     }
 
     #[test]
-    fn the_reason_names_what_was_passed_over() {
-        assert_eq!(why("asked for", &[]), "asked for");
-        let refusal =
-            Refusal { backend: Backend::Uring, errno: None, why: "setup: sysctl".to_owned() };
-        assert_eq!(why("", &[refusal]), "not available here: uring: setup: sysctl");
+    fn the_environment_chooses_or_says_nothing() {
+        assert_eq!(from_environment(None), Ok(Backend::Auto));
+        assert_eq!(from_environment(Some(OsStr::new(""))), Ok(Backend::Auto));
+        assert_eq!(from_environment(Some(OsStr::new("Pool"))), Ok(Backend::Pool));
+        for nonsense in [&b"kqueue"[..], b" pool", b"po\xffol"] {
+            let error = from_environment(Some(OsStr::from_bytes(nonsense))).expect_err("nonsense");
+            let text = error.to_string();
+            assert!(text.contains("IO_BACKEND"), "{text}");
+            assert!(text.contains(String::from_utf8_lossy(nonsense).as_ref()), "{text}");
+            assert!(text.contains(Backend::WORDS), "{text}");
+        }
     }
 }

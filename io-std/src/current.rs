@@ -12,9 +12,11 @@ use core::cell::RefCell;
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
-use io_core::op::{AcceptFlags, MsgFlags};
-use io_core::ops::{Ops, Whence};
-use io_core::{Errno, Handle, IoBackend, IoBuf, IoBufMut, IoFd, IoPath, OpenFlags, OwnedFd, Stat};
+use io_core::op::{AcceptFlags, Family, MsgFlags, PollEvents, SocketFlags, SocketKind};
+use io_core::ops::{How, Ops, Whence};
+use io_core::{
+    Address, Errno, Handle, IoBackend, IoBuf, IoBufMut, IoFd, IoPath, OpenFlags, OwnedFd, Stat,
+};
 
 thread_local! {
     static CURRENT: RefCell<Option<Io>> = const { RefCell::new(None) };
@@ -60,7 +62,7 @@ impl fmt::Debug for Enter {
 
 /// What the free functions run on.
 #[derive(Clone)]
-enum Here {
+pub(crate) enum Here {
     Io(Io),
     Plain,
 }
@@ -77,7 +79,8 @@ unsafe impl Handle for Here {
     }
 }
 
-fn here() -> Here {
+/// Looked up by each free function.
+pub(crate) fn here() -> Here {
     current().map_or(Here::Plain, Here::Io)
 }
 
@@ -156,6 +159,16 @@ pub fn open<P: IoPath>(
     here().open(path, flags, mode)
 }
 
+/// `openat(2)` from the directory `dir`; otherwise as [`open`].
+pub fn open_at<F: IoFd, P: IoPath>(
+    dir: F,
+    path: P,
+    flags: OpenFlags,
+    mode: u32,
+) -> impl Future<Output = Result<OwnedFd, Errno>> {
+    here().open_at(dir, path, flags, mode)
+}
+
 /// `close(2)`. The descriptor is closed whatever the result is.
 pub fn close(file: OwnedFd) -> impl Future<Output = Result<(), Errno>> {
     here().close(file)
@@ -164,6 +177,11 @@ pub fn close(file: OwnedFd) -> impl Future<Output = Result<(), Errno>> {
 /// `fsync(2)`.
 pub fn fsync<F: IoFd>(file: F) -> impl Future<Output = Result<(), Errno>> {
     here().fsync(file)
+}
+
+/// `fdatasync(2)`.
+pub fn fdatasync<F: IoFd>(file: F) -> impl Future<Output = Result<(), Errno>> {
+    here().fdatasync(file)
 }
 
 /// `ftruncate(2)` to `len` bytes; `EINVAL` if negative.
@@ -219,4 +237,48 @@ pub fn send<F: IoFd, B: IoBuf>(
     flags: MsgFlags,
 ) -> impl Future<Output = Transfer<B>> {
     here().send(socket, buf, flags)
+}
+
+/// `socket(2)`: the socket is close-on-exec.
+pub fn socket(
+    family: Family,
+    kind: SocketKind,
+    flags: SocketFlags,
+    protocol: u32,
+) -> impl Future<Output = Result<OwnedFd, Errno>> {
+    here().socket(family, kind, flags, protocol)
+}
+
+/// `bind(2)`.
+pub fn bind<F: IoFd>(
+    socket: F,
+    address: impl Into<Address>,
+) -> impl Future<Output = Result<(), Errno>> {
+    here().bind(socket, address)
+}
+
+/// `listen(2)`.
+pub fn listen<F: IoFd>(socket: F, backlog: i32) -> impl Future<Output = Result<(), Errno>> {
+    here().listen(socket, backlog)
+}
+
+/// `connect(2)`; waits for the connection also from a non-blocking socket.
+pub fn connect<F: IoFd>(
+    socket: F,
+    address: impl Into<Address>,
+) -> impl Future<Output = Result<(), Errno>> {
+    here().connect(socket, address)
+}
+
+/// `shutdown(2)`.
+pub fn shutdown<F: IoFd>(socket: F, how: How) -> impl Future<Output = Result<(), Errno>> {
+    here().shutdown(socket, how)
+}
+
+/// `poll(2)` of one descriptor: the output is what holds.
+pub fn poll_fd<F: IoFd>(
+    file: F,
+    events: PollEvents,
+) -> impl Future<Output = Result<PollEvents, Errno>> {
+    here().poll_fd(file, events)
 }

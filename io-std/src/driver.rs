@@ -1,12 +1,18 @@
 //! Who runs a backend: worker threads, a driver thread, or the threads that block on it
 //! ([`Runtime`]); and what there is to run ([`Engine`]).
-#![allow(unsafe_code, reason = "implements the unsafe trait that keeps the offload pool in place")]
+//!
+//! Threads do not survive a fork. In a forked child the runtime refuses everything, and its drop joins
+//! nobody, until [`Runtime::reinit`] has made backend and threads anew.
+#![allow(unsafe_code, reason = "keeps the offload pool in place, and counts for vanished threads")]
 //! # Safety
-//! The pool is behind an `Arc` that the handle holds.
+//! The pool is behind an `Arc` that the handle holds. An `Arc` of a thread that did not survive a fork is
+//! given up in the child, once, by whoever gives the threads up.
 
 use crate::block_on::Lead;
 use crate::choose::{Backend, Builder, Refusal};
+use crate::process::PerProcess;
 use crate::threads::{join, outlive_panics, spawn};
+use core::pin::Pin;
 use core::time::Duration;
 use io_core::{Deadline, Errno, IoBackend, Offload, OffloadHandle, OpSet, StopError, WakeHandle};
 use io_pool_backend::{PoolBackend, Worker};
@@ -48,11 +54,15 @@ impl Engine {
     }
 
     fn uring(builder: &Builder) -> Result<Engine, Refusal> {
+        if !builder.probe_uring {
+            let why = "not even tried: the configuration forbids it".to_owned();
+            return Err(Refusal { backend: Backend::Uring, errno: None, why });
+        }
         let helpers = match builder.workers {
             Some(0) => Helpers(None),
             _ => Helpers(Some(Arc::new(new_pool(Backend::Uring)?))),
         };
-        let mut config = Config::new().entries(builder.ring_entries);
+        let mut config = Config::new().entries(builder.ring_entries).lacking(builder.ring_lacks);
         if builder.ring_ops != OpSet::all() {
             config = config.mask(builder.ring_ops);
         }
@@ -75,11 +85,66 @@ impl Engine {
         self.backend().wake_handle()
     }
 
+    /// Makes the backends anew in a forked child.
+    fn reinit(&self) -> Result<(), Refusal> {
+        if let Some((pool, _)) = self.pool() {
+            renewed(Backend::Pool, pinned(pool).reinit())?;
+        }
+        match self {
+            Engine::Pool(_) => Ok(()),
+            Engine::Uring(..) => renewed(Backend::Uring, Err(Errno::NOSYS)),
+        }
+    }
+
+    /// Gives up so many clones that nobody will drop.
+    ///
+    /// # Safety
+    /// * There are so many.
+    unsafe fn forget_clones(&self, pools: usize, rings: usize) {
+        if let Some((pool, _)) = self.pool() {
+            for _ in 0..pools {
+                // SAFETY: promised by the caller; `pool` itself is one more.
+                unsafe { Arc::decrement_strong_count(Arc::as_ptr(pool)) };
+            }
+        }
+        if let Engine::Uring(ring, _) = self {
+            for _ in 0..rings {
+                // SAFETY: promised by the caller; `ring` itself is one more.
+                unsafe { Arc::decrement_strong_count(Arc::as_ptr(ring)) };
+            }
+        }
+    }
+
+    /// The operations whose opcode this kernel's ring does not have.
+    pub(crate) fn missing(&self) -> OpSet {
+        match self {
+            Engine::Pool(_) => OpSet::empty(),
+            Engine::Uring(ring, _) => ring.missing(),
+        }
+    }
+
     /// The pool that needs worker threads, and how many by default.
     fn pool(&self) -> Option<(&Arc<PoolBackend>, usize)> {
         match self {
             Engine::Pool(pool) => Some((pool, DEFAULT_POOL_WORKERS)),
             Engine::Uring(_, Helpers(pool)) => Some((pool.as_ref()?, DEFAULT_OFFLOAD_WORKERS)),
+        }
+    }
+}
+
+/// What an `Arc` holds does not move.
+fn pinned<B>(backend: &Arc<B>) -> Pin<&B> {
+    // SAFETY: nobody takes it out of its `Arc`.
+    unsafe { Pin::new_unchecked(&**backend) }
+}
+
+/// A backend that this process has already is fine: an attempt before may have ended half-way.
+fn renewed(backend: Backend, outcome: Result<(), Errno>) -> Result<(), Refusal> {
+    match outcome {
+        Ok(()) | Err(Errno::ALREADY) => Ok(()),
+        Err(errno) => {
+            let why = format!("cannot be made anew in this process: {errno}");
+            Err(Refusal { backend, errno: Some(errno), why })
         }
     }
 }
@@ -107,67 +172,76 @@ pub(crate) enum Drive {
 
 /// An engine and its threads.
 pub(crate) struct Runtime {
+    // Dropped first: the threads end before the engine does.
+    threads: PerProcess<Threads>,
+    engine: Engine,
+    plan: Plan,
+}
+
+/// What threads to make.
+#[derive(Clone, Copy)]
+struct Plan {
+    workers: Option<usize>,
+    driver: bool,
+}
+
+/// The threads of one process. Their drop ends and joins them.
+struct Threads {
     drive: Drive,
     driver: Option<Driver>,
     workers: Vec<JoinHandle<()>>,
     engine: Engine,
 }
 
-impl Runtime {
-    /// Starts the threads that `builder` asks for.
-    pub(crate) fn start(engine: Engine, builder: &Builder) -> Result<Runtime, Refusal> {
+impl Threads {
+    /// Starts the threads that `plan` asks for.
+    fn start(engine: Engine, plan: Plan) -> Result<Threads, Refusal> {
         let drive = match &engine {
-            Engine::Pool(_) if builder.workers == Some(0) => Drive::Caller(Lead::in_turn()),
-            Engine::Uring(..) if !builder.driver => Drive::Caller(Lead::for_life()),
+            Engine::Pool(_) if plan.workers == Some(0) => Drive::Caller(Lead::in_turn()),
+            Engine::Uring(..) if !plan.driver => Drive::Caller(Lead::for_life()),
             Engine::Pool(_) | Engine::Uring(..) => Drive::Threads,
         };
         // From here on its drop ends the threads, also after an error half-way.
-        let mut runtime = Runtime { drive, driver: None, workers: Vec::new(), engine };
-        if let Some((pool, default_count)) = runtime.engine.pool() {
+        let mut threads = Threads { drive, driver: None, workers: Vec::new(), engine };
+        if let Some((pool, default_count)) = threads.engine.pool() {
             // The ring gives its pool work at any time; a pool that nobody lends threads is driven
             // by those that block on it, and starts with them just the same.
-            pool.start().map_err(|errno| Refusal {
-                backend: Backend::Pool,
-                errno: Some(errno),
-                why: format!("cannot start the worker pool: {errno}"),
-            })?;
+            match pool.start() {
+                // It runs already if making it anew was tried before and ended half-way.
+                Ok(()) | Err(Errno::ALREADY) => {}
+                Err(errno) => {
+                    let why = format!("cannot start the worker pool: {errno}");
+                    return Err(Refusal { backend: Backend::Pool, errno: Some(errno), why });
+                }
+            }
             let pool = pool.clone();
-            for _ in 0..builder.workers.unwrap_or(default_count) {
-                runtime.workers.push(spawn_worker(pool.clone())?);
+            for _ in 0..plan.workers.unwrap_or(default_count) {
+                threads.workers.push(spawn_worker(pool.clone())?);
             }
         }
-        if let (Drive::Threads, Engine::Uring(ring, _)) = (&runtime.drive, &runtime.engine) {
-            runtime.driver = Some(Driver::spawn(ring)?);
+        if let (Drive::Threads, Engine::Uring(ring, _)) = (&threads.drive, &threads.engine) {
+            threads.driver = Some(Driver::spawn(Backend::Uring, ring.clone())?);
         }
-        Ok(runtime)
+        Ok(threads)
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(crate) fn drive(&self) -> &Drive {
-        &self.drive
-    }
-
-    pub(crate) fn start_backend(&self) -> Result<(), Errno> {
-        match &self.driver {
-            Some(driver) => driver.start(self.engine.wake_handle()),
-            None => self.engine.backend().start(),
-        }
-    }
-
-    pub(crate) fn stop_backend(&self, deadline: Deadline) -> Result<(), StopError> {
-        match &self.driver {
-            // The driver itself is in the middle of a delivery, and the backend says so.
-            Some(driver) if driver.is_this_thread() => self.engine.backend().stop(deadline),
-            Some(driver) => driver.stop(deadline, self.engine.wake_handle()),
-            None => self.engine.backend().stop(deadline),
-        }
+    /// In a forked child: gives up what the parent's threads and this value hold of the engine, so that
+    /// the engine can be dropped here. A thread of ours may itself be the one that forked: it lives on.
+    ///
+    /// # Safety
+    /// * The value is of the parent's process, is leaked, and this is called once.
+    unsafe fn give_up(&self) {
+        let this = thread::current().id();
+        let gone = |thread: &JoinHandle<()>| usize::from(thread.thread().id() != this);
+        let workers: usize = self.workers.iter().map(gone).sum();
+        let driver = self.driver.as_ref().map_or(0, |driver| gone(&driver.thread));
+        // SAFETY: each of those threads held one, as `spawn_worker` and `Driver::spawn` gave it to them, and
+        // will not drop it; and so does the engine here, which is leaked.
+        unsafe { self.engine.forget_clones(workers + 1, driver + 1) };
     }
 }
 
-impl Drop for Runtime {
+impl Drop for Threads {
     fn drop(&mut self) {
         // Every operation holds an `Io`, so none is in flight now, and the driver has nothing to
         // wait for. A thread of ours may be the one that drops the last `Io`: it is not joined.
@@ -177,6 +251,69 @@ impl Drop for Runtime {
         if let Some((pool, _)) = self.engine.pool() {
             pool.release_workers();
             join(self.workers.drain(..));
+        }
+    }
+}
+
+impl Runtime {
+    /// Starts the threads that `builder` asks for.
+    pub(crate) fn start(engine: Engine, builder: &Builder) -> Result<Runtime, Refusal> {
+        let plan = Plan { workers: builder.workers, driver: builder.driver };
+        let threads = Threads::start(engine.clone(), plan)?;
+        let threads = PerProcess::new(threads).map_err(|errno| Refusal {
+            backend: Backend::Auto,
+            errno: Some(errno),
+            why: format!("cannot watch for forks: {errno}"),
+        })?;
+        Ok(Runtime { threads, engine, plan })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// `None` in a forked child.
+    pub(crate) fn drive(&self) -> Option<&Drive> {
+        self.threads.get().map(|threads| &threads.drive)
+    }
+
+    pub(crate) fn start_backend(&self) -> Result<(), Errno> {
+        match &self.threads.get().ok_or(Errno::OWNERDEAD)?.driver {
+            Some(driver) => driver.start(self.engine.wake_handle()),
+            None => self.engine.backend().start(),
+        }
+    }
+
+    pub(crate) fn stop_backend(&self, deadline: Deadline) -> Result<(), StopError> {
+        let forked = StopError::WrongPlace(Errno::OWNERDEAD);
+        match &self.threads.get().ok_or(forked)?.driver {
+            // The driver itself is in the middle of a delivery, and the backend says so.
+            Some(driver) if driver.is_this_thread() => self.engine.backend().stop(deadline),
+            Some(driver) => driver.stop(deadline, self.engine.wake_handle()),
+            None => self.engine.backend().stop(deadline),
+        }
+    }
+
+    /// Makes backend and threads anew in a forked child.
+    ///
+    /// # Errors
+    /// `EALREADY` if this process has them, `EBUSY` if another thread is at it; else what the kernel says.
+    pub(crate) fn reinit(&self) -> Result<(), Refusal> {
+        self.threads.replace(|parents| {
+            self.engine.reinit()?;
+            let threads = Threads::start(self.engine.clone(), self.plan)?;
+            // SAFETY: the parent's, about to be replaced, and so leaked.
+            unsafe { parents.give_up() };
+            Ok(threads)
+        })
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.threads.get().is_none() {
+            // SAFETY: the parent's; the drop of `threads` leaks it.
+            unsafe { self.threads.of_any_process().give_up() };
         }
     }
 }
@@ -196,33 +333,35 @@ enum Request {
     Quit,
 }
 
-/// The thread that owns and polls a ring.
+/// What a driver polls.
+type Driven = dyn IoBackend + Send + Sync;
+
+/// The thread that polls a backend, and owns it where it is a ring.
 struct Driver {
     thread: JoinHandle<()>,
     requests: Mutex<Sender<Request>>,
 }
 
 impl Driver {
-    fn spawn(ring: &Arc<Ring>) -> Result<Driver, Refusal> {
+    fn spawn(kind: Backend, backend: Arc<Driven>) -> Result<Driver, Refusal> {
         let (requests, inbox) = channel();
         let (started, outcome) = sync_channel(1);
-        let ring = ring.clone();
         let body = move || {
-            let result = ring.start();
+            let result = backend.start();
             let run = result.is_ok();
             // The builder waits for it below.
             let _ = started.send(result);
             if run {
-                drive(&ring, &inbox);
+                drive(&*backend, &inbox);
             }
         };
-        let thread = spawn("io-driver", body).map_err(|error| no_thread(Backend::Uring, &error))?;
+        let thread = spawn("io-driver", body).map_err(|error| no_thread(kind, &error))?;
         match outcome.recv().unwrap_or(Err(Errno::CANCELED)) {
             Ok(()) => Ok(Driver { thread, requests: Mutex::new(requests) }),
             Err(errno) => {
                 join([thread]);
-                let why = format!("cannot start the ring: {errno}");
-                Err(Refusal { backend: Backend::Uring, errno: Some(errno), why })
+                let why = format!("cannot be started: {errno}");
+                Err(Refusal { backend: kind, errno: Some(errno), why })
             }
         }
     }
@@ -260,26 +399,29 @@ impl Driver {
 }
 
 /// The driver thread's loop.
-fn drive(ring: &Ring, inbox: &Receiver<Request>) {
+fn drive(backend: &Driven, inbox: &Receiver<Request>) {
     loop {
-        if let Some(Err(_)) = outlive_panics(|| ring.poll(None)) {
+        match outlive_panics(|| backend.poll(None)) {
+            // A waker forked, and this is the child: there is nothing to drive.
+            Some(Err(Errno::OWNERDEAD)) => return,
             // Short of kernel memory, most likely: what waits stays in line, others go first.
-            thread::yield_now();
+            Some(Err(_)) => thread::yield_now(),
+            Some(Ok(_)) | None => {}
         }
         while let Ok(request) = inbox.try_recv() {
             // Whoever asked waits for the answer; if not, it is not wanted.
             match request {
-                Request::Start(reply) => drop(reply.send(ring.start())),
-                Request::Stop(deadline, reply) => drop(reply.send(ring.stop(deadline))),
-                Request::Quit => return finish(ring),
+                Request::Start(reply) => drop(reply.send(backend.start())),
+                Request::Stop(deadline, reply) => drop(reply.send(backend.stop(deadline))),
+                Request::Quit => return finish(backend),
             }
         }
     }
 }
 
 /// Leaves nothing behind: the owner of a ring stops it before it exits.
-fn finish(ring: &Ring) {
+fn finish(backend: &Driven) {
     // With no deadline, and outside of any delivery, it cannot fail.
-    let _: Result<(), StopError> = ring.stop(Deadline::NEVER);
-    while !matches!(outlive_panics(|| ring.poll(Some(Duration::ZERO))), Some(Ok(0) | Err(_))) {}
+    let _: Result<(), StopError> = backend.stop(Deadline::NEVER);
+    while !matches!(outlive_panics(|| backend.poll(Some(Duration::ZERO))), Some(Ok(0) | Err(_))) {}
 }

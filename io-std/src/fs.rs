@@ -11,12 +11,16 @@ mod transfer;
 
 pub use options::OpenOptions;
 
-use crate::error::{IntoIo, io_error};
+use crate::call::Call;
+use crate::error::io_error;
 use crate::io::Io;
 use core::fmt;
-use io_core::ops::Ops;
+use io_core::op::PollEvents;
+use io_core::ops::{
+    Fdatasync, Fstat, Fsync, Ftruncate, Ops, PollFd, Pread, Pwrite, Read, SafeOp, Write,
+};
 use io_core::syscall::{check_seekable, close_fd};
-use io_core::{Fd, IoBuf, IoBufMut, IoFd, OwnedFd, Seekable, Stat};
+use io_core::{Fd, IoBuf, IoBufMut, IoFd, OwnedFd, Seekable};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::path::Path;
@@ -27,12 +31,12 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct File {
     io: Io,
-    shared: Shared,
+    shared: SharedFd,
 }
 
-/// The descriptor as operations hold it.
+/// A file's descriptor as its operations hold it.
 #[derive(Clone)]
-struct Shared(Arc<Inner>);
+pub struct SharedFd(Arc<Inner>);
 
 struct Inner {
     fd: OwnedFd,
@@ -41,7 +45,7 @@ struct Inner {
 
 // SAFETY: a counted owner; forgetting a clone keeps the descriptor open for ever. `Proven` comes from
 // a successful `lseek(2)`.
-unsafe impl IoFd for Shared {
+unsafe impl IoFd for SharedFd {
     fn fd(&self) -> Fd {
         self.0.fd.fd()
     }
@@ -92,7 +96,7 @@ impl File {
             // A pipe, a socket, a terminal: positional operations will say so.
             Err(_) => Seekable::Unknown,
         };
-        File { io: io.clone(), shared: Shared(Arc::new(Inner { fd, seekable })) }
+        File { io: io.clone(), shared: SharedFd(Arc::new(Inner { fd, seekable })) }
     }
 
     /// A file over one that the standard library opened.
@@ -114,56 +118,85 @@ impl File {
     ///
     /// # Errors
     /// Those of the system call; `ECANCELED` on a stopped backend.
-    pub async fn read_at<B: IoBufMut>(&self, buf: B, offset: u64) -> (io::Result<usize>, B) {
-        self.io.pread(self.shared.clone(), buf, signed(offset)).await.into_io()
+    pub fn read_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> Call<SafeOp<Io, Pread<SharedFd, B>>> {
+        Call::new(self.io.pread(self.shared.clone(), buf, signed(offset)))
     }
 
     /// Writes once at `offset`, in bytes (`pwrite(2)`). May write less than all.
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> (io::Result<usize>, B) {
-        self.io.pwrite(self.shared.clone(), buf, signed(offset)).await.into_io()
+    pub fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> Call<SafeOp<Io, Pwrite<SharedFd, B>>> {
+        Call::new(self.io.pwrite(self.shared.clone(), buf, signed(offset)))
     }
 
     /// Reads once at the file's position, and moves it (`read(2)`).
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn read<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
-        self.io.read(self.shared.clone(), buf).await.into_io()
+    pub fn read<B: IoBufMut>(&self, buf: B) -> Call<SafeOp<Io, Read<SharedFd, B>>> {
+        Call::new(self.io.read(self.shared.clone(), buf))
     }
 
     /// Writes once at the file's position, and moves it (`write(2)`).
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn write<B: IoBuf>(&self, buf: B) -> (io::Result<usize>, B) {
-        self.io.write(self.shared.clone(), buf).await.into_io()
+    pub fn write<B: IoBuf>(&self, buf: B) -> Call<SafeOp<Io, Write<SharedFd, B>>> {
+        Call::new(self.io.write(self.shared.clone(), buf))
     }
 
     /// Data and metadata to the device (`fsync(2)`).
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn fsync(&self) -> io::Result<()> {
-        self.io.fsync(self.shared.clone()).await.into_io()
+    pub fn fsync(&self) -> Call<SafeOp<Io, Fsync<SharedFd>>> {
+        Call::new(self.io.fsync(self.shared.clone()))
+    }
+
+    /// Data, and the metadata that finding it needs, to the device (`fdatasync(2)`).
+    ///
+    /// # Errors
+    /// As [`read_at`](File::read_at).
+    pub fn sync_data(&self) -> Call<SafeOp<Io, Fdatasync<SharedFd>>> {
+        Call::new(self.io.fdatasync(self.shared.clone()))
+    }
+
+    /// Waits for one of `events`, an error or a hang-up, and says what holds then (`poll(2)`). A regular
+    /// file is always ready.
+    ///
+    /// # Errors
+    /// `ECANCELED` on a stopped backend; `EPERM` for events that this kind of file never has.
+    pub fn poll(&self, events: PollEvents) -> Call<SafeOp<Io, PollFd<SharedFd>>> {
+        Call::new(self.io.poll_fd(self.shared.clone(), events))
+    }
+
+    /// Waits until there is something to read, or the end of it.
+    ///
+    /// # Errors
+    /// As [`poll`](File::poll).
+    pub fn readable(&self) -> Call<SafeOp<Io, PollFd<SharedFd>>> {
+        self.poll(PollEvents::IN)
     }
 
     /// Cuts or extends the file to `len` bytes (`ftruncate(2)`).
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn set_len(&self, len: u64) -> io::Result<()> {
-        self.io.ftruncate(self.shared.clone(), signed(len)).await.into_io()
+    pub fn set_len(&self, len: u64) -> Call<SafeOp<Io, Ftruncate<SharedFd>>> {
+        Call::new(self.io.ftruncate(self.shared.clone(), signed(len)))
     }
 
     /// Size, times, owner and the rest (`statx(2)`).
     ///
     /// # Errors
     /// As [`read_at`](File::read_at).
-    pub async fn metadata(&self) -> io::Result<Stat> {
-        self.io.fstat(self.shared.clone()).await.into_io()
+    pub fn metadata(&self) -> Call<SafeOp<Io, Fstat<SharedFd>>> {
+        Call::new(self.io.fstat(self.shared.clone()))
     }
 
     /// Closes the descriptor through the backend (`close(2)`) and says what the kernel said. While
@@ -196,6 +229,12 @@ impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: open for as long as `self` is, which the result borrows.
         unsafe { BorrowedFd::borrow_raw(self.as_raw_fd()) }
+    }
+}
+
+impl fmt::Debug for SharedFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedFd").field(&self.fd()).finish()
     }
 }
 

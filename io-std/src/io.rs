@@ -7,6 +7,7 @@ use crate::block_on::block_on;
 use crate::choose::{BuildError, Builder, Report};
 use crate::current::Enter;
 use crate::driver::Runtime;
+use crate::error::io_error;
 use core::fmt;
 use core::future::Future;
 use io_core::{Deadline, Errno, Handle, IoBackend, StopError};
@@ -94,6 +95,24 @@ impl Io {
     /// it runs a waker or callback of this backend, or does not own the ring.
     pub fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
         self.0.runtime.stop_backend(deadline)
+    }
+
+    /// Makes the backend and its threads anew in a forked child, where until then every operation ends
+    /// with `EOWNERDEAD`, nothing waits, and dropping the last clone joins no thread. Operations from
+    /// before the fork stay ended; the parent's are untouched. The clones that the child has, the
+    /// [`current`](crate::current) one too, work again.
+    ///
+    /// Between the fork and this call the child may do only what the child of a program with threads may
+    /// do: this call makes threads and allocates.
+    ///
+    /// # Errors
+    /// `EALREADY` if the backend is this process's own, `EBUSY` if another thread is just making it
+    /// anew; else what could not be made, which can be tried again.
+    pub fn reinit(&self) -> std::io::Result<()> {
+        self.0.runtime.reinit().map_err(|refusal| match refusal.errno {
+            Some(errno) => io_error(errno),
+            None => std::io::Error::other(refusal.why),
+        })
     }
 }
 

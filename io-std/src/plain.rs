@@ -8,7 +8,7 @@
 //! An operation is completed inside `submit` and never kept.
 
 use core::time::Duration;
-use io_core::syscall::{close_fd, perform};
+use io_core::syscall::{close_fd, now_ns, perform};
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, Interest, IoBackend, Node, NodePtr, Op, Route,
     StopError, WakeHandle, Way,
@@ -46,6 +46,30 @@ fn wait_ready(fd: Fd, interest: Interest) {
     let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None);
 }
 
+/// Blocks until the deadline; the result is that of a cancel, which the node tells as 0.
+fn sleep(node: &Node) -> i64 {
+    loop {
+        let Some(left) = node.deadline().remaining(now_ns()) else {
+            // Nobody could ever end it.
+            return Errno::DEADLK.to_result();
+        };
+        if node.overdue(now_ns) {
+            return Errno::CANCELED.to_result();
+        }
+        std::thread::sleep(left);
+    }
+}
+
+fn run(node: &Node) -> i64 {
+    match node.op() {
+        Op::Timeout(_) => sleep(node),
+        // Nothing is ever in flight.
+        Op::Cancel(_) => 0,
+        // None of the free functions gives its operation a deadline.
+        op => perform_waiting(op),
+    }
+}
+
 // SAFETY: each node is completed inside `submit`, once; so `wait` and the drop have nothing to wait
 // for. There is no state, so any thread may call.
 unsafe impl IoBackend for Plain {
@@ -58,7 +82,7 @@ unsafe impl IoBackend for Plain {
     }
 
     fn submit(&self, node: Node) {
-        let result = perform_waiting(node.op());
+        let result = run(&node);
         if node.has_callback() {
             node.complete(result).run();
         } else {

@@ -1,7 +1,11 @@
 //! The example `copy` as its user sees it: trees come out equal, errors name their path, and nothing
 //! half-written is left under a final name.
 
+#[path = "common/example.rs"]
+mod example;
+
 use core::time::Duration;
+use example::example;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -10,37 +14,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::time::SystemTime;
 
 const BACKENDS: [&str; 2] = ["uring", "pool"];
 
-/// The built example. Built here too, so that it is never an old one.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let this = std::env::current_exe().expect("a path");
-        let profile_dir = this.ancestors().nth(2).expect("target/profile/deps/copy-…");
-        let target_dir = profile_dir.parent().expect("target/profile");
-        let profile = match profile_dir.file_name().and_then(OsStr::to_str) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
-        };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "copy", "--profile", profile])
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(target_dir)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the example builds");
-        profile_dir.join("examples/copy")
-    })
-}
-
 fn copy(arguments: &[&OsStr]) -> Output {
-    Command::new(binary()).args(arguments).output().expect("runs")
+    Command::new(example("copy")).args(arguments).output().expect("runs")
 }
 
 /// Copies on one backend; `None`, with the reason printed, where that does not work here.
@@ -290,7 +269,8 @@ fn nobody_reads_the_last_line() {
     let (src, dst) = (dir.path().join("src"), dir.path().join("dst"));
     fs::write(&src, b"new").expect("write");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let output = Command::new(binary()).args([&src, &dst]).stdout(full).output().expect("copy");
+    let output =
+        Command::new(example("copy")).args([&src, &dst]).stdout(full).output().expect("copy");
     assert_eq!(output.status.code(), Some(1), "an error, and no panic");
     assert_eq!(fs::read(&dst).expect("read"), b"new");
 }
@@ -339,7 +319,7 @@ fn a_file_that_may_not_be_read() {
     let program = dir.path().join("copy");
     // Not from here: a child that another test starts would inherit a descriptor open for writing,
     // and the program would be busy.
-    let copied = Command::new("cp").args([binary(), &program]).status().expect("cp runs");
+    let copied = Command::new("cp").args([example("copy"), &program]).status().expect("cp runs");
     assert!(copied.success());
     open(&program);
     for backend in BACKENDS {
@@ -437,11 +417,11 @@ fn a_wrong_command_line() {
         &["--unknown", "one", "two"],
     ];
     for arguments in wrong {
-        let output = Command::new(binary()).args(arguments).output().expect("runs");
+        let output = Command::new(example("copy")).args(arguments).output().expect("runs");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains("usage: copy"), "{arguments:?}");
         assert!(output.stdout.is_empty());
     }
-    let help = Command::new(binary()).arg("--help").output().expect("runs");
+    let help = Command::new(example("copy")).arg("--help").output().expect("runs");
     assert!(help.status.success() && text(&help.stdout).contains("Hard links"));
 }

@@ -4,6 +4,7 @@
 //! inherit.
 
 use io_core::ops::Ops;
+use io_core::{OpKind, OpSet};
 use io_std::{Backend, File, Io};
 use io_uring_backend::{Cause, Config, Local, UringBackend};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -25,11 +26,13 @@ fn denied(call: i64, errno: i32, body: impl FnOnce() + Send + 'static) {
 }
 
 /// The pool takes over, works, and the report has the kernel's reason.
-fn auto_falls_back(errno: i32) {
+fn auto_falls_back(errno: i32, cause: Cause) {
     let io = Io::builder().backend(Backend::Auto).build().expect("the pool needs no ring");
     assert_eq!(io.chosen().backend, Backend::Pool);
     let refused = &io.chosen().refused;
     assert_eq!(refused.len(), 1, "{refused:?}");
+    let report = io.chosen().to_string();
+    assert!(report.contains(cause.text()), "{report}");
     assert_eq!(refused[0].backend, Backend::Uring);
     assert_eq!(refused[0].errno.map(io_core::Errno::raw), Some(errno), "{refused:?}");
     let file = io.block_on(File::open(&io, "/proc/sys/kernel/ostype")).expect("open");
@@ -37,14 +40,14 @@ fn auto_falls_back(errno: i32) {
     assert_eq!((count, &buf[..6]), (Ok(6), &b"Linux\n"[..]));
     // Forced, it is an error and no silent substitute.
     let error = Io::builder().backend(Backend::Uring).build().expect_err("no ring here");
-    assert_eq!(error.refused[0].errno.map(io_core::Errno::raw), Some(errno), "{error}");
+    assert_eq!(error.refused()[0].errno.map(io_core::Errno::raw), Some(errno), "{error}");
 }
 
 fn ring_setup_fails(errno: i32, cause: Cause) {
     denied(libc::SYS_io_uring_setup, errno, move || {
         let error = UringBackend::<Local>::new(&Config::new()).expect_err("denied");
         assert_eq!((error.errno.raw(), error.cause), (errno, cause), "{error}");
-        auto_falls_back(errno);
+        auto_falls_back(errno, cause);
     });
 }
 
@@ -53,12 +56,17 @@ fn a_kernel_without_the_system_call() {
     ring_setup_fails(libc::ENOSYS, Cause::MissingSyscall);
 }
 
-#[test]
-fn a_filter_or_sysctl_that_forbids_it() {
+/// What a filter's EPERM is taken for: a sysctl that forbids it too comes first.
+fn denial() -> Cause {
     let forbidden = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
         .is_ok_and(|value| value.trim() != "0");
-    let cause = if forbidden { Cause::DeniedBySysctl } else { Cause::Denied };
-    ring_setup_fails(libc::EPERM, cause);
+    if forbidden { Cause::DeniedBySysctl } else { Cause::Denied }
+}
+
+#[test]
+fn a_filter_that_forbids_it() {
+    assert!(Cause::Denied.text().contains("seccomp"));
+    ring_setup_fails(libc::EPERM, denial());
 }
 
 #[test]
@@ -75,8 +83,8 @@ fn no_descriptor_left() {
 fn entering_is_denied_and_setting_up_is_not() {
     denied(libc::SYS_io_uring_enter, libc::EPERM, || {
         let error = UringBackend::<Local>::new(&Config::new()).expect_err("useless");
-        assert_eq!(error.cause, Cause::Denied, "{error}");
-        auto_falls_back(libc::EPERM);
+        assert_eq!(error.cause, denial(), "{error}");
+        auto_falls_back(libc::EPERM, denial());
     });
 }
 
@@ -84,7 +92,26 @@ fn entering_is_denied_and_setting_up_is_not() {
 fn registering_is_denied_and_setting_up_is_not() {
     denied(libc::SYS_io_uring_register, libc::EPERM, || {
         let error = UringBackend::<Local>::new(&Config::new()).expect_err("useless");
-        assert_eq!(error.errno.raw(), libc::EPERM, "{error}");
-        auto_falls_back(libc::EPERM);
+        assert_eq!((error.errno.raw(), error.cause), (libc::EPERM, denial()), "{error}");
+        auto_falls_back(libc::EPERM, denial());
     });
+}
+
+/// A kernel without some opcodes has a ring all the same, and the report names them.
+#[test]
+fn missing_opcodes_are_named() {
+    let lacks = OpSet::of(OpKind::Open) | OpSet::of(OpKind::Send);
+    match Io::builder().backend(Backend::Uring).ring_lacks(lacks).build() {
+        Ok(io) => {
+            let report = io.chosen();
+            assert!(report.missing.has(OpKind::Open) && report.missing.has(OpKind::Send));
+            assert!(report.why.contains("opcode missing in this kernel: "), "{report}");
+            assert!(report.why.contains("open") && report.why.contains("send"), "{report}");
+            let file =
+                io.block_on(File::open(&io, "/proc/sys/kernel/ostype")).expect("by a worker");
+            let (count, _) = io.block_on(io.pread(file, [0_u8; 16], 0));
+            assert_eq!(count, Ok(6));
+        }
+        Err(error) => println!("SKIPPED: {error}"),
+    }
 }

@@ -18,7 +18,7 @@ use core::time::Duration;
 use io_core::syscall::close_fd;
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, IoBackend, NoOffload, Node, NodePtr, OffloadHandle, Op,
-    Route, StopError, WakeHandle,
+    OpSet, Route, StopError, WakeHandle,
 };
 
 /// The io_uring backend. See the crate's documentation.
@@ -59,6 +59,12 @@ impl<O: OffloadHandle> UringBackend<Shared, O> {
 }
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The operations that would run on the ring if this kernel had their opcode.
+    #[must_use]
+    pub fn missing(&self) -> OpSet {
+        self.plans.missing()
+    }
+
     fn build(config: &Config, offload: O) -> Result<Self, BuildError> {
         let ring = Ring::build(config)?;
         let plans = Plans::new(&ring, config, offload.offload().is_some())?;

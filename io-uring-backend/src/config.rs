@@ -12,6 +12,7 @@ pub struct Config {
     pub(crate) entries: u32,
     pub(crate) completions: u32,
     pub(crate) mask: OpSet,
+    pub(crate) lacking: OpSet,
     pub(crate) ext_arg: bool,
     pub(crate) first_setup: usize,
 }
@@ -26,7 +27,14 @@ impl Config {
     /// 128 submission entries, 256 completion entries, every opcode the kernel has.
     #[must_use]
     pub const fn new() -> Config {
-        Config { entries: 128, completions: 0, mask: OpSet::all(), ext_arg: true, first_setup: 0 }
+        Config {
+            entries: 128,
+            completions: 0,
+            mask: OpSet::all(),
+            lacking: OpSet::empty(),
+            ext_arg: true,
+            first_setup: 0,
+        }
     }
 
     /// How many submission entries: 1 to [`MAX_ENTRIES`], rounded up to a power of two. It bounds one
@@ -49,6 +57,14 @@ impl Config {
     #[must_use]
     pub const fn mask(mut self, mask: OpSet) -> Config {
         self.mask = mask;
+        self
+    }
+
+    /// As if the kernel did not have the opcodes of these operations. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn lacking(mut self, ops: OpSet) -> Config {
+        self.lacking = ops;
         self
     }
 

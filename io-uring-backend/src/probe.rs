@@ -33,11 +33,16 @@ pub(crate) struct Plans {
 impl Plans {
     /// Asks the ring which opcodes it has (`IORING_REGISTER_PROBE`).
     pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
-        let supported = ring.supported()?;
+        let supported = ring.supported()? & config.lacking.complement();
         let ring = supported & config.mask;
         let special = checks::NEEDED.union(position::KINDS).union(OpSet::of(OpKind::Poll));
         let straight = ring & special.complement();
         Ok(Plans { ring, straight, supported, offload })
+    }
+
+    /// The operations that are worth running on a ring and whose opcode this kernel does not have.
+    pub(crate) fn missing(&self) -> OpSet {
+        ring::with_opcode() & self.supported.complement()
     }
 
     /// Whether it runs on the ring, needs no check before, and no turn.
@@ -75,6 +80,9 @@ impl Plans {
         if self.ring.has(kind) && position::KINDS.has(kind) {
             return "the kernel has the opcode; one at a time per file";
         }
+        if self.ring.has(kind) && kind == OpKind::Poll {
+            return "waits in the ring; what is ready then, poll(2) says";
+        }
         if self.ring.has(kind) {
             return "the kernel has the opcode";
         }
@@ -87,6 +95,7 @@ impl Plans {
         match kind {
             OpKind::Fstat => "the plain call is faster than the opcode",
             OpKind::Ftruncate => "the opcode costs twice the plain call",
+            OpKind::Listen => "the plain call is as fast as the opcode, and does not block",
             OpKind::Shutdown => "the opcode goes to a kernel worker; the plain call does not block",
             _ => "the ring has no opcode for it",
         }

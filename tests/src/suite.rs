@@ -12,6 +12,7 @@
 pub mod callback;
 pub mod cancel;
 pub mod close;
+pub mod connect;
 pub mod control;
 pub mod deadline;
 pub mod drain;
@@ -26,6 +27,7 @@ pub mod net;
 pub mod order;
 pub mod poll;
 pub mod prompt;
+pub mod ready;
 pub mod rw;
 pub mod signals;
 pub mod stop;
@@ -78,6 +80,8 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(rw::cases());
     cases.extend(fs::cases());
     cases.extend(net::cases());
+    cases.extend(connect::cases());
+    cases.extend(ready::cases());
     cases.extend(errors::cases());
     cases.extend(prompt::cases());
     cases.extend(cancel::cases());

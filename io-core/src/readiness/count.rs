@@ -64,6 +64,11 @@ impl Count {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// As [`inline`](Self::inline), without a system call.
+    pub fn inline_free(&self) {
+        self.nops.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// An operation has its result inside submit, but is delivered later.
     pub fn inline_later(&self, op: &Op) {
         self.queued();

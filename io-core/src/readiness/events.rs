@@ -34,8 +34,11 @@ impl Readiness {
         match interest {
             Interest::Readable => Readiness::READABLE.union(Readiness::READ_HANG_UP),
             Interest::Writable => Readiness::WRITABLE,
-            // `poll(2)` and `epoll_ctl(2)` number these alike.
-            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32),
+            // `poll(2)` and `epoll_ctl(2)` number these alike. Errors and hang-ups are reported always: with
+            // them even who asks for nothing asks for something.
+            Interest::Events(events) => Readiness::from_bits_retain(events.bits() as u32)
+                .union(Readiness::ERROR)
+                .union(Readiness::HANG_UP),
         }
     }
 
@@ -80,6 +83,7 @@ impl Events {
         Events { events: [none; EVENTS], len: 0 }
     }
 
+    #[cfg(feature = "syscall")]
     pub(super) fn push(&mut self, event: Event) {
         debug_assert!(self.len < EVENTS, "one wait brings no more");
         if let Some(place) = self.events.get_mut(self.len) {
@@ -108,10 +112,11 @@ impl<'e> IntoIterator for &'e Events {
 mod tests {
     use super::Readiness;
     use crate::op::Interest;
-    use rustix::event::epoll::EventFlags;
 
     #[test]
+    #[cfg(feature = "syscall")]
     fn bits_are_the_kernels() {
+        use rustix::event::epoll::EventFlags;
         let pairs = [
             (Readiness::READABLE, EventFlags::IN),
             (Readiness::PRIORITY, EventFlags::PRI),

@@ -57,6 +57,7 @@ pub struct Park {
     workers_asleep: AtomicU32,
     others_asleep: AtomicU32,
     files: Files,
+    known: Known,
 }
 
 /// The two descriptors, as numbers, so that a forked child can replace them.
@@ -122,6 +123,7 @@ impl Park {
             workers_asleep: AtomicU32::new(0),
             others_asleep: AtomicU32::new(0),
             files: Files::open()?,
+            known: Known::new(),
         })
     }
 
@@ -313,27 +315,79 @@ impl Park {
         self.wake_sleepers(Role::Other, u32::MAX >> 1);
     }
 
-    /// Registers a descriptor for one event, adding first (`epoll_ctl(2)`); `true` if it was not
-    /// registered before.
+    /// Registers a descriptor for one event (`epoll_ctl(2)`); `true` if it was not registered before.
+    ///
+    /// Whether adding or changing is tried first is a guess by the number, so that a descriptor which waits
+    /// again and again costs one call each time; the answer does not depend on it.
     ///
     /// # Errors
     /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
     pub fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
         let (file, token) = borrow(fd, 0).ok_or(Errno::BADF)?;
-        let data = EventData::new_u64(token);
         let flags = EventFlags::from_bits_retain(wanted.bits()) | ONCE;
+        self.control(file, token, flags, self.known.has(fd)).inspect(|_| self.known.note(fd))
+    }
+
+    /// Registers a descriptor for every event, edge-triggered, under a generation, which is not 0. What is
+    /// ready at this moment is an event too.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register).
+    pub fn register_edges(&self, fd: Fd, generation: u32) -> Result<bool, Errno> {
+        let (file, token) = borrow(fd, generation).ok_or(Errno::BADF)?;
+        let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI;
+        self.control(file, token, all | EventFlags::ET, false)
+    }
+
+    fn control(
+        &self,
+        file: BorrowedFd<'_>,
+        token: u64,
+        flags: EventFlags,
+        mut change: bool,
+    ) -> Result<bool, Errno> {
+        let data = EventData::new_u64(token);
         loop {
-            match epoll::add(self.files.epoll(), file, data, flags) {
-                Ok(()) => return Ok(true),
-                Err(rustix::io::Errno::EXIST) => {}
+            let done = if change {
+                epoll::modify(self.files.epoll(), file, data, flags)
+            } else {
+                epoll::add(self.files.epoll(), file, data, flags)
+            };
+            match done {
+                Ok(()) => return Ok(!change),
+                // Registered already: it is the same file.
+                Err(rustix::io::Errno::EXIST) => change = true,
+                // Not registered; or closed and reused in between: it is a new file now.
+                Err(rustix::io::Errno::NOENT) => change = false,
                 Err(error) => return Err(errno(error)),
             }
-            match epoll::modify(self.files.epoll(), file, data, flags) {
-                Ok(()) => return Ok(false),
-                // Closed and reused in between: it is a new file now.
-                Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(errno(error)),
-            }
+        }
+    }
+}
+
+/// Numbers that were registered once: a guess, by a few bits of the number.
+#[derive(Debug)]
+struct Known([AtomicU32; 64]);
+
+impl Known {
+    const fn new() -> Known {
+        Known([const { AtomicU32::new(0) }; 64])
+    }
+
+    fn at(&self, fd: Fd) -> (&AtomicU32, u32) {
+        let bit = fd.raw().unsigned_abs() % 2048;
+        (&self.0[bit as usize / 32], 1 << (bit % 32))
+    }
+
+    fn has(&self, fd: Fd) -> bool {
+        let (word, bit) = self.at(fd);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn note(&self, fd: Fd) {
+        let (word, bit) = self.at(fd);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
         }
     }
 }

@@ -113,14 +113,28 @@ impl Waiting {
         self.len == 0
     }
 
+    /// Puts an operation back that was taken out and tried: before those that came later.
+    pub fn push_front(&mut self, fd: Fd, node: Node) {
+        Mark::clear(&node);
+        self.buckets[bucket(fd)].push_front(node);
+        self.len += 1;
+    }
+
     /// Everything the operations on `fd` want; empty if there is none to register.
     #[must_use]
     pub fn union(&self, fd: Fd) -> Readiness {
+        self.union_of(fd, |_| true)
+    }
+
+    /// [`union`](Self::union) of the operations whose interest `which` accepts.
+    #[must_use]
+    pub fn union_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> Readiness {
         let mut union = Readiness::empty();
         for node in &self.buckets[bucket(fd)] {
             if let Some((its, interest)) = descriptor(&node)
                 && its == fd
                 && !Mark::of(&node).is_orphan()
+                && which(interest)
             {
                 union |= Readiness::wanted(interest);
             }
@@ -155,6 +169,14 @@ impl Waiting {
     /// Takes one operation out that an event on `fd` concerns.
     pub fn take(&mut self, fd: Fd, events: Readiness) -> Option<Node> {
         self.take_where(fd, |interest, mark| !mark.is_orphan() && events.concerns(interest))
+    }
+
+    /// Takes the first operation on `fd` out whose interest `which` accepts, registered or not.
+    pub fn take_of(&mut self, fd: Fd, which: impl Fn(Interest) -> bool) -> Option<Node> {
+        if self.len == 0 {
+            return None;
+        }
+        self.take_where(fd, |interest, mark| !mark.is_orphan() && which(interest))
     }
 
     /// Takes one operation out that could not be registered.
@@ -198,6 +220,12 @@ impl Waiting {
     /// All operations that wait, those of one descriptor in order.
     pub fn iter(&self) -> impl Iterator<Item = View<'_>> {
         self.buckets.iter().flatten()
+    }
+
+    /// Whether this operation is in here; looks at each on its descriptor until then.
+    #[must_use]
+    pub fn has(&self, node: NodePtr, fd: Fd) -> bool {
+        self.buckets[bucket(fd)].iter().any(|listed| listed.ptr() == node)
     }
 
     /// Takes this operation out if it is in here; looks at each on its descriptor until then.

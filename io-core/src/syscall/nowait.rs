@@ -27,7 +27,8 @@ pub enum Attempt {
     Done(i64),
     /// It would have waited: for readiness if the descriptor can be polled, else for a device.
     WouldBlock,
-    /// It would have waited for a device after this many bytes of a `read`, `write` or `pwrite`: go on with [`perform_from`](super::perform_from).
+    /// It would have waited for a device after this many bytes of a `read`, `write` or `pwrite`: go on with
+    /// [`perform_from`](super::perform_from). 0 also of a connect that only a blocking call can make.
     Partial(usize),
     /// There is no way to try it on this file or kernel.
     Refused,
@@ -144,8 +145,9 @@ pub unsafe fn attempt_again(op: &Op) -> Attempt {
 /// next connect has the answer it has after a blocking one.
 fn connect_now(op: &Connect, waited: bool) -> Attempt {
     match net::connect_mode(op.fd) {
-        // Looks a name up in the file system, or has no form that does not wait.
-        net::ConnectMode::Waits => Attempt::Refused,
+        // Looks a name up in the file system, or has no form that does not wait. There is no readiness to
+        // wait for before it: a listener, or a connection that is full, is refused and never writable.
+        net::ConnectMode::Waits => Attempt::Partial(0),
         net::ConnectMode::Now => match net::connect_once(op, waited) {
             net::IN_PROGRESS | net::IN_PROGRESS_ALREADY => Attempt::WouldBlock,
             result => Attempt::Done(result),

@@ -117,12 +117,24 @@ impl OpenOptions {
     /// Those of the system call; `InvalidInput` for a path with a NUL in it, or for options that make
     /// no sense together.
     pub async fn open(&self, io: &Io, path: impl AsRef<Path>) -> io::Result<File> {
-        let flags = self.flags()?;
-        let path = CString::new(path.as_ref().as_os_str().as_bytes())
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let (flags, path) = (self.flags()?, with_nul(path.as_ref())?);
         let fd = io.open(path, flags, self.mode).await.map_err(io_error)?;
         Ok(File::from_fd(io, fd))
     }
+
+    /// Opens `path`, relative to the directory `dir`, on the directory's backend (`openat(2)`).
+    ///
+    /// # Errors
+    /// As [`open`](OpenOptions::open); `NotADirectory` if `dir` is none.
+    pub async fn open_at(&self, dir: &File, path: impl AsRef<Path>) -> io::Result<File> {
+        let (flags, path) = (self.flags()?, with_nul(path.as_ref())?);
+        let fd = dir.io.open_at(dir.shared.clone(), path, flags, self.mode).await;
+        Ok(File::from_fd(&dir.io, fd.map_err(io_error)?))
+    }
+}
+
+fn with_nul(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 impl Default for OpenOptions {

@@ -6,6 +6,7 @@ use io_conformance::rig::Rig;
 use io_conformance::tally;
 use io_core::{Errno, IoBackend, NoopLock, OpKind};
 use io_pool_backend::{PoolBackend, SpinLock, Worker};
+use std::sync::OnceLock;
 use std::thread;
 
 /// A pool to which this many threads are lent while it is started.
@@ -17,6 +18,27 @@ pub(crate) struct Pool {
 
 /// What the plain system calls of `rustix` look at before the kernel does.
 pub(crate) const FAULTS: &[OpKind] = &[OpKind::Accept, OpKind::Fstat, OpKind::Open, OpKind::Readv];
+
+/// How many threads the pool has that other backends hand on to.
+pub(crate) const WORKERS: usize = 4;
+
+/// A pool for all tests that hand on to one.
+pub(crate) fn shared(workers: usize) -> &'static PoolBackend<SpinLock> {
+    static POOL: OnceLock<PoolBackend<SpinLock>> = OnceLock::new();
+    static STARTED: OnceLock<()> = OnceLock::new();
+    let pool = POOL.get_or_init(|| PoolBackend::new().expect("a pool"));
+    STARTED.get_or_init(|| {
+        pool.start().expect("start");
+        for _ in 0..workers {
+            let worker = Worker::new(pool);
+            thread::spawn(move || worker.run());
+        }
+        while pool.workers() < workers {
+            thread::yield_now();
+        }
+    });
+    pool
+}
 
 /// Sends the lent threads home, also when the test panics.
 struct Release<'b>(&'b PoolBackend<SpinLock>);

@@ -1,15 +1,13 @@
 //! The ring's variants: shared and local, large and small, old and without some or all of its opcodes.
 
-use super::pool::FAULTS;
+use super::pool::{FAULTS, WORKERS};
 use core::pin::pin;
 use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
 use io_core::{IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
-use io_pool_backend::{PoolBackend, SpinLock, Worker};
+use io_pool_backend::{PoolBackend, SpinLock};
 use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
-use std::sync::OnceLock;
-use std::thread;
 
 /// What the ring hands on to: a pool with four threads, for all tests.
 pub(crate) type Offloaded = &'static PoolBackend<SpinLock>;
@@ -29,8 +27,19 @@ impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
 }
 
 /// Operations that kernels did not have from the start, or might lack.
-pub(crate) const NEWER: [OpKind; 6] =
-    [OpKind::Open, OpKind::Close, OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Nop];
+pub(crate) const NEWER: [OpKind; 11] = [
+    OpKind::Accept,
+    OpKind::Bind,
+    OpKind::Close,
+    OpKind::Connect,
+    OpKind::Fdatasync,
+    OpKind::Nop,
+    OpKind::Open,
+    OpKind::Poll,
+    OpKind::Recv,
+    OpKind::Send,
+    OpKind::Socket,
+];
 
 /// Everything but these.
 fn without(kinds: &[OpKind]) -> OpSet {
@@ -56,7 +65,9 @@ fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
 }
 
 fn offloading(name: &'static str, config: Config, caps: Caps) -> Uring<Shared, Offloaded> {
-    let build = |config: &Config| UringBackend::<Shared, Offloaded>::with_offload(config, pool());
+    let build = |config: &Config| {
+        UringBackend::<Shared, Offloaded>::with_offload(config, super::pool::shared(WORKERS))
+    };
     Uring { name, config, caps, build }
 }
 
@@ -85,23 +96,6 @@ pub(crate) fn local() -> [Plain<Local>; 2] {
         plain("uring_local", Config::new(), RING),
         plain("uring_local_8_entries", Config::new().entries(8), RING),
     ]
-}
-
-fn pool() -> Offloaded {
-    static POOL: OnceLock<PoolBackend<SpinLock>> = OnceLock::new();
-    static STARTED: OnceLock<()> = OnceLock::new();
-    let pool = POOL.get_or_init(|| PoolBackend::new().expect("a pool"));
-    STARTED.get_or_init(|| {
-        pool.start().expect("start");
-        for _ in 0..4 {
-            let worker = Worker::new(pool);
-            thread::spawn(move || worker.run());
-        }
-        while pool.workers() < 4 {
-            thread::yield_now();
-        }
-    });
-    pool
 }
 
 impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {

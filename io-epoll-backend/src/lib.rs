@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+
+mod away;
+mod backend;
+mod busy;
+mod control;
+mod lock;
+mod note;
+mod plan;
+mod queues;
+mod ready;
+mod run;
+mod source;
+mod stop;
+mod submit;
+
+pub use backend::{EpollBackend, LocalEpoll};
+pub use lock::SpinLock;

@@ -1,0 +1,85 @@
+//! Readiness: registering what waits, and moving what an event concerns to work.
+
+use crate::backend::EpollBackend;
+use crate::queues::Waits;
+use crate::run::Turn;
+use io_core::readiness::{Event, Events};
+use io_core::{Fd, OffloadHandle, RawLock};
+
+impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
+    /// What is to be done outside the lock when a node was let wait. How many were delivered.
+    pub(crate) fn after_wait(&self, waits: Waits, fd: Fd, turn: Turn<'_>) -> usize {
+        match waits {
+            Waits::Refused(node) => return self.refuse(node, turn),
+            Waits::Bare => self.register(fd),
+            Waits::Source(Some(generation)) => self.register_source(fd, generation),
+            Waits::Source(None) | Waits::Tries => {}
+        }
+        0
+    }
+
+    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile.
+    pub(crate) fn register(&self, fd: Fd) {
+        loop {
+            let (wanted, since) = self.queues(|queues| (queues.wanted(fd), queues.waiting.stamp()));
+            if wanted.is_empty() {
+                return;
+            }
+            self.count.syscall();
+            let Ok(fresh) = self.park.register(fd, wanted) else {
+                return self.no_readiness(fd);
+            };
+            let (covered, lost) = self.queues(|queues| {
+                queues.waiting.registered(fd, wanted, fresh.then_some(since));
+                // It became a source meanwhile, whose registration this may have undone.
+                let lost = queues.sources.find(fd).map(|state| state.generation());
+                (wanted.contains(queues.wanted(fd)), lost)
+            });
+            if let Some(generation) = lost {
+                self.register_source(fd, generation);
+            }
+            if covered {
+                return;
+            }
+        }
+    }
+
+    /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so the
+    /// operation is performed, and its system call says what is wrong.
+    fn no_readiness(&self, fd: Fd) {
+        let offload = self.helper().is_some();
+        while let Some(node) = self.queues(|queues| {
+            let node = queues.waiting.take_unarmed(fd)?;
+            Some(queues.leave_epoll(node, offload))
+        }) {
+            node.into_iter().for_each(|node| self.accept(node));
+        }
+    }
+
+    /// Registers a source for good. What is ready at this moment is an event, so nothing is lost.
+    pub(crate) fn register_source(&self, fd: Fd, generation: u32) {
+        self.count.syscall();
+        if self.park.register_edges(fd, generation).is_ok() {
+            return;
+        }
+        let offload = self.helper().is_some();
+        while let Some(node) = self.queues(|queues| {
+            let node = queues.sources.find_generation(fd, generation)?.refuse()?;
+            queues.in_lines -= 1;
+            Some(queues.leave_epoll(node, offload))
+        }) {
+            node.into_iter().for_each(|node| self.accept(node));
+        }
+    }
+
+    /// Moves what the events concern to work.
+    pub(crate) fn ready_again(&self, events: &Events) {
+        for &Event { fd, generation, readiness } in events {
+            if generation != 0 {
+                self.queues(|queues| queues.source_ready(fd, generation, readiness));
+            } else if self.queues(|queues| queues.bare_ready(fd, readiness)) {
+                self.register(fd);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Doing the work: one job, what becomes of its result, and what is delivered when.
+#![allow(unsafe_code, reason = "performs operations")]
+//! # Safety
+//! An operation is performed only while its node is in this thread's hands.
+
+use crate::backend::EpollBackend;
+use crate::note::Stage;
+use crate::plan::{Next, after, tells};
+use crate::queues::{Arrival, Job, lane};
+use io_core::readiness::{Teller, Telling};
+use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
+use io_core::{Errno, Node, OffloadHandle, RawLock, Way};
+
+/// Whether a turn may run wakers and callbacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn<'t> {
+    /// Yes: the caller of `poll`.
+    Deliver(&'t Teller),
+    /// No: a flush, or a wait inside drop, stop or a `*_sync` form. Sinks stay on the ready list.
+    Reap,
+}
+
+/// What came of a job's system calls.
+enum Outcome {
+    Done(i64, Way),
+    Wait,
+    HandOver(usize),
+}
+
+/// Tells pollers and waiters that something was delivered, also when its sink unwinds.
+struct Announce<'b, L: RawLock, O: OffloadHandle>(&'b EpollBackend<L, O>, Telling<'b>);
+
+impl<L: RawLock, O: OffloadHandle> Drop for Announce<'_, L, O> {
+    fn drop(&mut self) {
+        self.1.leave();
+        self.0.announce();
+        // The sink may have unwound, and this thread with it.
+        self.0.park.leave();
+    }
+}
+
+impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
+    /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
+    pub(crate) fn work(&self, turn: Turn<'_>) -> Option<usize> {
+        let job = self.queues(|queues| {
+            let job = queues.take_job();
+            // Two pieces of work may have woken one sleeper.
+            queues.news.work |= !queues.work.is_empty();
+            job
+        })?;
+        self.park.leave();
+        Some(self.run(&job, turn))
+    }
+
+    pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
+        match (self.act(job), lane(&job.op)) {
+            (Outcome::Wait, Some((fd, its))) => {
+                // In one step: between two, a stop would find it neither running nor waiting.
+                let waits = self.queues(|queues| {
+                    let node = queues.end_run(job);
+                    node.requeue();
+                    queues.wait_again(node, fd, its, job.claim, Arrival::Again)
+                });
+                self.after_wait(waits, fd, turn)
+            }
+            (Outcome::HandOver(done), _) => {
+                let node = self.queues(|queues| queues.end_to_go_away(job, done));
+                match node {
+                    Ok(node) => self.accept(node),
+                    Err(node) => return self.refuse(node, turn),
+                }
+                0
+            }
+            (Outcome::Done(result, way), _) => {
+                let node = self.queues(|queues| queues.end_job(job, tells(&job.op, result)));
+                self.count.way(way);
+                self.finish(node, result, turn)
+            }
+            (Outcome::Wait, None) => {
+                debug_assert!(false, "what waits has a descriptor");
+                0
+            }
+        }
+    }
+
+    /// The system calls of one job.
+    fn act(&self, job: &Job) -> Outcome {
+        let (op, offload) = (&job.op, self.helper().is_some());
+        let tried = if job.stage == Stage::Block {
+            Attempt::Refused
+        } else {
+            self.count.syscall();
+            let again = job.stage == Stage::Ready;
+            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+            if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
+        };
+        // Readiness is what the operation waited for, if it did.
+        let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
+        let result = match after(op, job.stage, tried, offload) {
+            Next::Done(result) => return Outcome::Done(result, way),
+            Next::Wait => return Outcome::Wait,
+            Next::Block(done) if offload => return Outcome::HandOver(done.max(job.done)),
+            Next::Block(done) => self.perform(job, done.max(job.done)),
+            Next::Act => self.perform(job, job.done),
+        };
+        // A non-blocking description: wait for readiness, unless the caller wants to be told. What epoll has
+        // refused (`Block`) has none to wait for, and would go round for ever.
+        let again = result == Errno::AGAIN.to_result()
+            && op.interest().is_some()
+            && !op.wants_eagain()
+            && job.stage != Stage::Block;
+        if again { Outcome::Wait } else { Outcome::Done(result, way) }
+    }
+
+    fn perform(&self, job: &Job, done: usize) -> i64 {
+        self.count.syscall();
+        // SAFETY: as in `act`.
+        unsafe { perform_from(&job.op, done) }
+    }
+
+    /// An operation has its result. In a turn that may not deliver, a sink is left on the ready list.
+    pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn<'_>) -> usize {
+        if let Turn::Deliver(teller) = turn {
+            self.deliver(node, result, teller);
+            return 1;
+        }
+        match node.complete_quiet(result) {
+            Ok(_) => {
+                self.count.delivered();
+                self.announce();
+            }
+            Err(node) => {
+                self.queues(|queues| queues.push_ready(node));
+                self.park.notify_others();
+            }
+        }
+        0
+    }
+
+    /// Ends an operation early. What it has transferred by then is its result.
+    pub(crate) fn refuse(&self, node: Node, turn: Turn<'_>) -> usize {
+        let result = match node.result() {
+            done @ 1.. => done,
+            _ => Errno::CANCELED.to_result(),
+        };
+        self.finish(node, result, turn)
+    }
+
+    /// Completes and runs the sink. Nothing is held here: it is user code.
+    fn deliver(&self, node: Node, result: i64, teller: &Teller) {
+        let delivery = node.complete(result);
+        self.count.delivered();
+        if delivery.waiter() {
+            self.announce();
+        }
+        // Other pollers hear of it after the sink has run, because they look for what it did; and also when
+        // it unwinds.
+        let _announced = Announce(self, self.tellers.enter(teller));
+        delivery.run();
+    }
+
+    /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
+    pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
+        let mut left = self.queues(|queues| queues.ready.len());
+        let mut delivered = 0;
+        while left > 0
+            && let Some(node) = self.queues(|queues| queues.take_ready())
+        {
+            let result = node.result();
+            self.deliver(node, result, teller);
+            left -= 1;
+            delivered += 1;
+        }
+        delivered
+    }
+
+    /// Finishes an operation that submit could finish, with so many system calls.
+    #[inline]
+    pub(crate) fn finish_inline(&self, node: Node, result: i64, calls: u32) {
+        if node.has_callback() {
+            return self.finish_later(node, result, calls);
+        }
+        if calls == 0 {
+            self.count.inline_free();
+        } else {
+            self.count.inline(node.op());
+        }
+        node.complete_inline(result);
+    }
+
+    /// Submit runs no user code: the next turn does.
+    fn finish_later(&self, node: Node, result: i64, calls: u32) {
+        self.count.queued();
+        self.count.way(Way::Inline);
+        if calls > 0 && !matches!(node.op(), io_core::Op::Nop(_)) {
+            self.count.syscall();
+        }
+        node.set_result(result);
+        self.queues(|queues| queues.push_ready(node));
+        self.park.notify_others();
+    }
+}
