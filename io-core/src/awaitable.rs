@@ -149,29 +149,28 @@ impl<H: Handle> IoAwaitable<H> {
         if self.phase() != Phase::Idle {
             return Err(Errno::ALREADY);
         }
-        self.submit_idle(sink, gives).map_err(|(errno, sink)| {
-            drop(sink);
-            errno
-        })
+        let generation = self.alive().ok_or(Errno::OWNERDEAD)?;
+        self.submit_idle(sink, gives, generation);
+        Ok(())
+    }
+
+    /// The backend's generation. `None` if the backend is another process's: then the operation, which was
+    /// just seen idle, is done with that result.
+    #[inline]
+    fn alive(&self) -> Option<u16> {
+        let generation = low(self.handle.backend().generation());
+        if generation == 0 {
+            self.context.abandon(Errno::OWNERDEAD);
+            return None;
+        }
+        Some(generation)
     }
 
     /// [`submit_with`](Self::submit_with) of an awaitable that was just seen idle.
-    ///
-    /// `EOWNERDEAD` with the sink given back if the backend is another process's; the operation is done
-    /// with that result.
     #[inline]
-    fn submit_idle(
-        self: Pin<&mut Self>,
-        sink: Option<Sink>,
-        gives: bool,
-    ) -> Result<(), (Errno, Option<Sink>)> {
+    fn submit_idle(self: Pin<&mut Self>, sink: Option<Sink>, gives: bool, generation: u16) {
         // SAFETY: nothing is moved out; I1, the awaitable is pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let generation = this.handle.backend().generation();
-        if generation == 0 {
-            this.context.abandon(Errno::OWNERDEAD);
-            return Err((Errno::OWNERDEAD, sink));
-        }
         let binding = this.handle.backend().binding();
         let (vtable, data) = (binding.vtable, binding.data);
         // Idle: the context is still the caller's.
@@ -186,10 +185,9 @@ impl<H: Handle> IoAwaitable<H> {
         // SAFETY: `this` comes from a reference; same address, whole provenance (I8, repr(C)).
         let node = unsafe { NonNull::new_unchecked(this.cast::<SubmitContext>()) };
         // SAFETY: I1, pinned until drop, and drop waits; idle, so this is the only node (I5).
-        let node = unsafe { Node::submitted(node, low(generation)) };
+        let node = unsafe { Node::submitted(node, generation) };
         // SAFETY: vtable and data are of one binding, and the handle keeps the backend in place.
         unsafe { (vtable.submit)(data, node) };
-        Ok(())
     }
 
     /// Ends an operation whose backend is in another process: the parent's, or one that was made new
@@ -277,21 +275,29 @@ impl<H: Handle> IoAwaitable<H> {
     }
 
     /// Submits if that has not happened, and leaves the waker; ready when the operation is done.
+    #[inline]
     pub(crate) fn poll_done(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         match self.phase() {
             Phase::Done => return Poll::Ready(()),
-            Phase::Queued | Phase::InFlight if self.abandoned() => return Poll::Ready(()),
-            Phase::Queued | Phase::InFlight => return self.context.register(cx.waker()),
+            Phase::Queued | Phase::InFlight => return self.poll_owned(cx),
             Phase::Idle => {}
         }
         let waker = cx.waker().clone();
         self.start(waker)
     }
 
+    /// Out of the way of the two polls that most operations see, the one that submits and the one that
+    /// takes the result.
+    #[inline(never)]
+    fn poll_owned(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        if self.abandoned() { Poll::Ready(()) } else { self.context.register(cx.waker()) }
+    }
+
     /// Submits what was just seen idle, with a waker; ready if it was done inside submit.
+    #[inline]
     pub(crate) fn start(mut self: Pin<&mut Self>, waker: Waker) -> Poll<()> {
-        // Refused, it is done.
-        drop(self.as_mut().submit_idle(Some(Sink::Waker(waker)), false));
+        let Some(generation) = self.alive() else { return Poll::Ready(()) };
+        self.as_mut().submit_idle(Some(Sink::Waker(waker)), false, generation);
         if self.phase() == Phase::Done { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -305,6 +311,7 @@ fn low(generation: u32) -> u16 {
 impl<H: Handle> Future for IoAwaitable<H> {
     type Output = i64;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
         if self.as_mut().poll_done(cx).is_pending() {
             return Poll::Pending;

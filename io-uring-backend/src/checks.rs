@@ -1,7 +1,7 @@
 //! What the ring would answer differently from the plain system call is answered before the ring sees it.
 //!
 //! The opcodes take offset -1 for "the position", ignore the offset on a pipe or socket, and look at the
-//! vector count before the descriptor.
+//! vector count, or at the address, before the descriptor.
 #![allow(unsafe_code, reason = "performs operations")]
 //! # Safety
 //! An operation is performed only while its node is in this thread's hands.
@@ -12,7 +12,9 @@ use io_core::syscall::{check_seekable, perform};
 use io_core::{Errno, Op, OpKind, OpSet, Seekable};
 
 /// The operations that [`check`] has something to say about.
-pub(crate) const NEEDED: OpSet = OpSet::of(OpKind::Pread)
+pub(crate) const NEEDED: OpSet = OpSet::of(OpKind::Bind)
+    .union(OpSet::of(OpKind::Connect))
+    .union(OpSet::of(OpKind::Pread))
     .union(OpSet::of(OpKind::Preadv))
     .union(OpSet::of(OpKind::Pwrite))
     .union(OpSet::of(OpKind::Pwritev))
@@ -35,7 +37,12 @@ pub(crate) fn is_proven(op: &Op) -> bool {
 /// * The operation is of a node that is not completed.
 #[inline]
 pub(crate) unsafe fn check(op: &Op, syscalls: &Count) -> Option<i64> {
+    // The size of the kernel's `struct sockaddr_storage`.
+    let bad_address = |addr: *const u8, len: u32| addr.is_null() || len > 128;
     let (position, count) = match op {
+        // As wrong as too many vectors.
+        Op::Bind(op) if bad_address(op.addr, op.addr_len) => (None, usize::MAX),
+        Op::Connect(op) if bad_address(op.addr, op.addr_len) => (None, usize::MAX),
         Op::Pread(op) => (Some((op.fd, op.seekable, op.offset)), 0),
         Op::Pwrite(op) => (Some((op.fd, op.seekable, op.offset)), 0),
         Op::Preadv(op) => (Some((op.fd, op.seekable, op.offset)), op.count),

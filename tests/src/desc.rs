@@ -113,6 +113,13 @@ impl Desc {
         Desc::from(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
     }
 
+    /// A counter of events, at 0 (`eventfd(2)`).
+    #[must_use]
+    pub fn eventfd() -> Desc {
+        // SAFETY: takes numbers.
+        Desc::adopt(i64::from(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) }))
+    }
+
     /// A descriptor that a backend made.
     ///
     /// # Panics
@@ -174,6 +181,12 @@ impl Desc {
         bytes
     }
 
+    /// Lets the kernel drop what it has of a file in memory, if it can.
+    pub fn forget_pages(&self) {
+        // SAFETY: takes numbers. It is advice: where it cannot be followed, nothing is lost.
+        unsafe { libc::posix_fadvise(self.0.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+
     /// Sets the position of a file.
     pub fn seek_to(&self, position: u64) {
         (&*self.0).seek(std::io::SeekFrom::Start(position)).expect("seeking");
@@ -200,6 +213,13 @@ impl Desc {
     pub fn status_flags(&self) -> i32 {
         // SAFETY: takes a number.
         unsafe { libc::fcntl(self.raw().raw(), libc::F_GETFL) }
+    }
+
+    /// Where an IP socket is bound.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        let socket = TcpStream::from(std::os::fd::OwnedFd::from(self.0.try_clone().expect("dup")));
+        socket.local_addr().expect("its address")
     }
 
     /// Whether the descriptor is closed by `execve(2)`.

@@ -8,7 +8,7 @@
 use crate::mem::Mem;
 use crate::raw::check;
 use io_core::Op;
-use io_core::op::MAX_RW_COUNT;
+use io_core::op::{MAX_RW_COUNT, Poll};
 use libc::{c_int, c_long};
 
 fn fd(number: io_core::Fd) -> c_int {
@@ -25,7 +25,11 @@ pub fn oracle(op: &Op, keep: &[Mem]) -> i64 {
     check(op, keep);
     let result = match op {
         Op::Accept(_) | Op::Close(_) | Op::Fstat(_) | Op::Fsync(_) | Op::Ftruncate(_) => files(op),
-        Op::Lseek(_) | Op::Nop(_) | Op::Open(_) | Op::Sendfile(_) => files(op),
+        Op::Fdatasync(_) | Op::Lseek(_) | Op::Nop(_) | Op::Open(_) | Op::Sendfile(_) => files(op),
+        Op::Bind(_) | Op::Connect(_) | Op::Listen(_) | Op::Shutdown(_) | Op::Socket(_) => {
+            sockets(op)
+        }
+        Op::Poll(op) => return look(op),
         _ => transfers(op),
     };
     if result < 0 {
@@ -51,6 +55,8 @@ fn files(op: &Op) -> i64 {
             i64::from(unsafe { libc::statx(fd(op.fd), path, flags, mask, out) })
         }
         // SAFETY: takes a number.
+        Op::Fdatasync(op) => i64::from(unsafe { libc::fdatasync(fd(op.fd)) }),
+        // SAFETY: takes a number.
         Op::Fsync(op) => i64::from(unsafe { libc::fsync(fd(op.fd)) }),
         // SAFETY: takes numbers.
         Op::Ftruncate(op) => i64::from(unsafe { libc::ftruncate(fd(op.fd), op.len) }),
@@ -73,6 +79,38 @@ fn files(op: &Op) -> i64 {
         }
         _ => 0,
     }
+}
+
+fn sockets(op: &Op) -> i64 {
+    let result = match *op {
+        // SAFETY: the address is null or kept, as `oracle` checked.
+        Op::Bind(op) => unsafe { libc::bind(fd(op.fd), op.addr.cast(), op.addr_len) },
+        // SAFETY: as above.
+        Op::Connect(op) => unsafe { libc::connect(fd(op.fd), op.addr.cast(), op.addr_len) },
+        // SAFETY: takes numbers.
+        Op::Listen(op) => unsafe { libc::listen(fd(op.fd), op.backlog) },
+        // SAFETY: takes numbers.
+        Op::Shutdown(op) => unsafe { libc::shutdown(fd(op.fd), op.how.cast_signed()) },
+        Op::Socket(op) => {
+            let kind = (op.kind.0 | op.flags.bits()).cast_signed() | libc::SOCK_CLOEXEC;
+            // SAFETY: takes numbers.
+            unsafe { libc::socket(c_int::from(op.family.0), kind, op.protocol.cast_signed()) }
+        }
+        _ => 0,
+    };
+    i64::from(result)
+}
+
+/// What `poll(2)` says at once: `EBADF` for a closed number, `EAGAIN` where it would wait.
+fn look(op: &Poll) -> i64 {
+    let events = op.events.bits().cast_signed();
+    let mut entry = libc::pollfd { fd: fd(op.fd), events, revents: 0 };
+    // SAFETY: one entry, a local.
+    let count = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    if entry.fd < 0 || entry.revents & libc::POLLNVAL != 0 {
+        return -i64::from(libc::EBADF);
+    }
+    if count == 1 { i64::from(entry.revents) } else { -i64::from(libc::EAGAIN) }
 }
 
 fn transfers(op: &Op) -> i64 {

@@ -14,11 +14,12 @@ use io_conformance::rig::{Note, Rig};
 use io_conformance::suite::{Case, run, trials};
 use io_conformance::{Desc, raw::Raw};
 use io_core::op::{
-    Accept, AcceptFlags, Close, Fstat, Fsync, Ftruncate, MsgFlags, Nop, Open, OpenFlags, Preadv,
-    Pwrite, Pwritev, Readv, Recv, Send, Sendfile, Writev,
+    Accept, AcceptFlags, Close, Connect, Family, Fdatasync, Fstat, Fsync, Ftruncate, Listen,
+    MsgFlags, Nop, Open, OpenFlags, Poll, PollEvents, Preadv, Pwrite, Pwritev, Readv, Recv, Send,
+    Sendfile, Shutdown, Socket, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
-use io_core::{Fd, IoBackend, Op, Seekable, Stat};
+use io_core::{Address, Fd, IoBackend, Op, Seekable, Stat};
 use libtest_mimic::{Failed, Trial};
 use std::alloc::System;
 use std::process::ExitCode;
@@ -73,30 +74,37 @@ struct World {
     near: Desc,
     far: Desc,
     listener: Desc,
+    datagram: Desc,
     _clients: Vec<Desc>,
     mem: Mem,
-    keep: [Mem; 4],
+    keep: [Mem; 5],
 }
 
 fn world() -> World {
     let mem = Mem::zeroed(64);
     let table = Mem::table(mem.only());
-    let keep = [mem.clone(), table, Mem::zeroed(size_of::<Stat>()), Mem::path(b"/dev/null")];
+    let stat = Mem::zeroed(size_of::<Stat>());
+    let to = Mem::copy_of(Address::v4(core::net::Ipv4Addr::LOCALHOST, 9).as_bytes());
+    let keep = [mem.clone(), table, stat, Mem::path(b"/dev/null"), to];
     let (near, far) = Desc::pair();
     let (listener, address) = Desc::listener();
     let _clients = (0..ROUNDS * 4).map(|_| Desc::connect(address)).collect();
     let (zero, null) = (Desc::open("/dev/zero"), Desc::open_for_write("/dev/null"));
-    World { file: Desc::file(&[1; 64]), zero, null, near, far, listener, _clients, mem, keep }
+    let datagram = Desc::from(std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+    let file = Desc::file(&[1; 64]);
+    World { file, zero, null, near, far, listener, datagram, _clients, mem, keep }
 }
 
 /// An operation of every kind that does not wait, but close.
 fn every_op(world: &World) -> Vec<Op> {
-    let World { file, zero, null, near, far, listener, mem, keep, .. } = world;
-    let [_, table, out, path] = keep;
+    let World { file, zero, null, near, far, listener, datagram, mem, keep, .. } = world;
+    let [_, table, out, path, to] = keep;
     let (fd, buf, len, offset) = (file.raw(), mem.ptr(), 64, 0);
     let (iov, count, seekable) = (table.ptr().cast(), 1, Seekable::Unknown);
     let (flags, none) = (AcceptFlags::empty(), MsgFlags::empty());
     let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
+    let (family, kind, plain) = (Family::INET, SocketKind::STREAM, SocketFlags::empty());
+    let socket = Socket { family, kind, flags: plain, protocol: 0 };
     let open = Open { dir: Fd::CWD, path: path.ptr().cast(), flags: OpenFlags::CLOEXEC, mode: 0 };
     vec![
         Op::Nop(Nop),
@@ -115,6 +123,12 @@ fn every_op(world: &World) -> Vec<Op> {
         Op::Sendfile(Sendfile { out_fd: null.raw(), in_fd: fd, offset: Some(0), len: 64 }),
         Op::Send(Send { fd: near.raw(), flags: none, buf, len }),
         Op::Recv(Recv { fd: far.raw(), flags: none, buf, len }),
+        Op::Fdatasync(Fdatasync { fd }),
+        Op::Poll(Poll { fd: near.raw(), events: PollEvents::OUT }),
+        Op::Socket(socket),
+        Op::Listen(Listen { fd: listener.raw(), backlog: 128 }),
+        Op::Connect(Connect { fd: datagram.raw(), addr: to.ptr(), addr_len: 16 }),
+        Op::Shutdown(Shutdown { fd: datagram.raw(), how: 0 }),
         Op::Open(open),
         Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len }),
     ]

@@ -27,7 +27,8 @@ pub enum Attempt {
     Done(i64),
     /// It would have waited: for readiness if the descriptor can be polled, else for a device.
     WouldBlock,
-    /// It would have waited for a device after this many bytes of a `read`, `write` or `pwrite`: go on with [`perform_from`](super::perform_from).
+    /// It would have waited for a device after this many bytes of a `read`, `write` or `pwrite`: go on with
+    /// [`perform_from`](super::perform_from). 0 also of a connect that only a blocking call can make.
     Partial(usize),
     /// There is no way to try it on this file or kernel.
     Refused,
@@ -125,8 +126,11 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
     }
 }
 
-/// [`attempt`] for an operation that would have blocked and has waited for its readiness since. For a
-/// connect it makes a difference: "already connected" is its own success then.
+/// [`attempt`] for an operation that would have blocked and has waited for its readiness since. It makes a
+/// difference for a connect: "already connected" is its own success then; and for an accept, which goes back
+/// to wait if another has taken the connection, and does not hold a thread until the next one comes. (Two
+/// threads that look at the same time may still do that on a blocking listener, which has no form of the call
+/// that does not wait.)
 ///
 /// # Safety
 /// * As [`perform`](super::perform).
@@ -134,6 +138,7 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 pub unsafe fn attempt_again(op: &Op) -> Attempt {
     match op {
         Op::Connect(connect) => connect_now(connect, true),
+        Op::Accept(accept) if poll::is_idle(accept.fd) => Attempt::WouldBlock,
         // SAFETY: promised by the caller.
         op => unsafe { attempt(op) },
     }
@@ -144,8 +149,9 @@ pub unsafe fn attempt_again(op: &Op) -> Attempt {
 /// next connect has the answer it has after a blocking one.
 fn connect_now(op: &Connect, waited: bool) -> Attempt {
     match net::connect_mode(op.fd) {
-        // Looks a name up in the file system, or has no form that does not wait.
-        net::ConnectMode::Waits => Attempt::Refused,
+        // Looks a name up in the file system, or has no form that does not wait. There is no readiness to
+        // wait for before it: a listener, or a connection that is full, is refused and never writable.
+        net::ConnectMode::Waits => Attempt::Partial(0),
         net::ConnectMode::Now => match net::connect_once(op, waited) {
             net::IN_PROGRESS | net::IN_PROGRESS_ALREADY => Attempt::WouldBlock,
             result => Attempt::Done(result),

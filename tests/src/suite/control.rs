@@ -7,7 +7,7 @@ use crate::mem::Mem;
 use crate::rig::{Form, Note};
 use core::pin::pin;
 use core::task::Poll;
-use io_core::op::Nop;
+use io_core::op::{Listen, Nop, Shutdown};
 use io_core::ops::Ops;
 use io_core::{Errno, IoAwaitable, IoBackend, Op, OpKind, Phase};
 
@@ -294,6 +294,13 @@ pub fn every_operation_has_a_route<F: Fixture>(fx: &F) {
             let route = rig.backend().route(&op);
             assert!(!route.why.is_empty(), "{op:?}: {route}");
             assert_ne!(route.way, io_core::Way::Unsupported, "{op:?}: {route}");
+        }
+        for op in [
+            Op::Listen(Listen { fd: file.raw(), backlog: 0 }),
+            Op::Shutdown(Shutdown { fd: file.raw(), how: 0 }),
+        ] {
+            let route = rig.backend().route(&op);
+            assert_eq!(route.way, io_core::Way::Inline, "{op:?} never blocks: {route}");
         }
     });
 }

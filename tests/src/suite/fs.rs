@@ -9,7 +9,7 @@ use crate::rig::{Form, Rig};
 use crate::skip::skip;
 use core::pin::pin;
 use core::time::Duration;
-use io_core::op::{Close, Fstat, Fsync, Ftruncate, Open, OpenFlags, Sendfile};
+use io_core::op::{Close, Fdatasync, Fstat, Fsync, Ftruncate, Open, OpenFlags, Sendfile};
 use io_core::ops::{Ops, Whence};
 use io_core::{Errno, Fd, IoBackend, Op, OpKind, PathBytes, Stat};
 use std::ffi::CString;
@@ -29,6 +29,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(open_relative_to_a_directory::<F>),
         Case::of(close_closes_once::<F>),
         Case::of(fsync_in_every_form::<F>),
+        Case::of(fdatasync_in_every_form::<F>),
         Case::of(ftruncate_in_every_form::<F>),
         Case::of(fstat_fills_the_memory::<F>),
         Case::of(fstat_of_every_kind_of_file::<F>),
@@ -217,6 +218,32 @@ pub fn open_relative_to_a_directory<F: Fixture>(fx: &F) {
         same(rig, at(file.raw()), name.only(), "below a file");
         same(rig, at(Fd::new(-1)), name.only(), "below -1");
         same(rig, at(Fd::new(i32::MAX)), name.only(), "below a closed number");
+        let (be, read) = (rig.backend(), OpenFlags::RDONLY | OpenFlags::CLOEXEC);
+        let file = rig.block_on(be.open_at(dir.clone(), c"inside", read, 0)).expect("open_at");
+        assert_eq!(Desc::adopt_owned(file).get(2), b"in");
+        let below = be.open_at(Desc::file(b""), c"inside", read, 0);
+        assert_eq!(rig.call_back(below).map(drop), Err(Errno::NOTDIR));
+        assert_eq!(rig.block_on(be.open_at(dir, c"outside", read, 0)).map(drop), Err(Errno::NOENT));
+    });
+}
+
+/// `fdatasync` of a file is 0, of what has no data on a device what the system call says.
+pub fn fdatasync_in_every_form<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let file = Desc::file(b"data");
+        let (reader, _writer) = Desc::pipe();
+        let (socket, _peer) = Desc::pair();
+        for form in Form::ALL {
+            let op = Op::Fdatasync(Fdatasync { fd: file.raw() });
+            assert_eq!(rig.run_as(form, op, &[]), 0, "{form:?}");
+        }
+        for fd in [reader.raw(), socket.raw(), Fd::new(-1), Fd::new(i32::MAX)] {
+            same(rig, Op::Fdatasync(Fdatasync { fd }), &[], "fdatasync");
+        }
+        let be = rig.backend();
+        assert_eq!(rig.block_on(be.fdatasync(file.clone())), Ok(()));
+        assert_eq!(rig.call_back(be.fdatasync(file)), Ok(()));
+        assert_eq!(rig.block_on(be.fdatasync(reader)), Err(Errno::INVAL));
     });
 }
 

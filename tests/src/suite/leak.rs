@@ -7,7 +7,7 @@ use crate::fixture::Fixture;
 use crate::mem::Mem;
 use crate::watchdog::rounds;
 use core::time::Duration;
-use io_core::op::{AcceptFlags, OpenFlags};
+use io_core::op::{AcceptFlags, Family, OpenFlags, SocketFlags, SocketKind};
 use io_core::ops::Ops;
 use io_core::{Fd, IoBackend, Op, Phase};
 
@@ -18,6 +18,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(opens_cancelled_anywhere_leak_nothing::<F>),
         Case::of(accepts_cancelled_anywhere_leak_nothing::<F>),
         Case::of(typed_opens_dropped_anywhere_leak_nothing::<F>),
+        Case::of(sockets_dropped_anywhere_leak_nothing::<F>),
         Case::of(a_stop_leaks_nothing::<F>),
     ]
 }
@@ -118,6 +119,30 @@ pub fn typed_opens_dropped_anywhere_leak_nothing<F: Fixture>(fx: &F) {
                     break;
                 }
                 rig.poll(Some(Duration::ZERO));
+            }
+        }
+        assert_eq!(count_fds(), before);
+    });
+}
+
+/// Sockets that are dropped after each number of polls, read or not; of a kind that is made at once, and
+/// of one that is not.
+pub fn sockets_dropped_anywhere_leak_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (be, plain) = (rig.backend(), SocketFlags::empty());
+        let mut dice = Dice(7);
+        let before = count_fds();
+        for _ in 0..rounds(200) {
+            for (family, kind) in
+                [(Family::INET, SocketKind::STREAM), (Family::NETLINK, SocketKind::RAW)]
+            {
+                let mut socket = Box::pin(be.socket(family, kind, plain, 0));
+                for _ in 0..dice.throw(4) {
+                    if rig.poll_once(socket.as_mut()).is_ready() {
+                        break;
+                    }
+                    rig.poll(Some(Duration::ZERO));
+                }
             }
         }
         assert_eq!(count_fds(), before);

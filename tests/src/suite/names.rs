@@ -10,13 +10,19 @@ use crate::fixture::Fixture;
 use crate::rig::Rig;
 use core::pin::Pin;
 use core::ptr;
-use io_core::op::{AcceptFlags, IoVec, MsgFlags, OpenFlags};
-use io_core::{Fd, IoAwaitable, IoBackend, RawOps, Stat};
+use io_core::op::{
+    AcceptFlags, Family, IoVec, MsgFlags, OpenFlags, PollEvents, SocketFlags, SocketKind,
+};
+use io_core::{Address, Fd, IoAwaitable, IoBackend, RawOps, Stat};
 
 /// The cases of this module.
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
-    vec![Case::of(files_by_the_names_of_the_original::<F>), Case::of(sockets_by_their_names::<F>)]
+    vec![
+        Case::of(files_by_the_names_of_the_original::<F>),
+        Case::of(sockets_by_their_names::<F>),
+        Case::of(a_listener_by_its_names::<F>),
+    ]
 }
 
 fn run<'b, B: IoBackend>(rig: &Rig<'b, B>, op: IoAwaitable<Pin<&'b B>>) -> i64 {
@@ -29,6 +35,7 @@ pub fn files_by_the_names_of_the_original<F: Fixture>(fx: &F) {
         let be = rig.backend();
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
+        let place = Desc::open(dir.path().to_str().expect("text"));
         let path = std::ffi::CString::new(path.to_str().expect("text")).expect("no NUL");
         let flags = OpenFlags::RDWR | OpenFlags::CREATE | OpenFlags::CLOEXEC;
         let (text, mut room) = (*b"0123456789", [0_u8; 10]);
@@ -47,6 +54,7 @@ pub fn files_by_the_names_of_the_original<F: Fixture>(fx: &F) {
             assert_eq!(run(rig, be.submit_writev(fd, outs.as_ptr(), 2)), 10, "over the second ten");
             assert_eq!(run(rig, be.submit_pwritev(fd, outs.as_ptr(), 2, 20)), 10);
             assert_eq!(run(rig, be.submit_fsync(fd)), 0);
+            assert_eq!(run(rig, be.submit_fdatasync(fd)), 0);
             assert_eq!(run(rig, be.submit_ftruncate(fd, 25)), 0);
             assert_eq!(run(rig, be.submit_fstat(fd, &raw mut stat)), 0);
             assert_eq!(run(rig, be.submit_lseek(fd, -5, 2)), 20);
@@ -59,6 +67,8 @@ pub fn files_by_the_names_of_the_original<F: Fixture>(fx: &F) {
             assert_eq!(run(rig, be.submit_sendfile(writer.raw(), fd, Some(5), 3)), 3);
             assert_eq!(reader.get(3), b"567");
             assert_eq!(run(rig, be.submit_close(fd)), 0);
+            let number = run(rig, be.submit_openat(place.raw(), c"file".as_ptr(), flags, 0));
+            assert_eq!(Desc::adopt(number).get(4), b"0123");
             assert_eq!(run(rig, be.submit_nop()), 0);
         }
         assert_eq!((stat.size, &half, &room[..5]), (25, b"01234", &b"56789"[..]));
@@ -84,5 +94,27 @@ pub fn sockets_by_their_names<F: Fixture>(fx: &F) {
             assert_eq!(run(rig, be.submit_recv(far.raw(), room.as_mut_ptr(), 4, none)), 4);
         }
         assert_eq!(&room, b"ping");
+    });
+}
+
+/// A listening socket from nothing, a connection to it, and its end.
+pub fn a_listener_by_its_names<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let be = rig.backend();
+        let (stream, none) = (SocketKind::STREAM, SocketFlags::empty());
+        let any = Address::v4(core::net::Ipv4Addr::LOCALHOST, 0);
+        let (addr, addr_len) = any.parts();
+        // SAFETY: the addresses outlive each awaited operation; the descriptors are the test's own.
+        unsafe {
+            let new = |_| Desc::adopt(run(rig, be.submit_socket(Family::INET, stream, none, 0)));
+            let [server, client] = [0, 1].map(new);
+            assert_eq!(run(rig, be.submit_bind(server.raw(), addr, addr_len)), 0);
+            assert_eq!(run(rig, be.submit_listen(server.raw(), 5)), 0);
+            let address = Address::from(server.local_address());
+            let (addr, addr_len) = address.parts();
+            assert_eq!(run(rig, be.submit_connect(client.raw(), addr, addr_len)), 0);
+            assert_eq!(run(rig, be.submit_poll(server.raw(), PollEvents::IN)), 1);
+            assert_eq!(run(rig, be.submit_shutdown(client.raw(), 1)), 0);
+        }
     });
 }

@@ -136,7 +136,12 @@ pub fn accept_stores_the_address<F: Fixture>(fx: &F) {
 }
 
 /// Submits an operation that has to wait, sees that it does, releases it, and returns its result.
-fn waits<B: IoBackend>(rig: &Rig<'_, B>, op: Op, keep: &[Mem], release: impl FnOnce()) -> i64 {
+pub(super) fn waits<B: IoBackend>(
+    rig: &Rig<'_, B>,
+    op: Op,
+    keep: &[Mem],
+    release: impl FnOnce(),
+) -> i64 {
     let note = Note::new(rig.signal());
     let mut raw = rig.raw(op, keep);
     raw.submit_callback(note.hook()).expect("submit");

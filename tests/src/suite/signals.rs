@@ -4,6 +4,7 @@
 //! The handlers only count, in an atomic; the test process runs one test at a time.
 
 use super::Case;
+use super::connect::{Full, connect, plain};
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -11,7 +12,9 @@ use crate::rig::{Form, Rig};
 use crate::watchdog::rounds;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use io_core::op::{MsgFlags, Send, Sendfile, Writev};
+use io_core::op::{
+    Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
+};
 use io_core::ops::Ops;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
@@ -23,6 +26,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(a_storm_of_signals_changes_no_result::<F>),
         Case::of(a_storm_of_signals_cuts_no_wait::<F>),
+        Case::of(a_storm_of_signals_cuts_no_connect::<F>),
         Case::of(a_send_to_nobody_raises_no_sigpipe::<F>),
         Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>),
     ]
@@ -159,6 +163,42 @@ pub fn a_storm_of_signals_cuts_no_wait<F: Fixture>(fx: &F) {
             assert_eq!(read.wait(), 1, "a blocking wait was cut short");
             assert!(begin.elapsed() >= Duration::from_millis(25));
             drop(far.join());
+        });
+    });
+}
+
+/// Connects that wait for room, from a blocking and from a non-blocking socket, and a poll beside them: an
+/// interrupted `connect(2)` goes on by itself, and nobody hears of that.
+pub fn a_storm_of_signals_cuts_no_connect<F: Fixture>(fx: &F) {
+    fx.started(|rig| {
+        storm(|| {
+            let (full, (near, far)) = (Full::new(), Desc::pair());
+            let sockets = [SocketFlags::NONBLOCK, SocketFlags::empty()]
+                .map(|flags| plain(Family::INET, SocketKind::STREAM, flags));
+            let mut ops: Vec<_> = sockets
+                .iter()
+                .map(|socket| rig.raw(connect(socket, &full.to), full.to.only()))
+                .collect();
+            let poll = Op::Poll(Poll { fd: near.raw(), events: PollEvents::IN });
+            let mut ready = rig.raw(poll, &[]);
+            assert!(rig.poll_once(ready.as_mut()).is_pending());
+            for op in &mut ops {
+                assert!(rig.poll_once(op.as_mut()).is_pending());
+            }
+            // Late, so that they wait; from elsewhere, because one of them may hold this thread.
+            let release = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                far.put(b"x");
+                for _ in 0..2 {
+                    full.make_room();
+                }
+                (full, far)
+            });
+            for op in &mut ops {
+                assert_eq!(rig.block_on(op.as_mut()), 0);
+            }
+            assert_eq!(rig.block_on(ready), i64::from(PollEvents::IN.bits()));
+            drop(release.join());
         });
     });
 }

@@ -27,8 +27,19 @@ impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
 }
 
 /// Operations that kernels did not have from the start, or might lack.
-pub(crate) const NEWER: [OpKind; 6] =
-    [OpKind::Open, OpKind::Close, OpKind::Accept, OpKind::Recv, OpKind::Send, OpKind::Nop];
+pub(crate) const NEWER: [OpKind; 11] = [
+    OpKind::Accept,
+    OpKind::Bind,
+    OpKind::Close,
+    OpKind::Connect,
+    OpKind::Fdatasync,
+    OpKind::Nop,
+    OpKind::Open,
+    OpKind::Poll,
+    OpKind::Recv,
+    OpKind::Send,
+    OpKind::Socket,
+];
 
 /// Everything but these.
 fn without(kinds: &[OpKind]) -> OpSet {
