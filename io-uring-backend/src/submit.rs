@@ -55,6 +55,10 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             self.tally.anybody.way(Way::Offload).add_shared(1);
             return self.send_out(node);
         } else {
+            if let Op::Cancel(cancel) = node.op() {
+                let recalled = self.recall_scope(cancel.scope);
+                node.set_result(i64::try_from(recalled).unwrap_or(i64::MAX));
+            }
             node.set_scratch(place::FRESH);
         }
         self.mode.push(node);
@@ -220,9 +224,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         match plan {
             Plan::Ring => self.start(node, kind, known),
-            Plan::Offload => self.place_out(node),
-            Plan::Turn | Plan::Inline | Plan::Own => {
-                backend.tally.owner.way(turn_way(node.op())).add(1);
+            Plan::Offload if kind != OpKind::Close => self.place_out(node),
+            Plan::Offload | Plan::Turn | Plan::Inline | Plan::Own => {
+                if plan != Plan::Offload {
+                    backend.tally.owner.way(turn_way(node.op())).add(1);
+                }
                 if let Op::Close(close) = node.op() {
                     self.end_users(close.fd);
                 }
@@ -233,12 +239,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// To the offload backend, from the owner's hands.
-    fn place_out(&self, node: Node) {
+    pub(crate) fn place_out(&self, node: Node) {
         let backend = self.backend;
-        backend.tally.owner.way(Way::Offload).add(1);
-        if let Op::Close(close) = node.op() {
-            self.end_users(close.fd);
+        if self.is_cancelled_behind(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
         }
+        backend.tally.owner.way(Way::Offload).add(1);
         let ptr = node.ptr();
         let _visit = backend.mode.visit();
         backend.send_out(node);
@@ -259,7 +265,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         match *node.op() {
             Op::Cancel(cancel) => {
                 let count = self.cancel_scope(cancel.scope, known);
-                let result = i64::try_from(count).unwrap_or(i64::MAX);
+                // And what its submitter has asked.
+                let result = node.result() + i64::try_from(count).unwrap_or(i64::MAX);
                 match known {
                     Known::Here => self.finish_inline(node, result),
                     Known::Elsewhere => self.finish(node, result),
