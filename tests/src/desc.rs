@@ -181,6 +181,12 @@ impl Desc {
         bytes
     }
 
+    /// Lets the kernel drop what it has of a file in memory, if it can.
+    pub fn forget_pages(&self) {
+        // SAFETY: takes numbers. It is advice: where it cannot be followed, nothing is lost.
+        unsafe { libc::posix_fadvise(self.0.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+
     /// Sets the position of a file.
     pub fn seek_to(&self, position: u64) {
         (&*self.0).seek(std::io::SeekFrom::Start(position)).expect("seeking");

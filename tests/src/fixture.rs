@@ -1,7 +1,8 @@
 //! [`Fixture`]: how the suite gets a backend to test. Implement it for yours, and run [`crate::suite`].
 
 use crate::rig::Rig;
-use io_core::{IoBackend, OpKind};
+use core::pin::Pin;
+use io_core::{Errno, IoBackend, OpKind};
 
 /// How a backend is set up for one test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +67,12 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     /// Makes a backend, runs `test` with it on this thread, adds its counters to [`crate::tally`], and
     /// drops it before returning, also when `test` panics.
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R;
+
+    /// Makes the backend new in a forked child, also whatever it offloads to. `None` if it cannot be.
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        let _ = backend;
+        None
+    }
 
     /// [`with`](Self::with) a started backend.
     fn started<R>(&self, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod child;
 mod desc;
 pub mod fixture;
 pub mod mem;

@@ -202,6 +202,21 @@ impl Mem {
         unsafe { ptr::write_bytes(self.start, byte, self.len) };
     }
 
+    /// Sets every `step`th byte.
+    pub fn mark(&self, step: usize, byte: u8) {
+        for at in (0..self.len).step_by(step) {
+            self.write(at, &[byte]);
+        }
+    }
+
+    /// A copy of every `step`th byte.
+    #[must_use]
+    pub fn sample(&self, step: usize) -> Vec<u8> {
+        // SAFETY: inside the mapping; a byte is copied.
+        let byte = |at| unsafe { self.start.wrapping_add(at).read_volatile() };
+        (0..self.len).step_by(step).map(byte).collect()
+    }
+
     /// A copy of the first `len` bytes.
     #[must_use]
     pub fn bytes(&self, len: usize) -> Vec<u8> {

@@ -10,7 +10,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{self, Poll};
 use io_core::op::{Accept, Recv, Send};
-use io_core::{CompletionFn, Errno, Handle, IoAwaitable, Op, Phase};
+use io_core::{CompletionFn, Deadline, Errno, Handle, IoAwaitable, Op, Phase, Timed};
 use std::sync::Arc;
 
 /// What a callback runs.
@@ -141,6 +141,108 @@ impl<H: Handle> Future for Raw<H> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
         // SAFETY: structural: the field is never moved out of a pinned `Raw`.
         unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }.poll(cx)
+    }
+}
+
+/// A raw operation with a deadline, its memory and its callback.
+pub struct TimedRaw<H: Handle> {
+    // First, so that it is dropped, and has waited, before the rest.
+    timed: Timed<IoAwaitable<H>>,
+    keep: Vec<Mem>,
+    hook: Option<Arc<Hook>>,
+}
+
+impl<H: Handle> fmt::Debug for TimedRaw<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TimedRaw({:?})", self.timed)
+    }
+}
+
+/// [`raw`] with a deadline.
+///
+/// # Panics
+/// As [`raw`].
+pub fn timed<H: Handle>(
+    handle: H,
+    op: Op,
+    keep: &[Mem],
+    deadline: Deadline,
+) -> Pin<Box<TimedRaw<H>>> {
+    check(&op, keep);
+    // SAFETY: as in `raw`.
+    let timed = unsafe { IoAwaitable::new(handle, op) }.with_deadline(deadline);
+    Box::pin(TimedRaw { timed, keep: keep.to_vec(), hook: None })
+}
+
+impl<H: Handle> TimedRaw<H> {
+    /// The operation itself.
+    pub fn op(self: &mut Pin<Box<Self>>) -> Pin<&mut IoAwaitable<H>> {
+        // SAFETY: structural: the field is never moved out of a pinned `TimedRaw`.
+        unsafe { self.as_mut().map_unchecked_mut(|this| &mut this.timed) }.op()
+    }
+
+    /// Where the operation is in its life.
+    pub fn phase(self: &mut Pin<Box<Self>>) -> Phase {
+        self.op().phase()
+    }
+
+    /// As [`Raw::submit`].
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::submit`].
+    pub fn submit(self: &mut Pin<Box<Self>>) -> Result<(), Errno> {
+        self.op().submit()
+    }
+
+    /// As [`Raw::submit_callback`].
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::submit_with_callback`].
+    pub fn submit_callback(self: &mut Pin<Box<Self>>, hook: &Arc<Hook>) -> Result<(), Errno> {
+        let (function, context) = hook.parts();
+        let submitted = self.op().submit_with_callback(function, context);
+        if submitted.is_ok() {
+            // SAFETY: nothing is moved but the field `hook`, which is not pinned.
+            unsafe { self.as_mut().get_unchecked_mut() }.hook = Some(Arc::clone(hook));
+        }
+        submitted
+    }
+
+    /// Asks for an early end.
+    pub fn cancel(self: &mut Pin<Box<Self>>) {
+        self.op().cancel();
+    }
+
+    /// The result word, if it is done.
+    pub fn result(self: &mut Pin<Box<Self>>) -> Option<i64> {
+        self.op().result()
+    }
+
+    /// Blocks until it is done.
+    pub fn wait(self: &mut Pin<Box<Self>>) -> i64 {
+        self.op().wait()
+    }
+
+    /// Another operation over the same memory in the same storage, with the same deadline.
+    ///
+    /// # Errors
+    /// As [`IoAwaitable::reset`].
+    ///
+    /// # Panics
+    /// As [`raw`].
+    pub fn reset(self: &mut Pin<Box<Self>>, op: Op) -> Result<(), Errno> {
+        check(&op, &self.keep);
+        // SAFETY: as in `raw`.
+        unsafe { self.op().reset(op) }
+    }
+}
+
+impl<H: Handle> Future for TimedRaw<H> {
+    type Output = i64;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
+        // SAFETY: structural: the field is never moved out of a pinned `TimedRaw`.
+        unsafe { self.map_unchecked_mut(|this| &mut this.timed) }.poll(cx)
     }
 }
 

@@ -5,14 +5,14 @@
 //! lock that each wake holds, before it is dropped.
 
 use crate::mem::Mem;
-use crate::raw::{Hook, Raw, raw};
+use crate::raw::{Hook, Raw, TimedRaw, raw, timed};
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::ops::{Operation, SafeOp};
-use io_core::{Errno, Handle, IoBackend, Op, WakeHandle};
+use io_core::{Deadline, Errno, Handle, IoBackend, Op, WakeHandle};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 
@@ -114,6 +114,12 @@ impl<'b, B: IoBackend> Rig<'b, B> {
         raw(self.backend, op, keep)
     }
 
+    /// A raw operation with a deadline on this backend; see [`timed`].
+    #[must_use]
+    pub fn timed(&self, op: Op, keep: &[Mem], deadline: Deadline) -> Pin<Box<TimedRaw<Pin<&'b B>>>> {
+        timed(self.backend, op, keep, deadline)
+    }
+
     /// Polls the backend, blocking, until `done`, which is looked at after each wake of the signal.
     ///
     /// # Panics
@@ -164,6 +170,29 @@ impl<'b, B: IoBackend> Rig<'b, B> {
     /// Polls a future once.
     pub fn poll_once<T: Future + ?Sized>(&self, future: Pin<&mut T>) -> Poll<T::Output> {
         future.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// [`run_as`](Self::run_as), with a deadline.
+    ///
+    /// # Panics
+    /// If it does not behave.
+    #[must_use]
+    pub fn run_timed(&self, form: Form, op: Op, keep: &[Mem], deadline: Deadline) -> i64 {
+        let mut timed = self.timed(op, keep, deadline);
+        match form {
+            Form::Future => self.block_on(timed.as_mut()),
+            Form::Callback => {
+                let note = Note::new(self.signal());
+                timed.submit_callback(note.hook()).expect("submit");
+                let result = note.wait(self);
+                assert_eq!(timed.result(), Some(result), "the callback's result");
+                result
+            }
+            Form::Wait => {
+                timed.submit().expect("submit");
+                timed.wait()
+            }
+        }
     }
 
     /// Runs a raw operation in one form, and returns its result word.

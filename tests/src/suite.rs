@@ -10,13 +10,19 @@
 //! ```
 
 pub mod callback;
+pub mod cancel;
+pub mod close;
 pub mod connect;
 pub mod control;
+pub mod deadline;
 pub mod drain;
 pub mod drop;
 pub mod errors;
+pub mod explain;
+pub mod fork;
 pub mod fs;
 pub mod leak;
+pub mod lines;
 pub mod names;
 pub mod net;
 pub mod order;
@@ -28,6 +34,7 @@ pub mod signals;
 pub mod stop;
 pub mod sync;
 pub mod threads;
+pub mod time;
 pub mod whole;
 pub mod wide;
 
@@ -78,10 +85,17 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(ready::cases());
     cases.extend(errors::cases());
     cases.extend(prompt::cases());
+    cases.extend(cancel::cases());
+    cases.extend(close::cases());
+    cases.extend(deadline::cases());
+    cases.extend(time::cases());
+    cases.extend(explain::cases());
+    cases.extend(fork::cases());
     cases.extend(whole::cases());
     cases.extend(wide::cases());
     cases.extend(sync::cases());
     cases.extend(order::cases());
+    cases.extend(lines::cases());
     cases.extend(poll::cases());
     cases.extend(drop::cases());
     cases.extend(drain::cases());
@@ -94,7 +108,9 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
 /// What every backend must pass that threads may share.
 #[must_use]
 pub fn shared<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
-    threads::cases()
+    let mut cases = threads::cases();
+    cases.extend(fork::shared_cases());
+    cases
 }
 
 /// The cases as trials of one variant.

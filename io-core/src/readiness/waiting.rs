@@ -74,10 +74,10 @@ impl Mark {
         self.0 & ORPHAN != 0
     }
 
-    /// Whether it was registered before the moment of `stamp`. Stamps wrap; half of their range is past.
-    fn armed_before(self, stamp: u32) -> bool {
+    /// Whether it was registered by the moment of `stamp`. Stamps wrap; half of their range is past.
+    fn armed_by(self, stamp: u32) -> bool {
         let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
-        self.is_armed() && age != 0 && age <= u32::MAX >> (STAMP_SHIFT + 1)
+        self.is_armed() && age <= u32::MAX >> (STAMP_SHIFT + 1)
     }
 }
 
@@ -149,7 +149,7 @@ impl Waiting {
     }
 
     /// Marks that `fd` is registered for `wanted`. `fresh` if it was not registered before, with the moment
-    /// before the kernel was asked: what was registered before *that* waits for another file.
+    /// before the kernel was asked: what was registered by *then* waits for another file.
     pub fn registered(&mut self, fd: Fd, wanted: Readiness, fresh: Option<u32>) {
         self.stamp = self.stamp.wrapping_add(1);
         for node in &self.buckets[bucket(fd)] {
@@ -158,7 +158,7 @@ impl Waiting {
                 continue;
             }
             let mark = Mark::of(&node);
-            if fresh.is_some_and(|since| mark.armed_before(since)) {
+            if fresh.is_some_and(|since| mark.armed_by(since)) {
                 Mark::orphan(&node);
             } else if wanted.contains(Readiness::wanted(interest)) {
                 Mark::arm(&node, self.stamp);

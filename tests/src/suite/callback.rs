@@ -21,7 +21,7 @@ use io_core::op::Nop;
 use io_core::ops::Ops;
 use io_core::{Deadline, Errno, IoBackend, Op, Phase, StopError};
 use std::panic::{catch_unwind, panic_any};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Wake;
 use std::thread;
 
@@ -41,7 +41,10 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_wait_delivers_nothing::<F>),
         Case::of(a_panic_in_a_callback_does_not_stop_the_others::<F>),
         Case::of(a_panic_in_a_waker_does_not_stop_the_others::<F>),
-        Case::of(stop_from_a_callback_returns::<F>),
+        Case::of(stop_from_a_callback_is_refused::<F>),
+        Case::of(stop_from_a_waker_is_refused::<F>),
+        Case::of(a_callback_may_cancel_all::<F>),
+        Case::of(a_callback_may_drop_those_whose_turn_is_next::<F>),
     ]
 }
 
@@ -406,16 +409,112 @@ pub fn a_panic_in_a_waker_does_not_stop_the_others<F: Fixture>(fx: &F) {
     });
 }
 
-/// `stop` inside a callback does not hang: it stops, or says that this is the wrong place.
-pub fn stop_from_a_callback_returns<F: Fixture>(fx: &F) {
+/// `stop` inside a callback would wait for itself: it is refused, nothing is stopped, and all goes on.
+pub fn stop_from_a_callback_is_refused<F: Fixture>(fx: &F) {
     fx.unstarted(|rig| {
         let stop = |pair: &Pair<'_, F::Backend>| {
-            let stopped = pair.backend.stop(Deadline::NEVER);
-            assert!(matches!(stopped, Ok(()) | Err(StopError::WrongPlace(_))), "{stopped:?}");
-            if stopped.is_ok() {
-                assert_eq!(pair.backend.start(), Ok(()));
+            for deadline in [Deadline::NOW, Deadline::NEVER] {
+                let stopped = pair.backend.stop(deadline);
+                assert_eq!(stopped, Err(StopError::WrongPlace(Errno::DEADLK)));
             }
+            let mut nop = crate::raw::raw(pair.backend, NOP, &[]);
+            assert_eq!(nop.wait(), 0, "it was stopped");
         };
-        with_pair(rig, stop, |_| ());
+        with_pair(rig, stop, |pair| {
+            let mut other = pair.other.borrow_mut();
+            assert_ne!(other.as_ref().expect("the read").phase(), Phase::Done);
+            *other = None;
+        });
+        assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()), "outside of it");
+        assert_eq!(rig.backend().start(), Ok(()));
+        assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+    });
+}
+
+/// A waker that stops the backend.
+struct Stopper<B> {
+    backend: *const B,
+    answers: Mutex<Vec<Result<(), StopError>>>,
+}
+
+// SAFETY: the address is used by the test's own thread alone, which is the one that polls.
+unsafe impl<B> Send for Stopper<B> {}
+// SAFETY: as for `Send`.
+unsafe impl<B> Sync for Stopper<B> {}
+
+impl<B: IoBackend + 'static> Wake for Stopper<B> {
+    fn wake(self: Arc<Self>) {
+        // SAFETY: the backend is the rig's, and outlives the operation whose waker this is.
+        let stopped = unsafe { &*self.backend }.stop(Deadline::NEVER);
+        self.answers.lock().expect("one thread").push(stopped);
+    }
+}
+
+/// The same inside a waker.
+pub fn stop_from_a_waker_is_refused<F: Fixture>(fx: &F) {
+    fx.unstarted(|rig| {
+        let (reader, writer) = Desc::pipe();
+        let mem = Mem::zeroed(1);
+        let backend = core::ptr::from_ref(rig.backend().get_ref());
+        let stopper = Arc::new(Stopper { backend, answers: Mutex::new(Vec::new()) });
+        let waker = Waker::from(Arc::clone(&stopper));
+        let mut read = rig.raw(reader.read_op(&mem), mem.only());
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        writer.put(b"x");
+        rig.until_seen(|| !stopper.answers.lock().expect("one thread").is_empty());
+        let refused = vec![Err(StopError::WrongPlace(Errno::DEADLK))];
+        assert_eq!(*stopper.answers.lock().expect("one thread"), refused);
+        assert_eq!(read.result(), Some(1));
+        assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+    });
+}
+
+/// A callback cancels everything and asks how much that was.
+pub fn a_callback_may_cancel_all<F: Fixture>(fx: &F) {
+    fx.unstarted(|rig| {
+        let cancel = |pair: &Pair<'_, F::Backend>| {
+            let all = Op::Cancel(io_core::op::Cancel { scope: io_core::Scope::All });
+            assert_eq!(crate::raw::raw(pair.backend, all, &[]).wait(), 1);
+        };
+        with_pair(rig, cancel, |pair| {
+            let mut other = pair.other.borrow_mut();
+            assert_eq!(other.as_mut().expect("the read").wait(), Errno::CANCELED.to_result());
+        });
+    });
+}
+
+struct Others<'b, B: IoBackend> {
+    rest: RefCell<Vec<Pin<Box<Raw<Pin<&'b B>>>>>>,
+    calls: Cell<u32>,
+}
+
+/// The first callback of a batch drops the other 63, whose results are there: they are not called, and
+/// nothing recurses.
+pub fn a_callback_may_drop_those_whose_turn_is_next<F: Fixture>(fx: &F) {
+    fx.unstarted(|rig| {
+        let others = Others { rest: RefCell::new(Vec::new()), calls: Cell::new(0) };
+        let act: io_core::CompletionFn = |context, _| {
+            // SAFETY: `others` is a local of this test that outlives every operation; this thread polls.
+            let others = unsafe { &*context.cast::<Others<'_, F::Backend>>() };
+            others.calls.set(others.calls.get() + 1);
+            drop(others.rest.take());
+        };
+        let context = core::ptr::from_ref(&others).cast_mut().cast();
+        let (file, mem) = (Desc::file(b"data"), Mem::zeroed(4));
+        let mut first = rig.raw(NOP, &[]);
+        first.op().submit_with_callback(act, context).expect("submit");
+        for i in 0..63 {
+            let op = if i % 2 == 0 { NOP } else { file.pread_op(&mem, 0) };
+            let mut raw = rig.raw(op, mem.only());
+            raw.op().submit_with_callback(act, context).expect("submit");
+            others.rest.borrow_mut().push(raw);
+        }
+        rig.until_seen(|| others.calls.get() > 0);
+        rig.poll(Some(Duration::ZERO));
+        // Which is the first is not said: one that runs drops all that are not `first`.
+        assert!(others.calls.get() <= 2, "{} callbacks ran", others.calls.get());
+        assert!(others.rest.borrow().is_empty());
+        rig.until_seen(|| rig.backend().in_flight() == 0);
+        assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
     });
 }

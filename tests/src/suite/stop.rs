@@ -30,6 +30,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(stop_with_queued_work_accounts_for_it::<F>),
         Case::of(a_deadline_that_passed_still_stops_what_can_be::<F>),
         Case::of(a_blocked_open_is_cancelled_or_counted::<F>),
+        Case::of(stop_ends_great_reads_for_good::<F>),
         Case::of(many_starts_and_stops_leave_nothing_behind::<F>),
     ]
 }
@@ -331,6 +332,39 @@ fn in_system_call<B: IoBackend>(rig: &Rig<'_, B>) {
     };
     // A kernel thread is not seen there: a while of polling has to do.
     rig.until_seen(|| seen() || now_ns() - begin > 100_000_000);
+}
+
+/// 16 reads of 16 MiB that are not in memory: after the stop nobody writes to theirs any more.
+///
+/// (That a ring is closed, or all of it cancelled, is no barrier: the kernel was seen to write 200 ms after
+/// that. Only each one's final completion is.)
+pub fn stop_ends_great_reads_for_good<F: Fixture>(fx: &F) {
+    const LEN: usize = 16 << 20;
+    let file = Desc::file(b"");
+    for _ in 0..16 {
+        file.put(&vec![0x55; LEN / 16]);
+    }
+    fx.started(|rig| {
+        file.std().sync_all().expect("fsync");
+        file.forget_pages();
+        let mems: Vec<Mem> = (0..16).map(|_| Mem::zeroed(LEN)).collect();
+        let mut reads: Vec<_> =
+            mems.iter().map(|mem| rig.raw(file.pread_op(mem, 0), mem.only())).collect();
+        for read in &mut reads {
+            read.submit().expect("submit");
+        }
+        rig.backend().flush().expect("flush");
+        assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
+        let marked = |mem: &Mem| mem.sample(4096);
+        mems.iter().for_each(|mem| mem.mark(4096, 0xaa));
+        // Not to win a race: to let somebody lose it.
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(mems.iter().all(|mem| marked(mem).iter().all(|&byte| byte == 0xaa)), "a late write");
+        for read in &mut reads {
+            let result = read.wait();
+            assert!(result == canceled() || result > 0, "{result}");
+        }
+    });
 }
 
 /// A thousand stops and starts: descriptors stay as many as they were.

@@ -1,10 +1,10 @@
 //! The pool's variants: four lent threads, none, and none with no lock.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
-use io_core::{IoBackend, NoopLock, OpKind};
+use io_core::{Errno, IoBackend, NoopLock, OpKind};
 use io_pool_backend::{PoolBackend, SpinLock, Worker};
 use std::sync::OnceLock;
 use std::thread;
@@ -71,6 +71,10 @@ impl Fixture for Pool {
         Ok(())
     }
 
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some(backend.reinit())
+    }
+
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
         let backend = pin!(PoolBackend::<SpinLock>::new().expect("a pool"));
         let backend = backend.as_ref();
@@ -117,6 +121,10 @@ impl Fixture for LocalPool {
 
     fn available(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some(backend.reinit())
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {

@@ -1,0 +1,439 @@
+//! Close: through the backend it ends what waits on the descriptor; behind the backend's back it cannot be
+//! seen, and the number's next file is safe from what was meant for the last one.
+#![allow(unsafe_code, reason = "closes and duplicates descriptors by number")]
+//! # Safety
+//! The numbers are this module's own, and no value that owns one is left when it is closed.
+
+use super::Case;
+use crate::desc::Desc;
+use crate::fixture::Fixture;
+use crate::mem::Mem;
+use crate::raw::Raw;
+use crate::rig::{Form, Note, Rig};
+use core::pin::Pin;
+use core::time::Duration;
+use io_core::op::{Accept, AcceptFlags, Cancel, Close, MsgFlags, Poll, PollEvents, Read};
+use io_core::op::{Readv, Recv, Sendfile};
+use io_core::ops::Ops;
+use io_core::syscall::{close_fd, deadline_in, now_ns};
+use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope};
+
+/// The cases of this module.
+#[must_use]
+pub fn cases<F: Fixture>() -> Vec<Case<F>> {
+    vec![
+        Case::of(a_close_ends_what_waits::<F>),
+        Case::of(a_typed_close_ends_what_waits::<F>),
+        Case::of(a_close_ends_a_sendfile_that_waits_for_room::<F>),
+        Case::of(a_close_ends_what_queues_behind_a_full_ring::<F>),
+        Case::of(a_close_leaves_other_descriptors_alone::<F>),
+        Case::of(a_closed_number_is_free_for_the_next_file::<F>),
+        Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>),
+        Case::of(closed_behind_our_back::<F>),
+        Case::of(closed_behind_our_back_while_a_duplicate_lives::<F>),
+        Case::of(replaced_behind_our_back::<F>),
+        Case::of(closed_behind_our_back_it_expires_and_stops::<F>),
+    ]
+}
+
+fn canceled() -> i64 {
+    Errno::CANCELED.to_result()
+}
+
+/// A number for a file, to be closed by number.
+struct Number(Option<OwnedFd>);
+
+impl Number {
+    fn of(desc: Desc) -> Number {
+        Number(Some(desc.to_owned_fd()))
+    }
+
+    fn fd(&self) -> Fd {
+        self.0.as_ref().map_or(Fd::new(-1), io_core::IoFd::fd)
+    }
+
+    /// Gives it up to an operation.
+    fn give(&mut self) -> Fd {
+        self.0.take().map_or(Fd::new(-1), OwnedFd::into_raw)
+    }
+
+    /// Closes it without telling anybody.
+    fn close(&mut self) -> Fd {
+        let fd = self.give();
+        // SAFETY: just given up.
+        unsafe { close_fd(fd) };
+        fd
+    }
+
+    /// Puts another file under the number, at once.
+    fn replace(&self, by: &Desc) {
+        // SAFETY: takes numbers; the number stays this value's.
+        let made = unsafe { libc::dup3(by.raw().raw(), self.fd().raw(), libc::O_CLOEXEC) };
+        assert_eq!(made, self.fd().raw(), "dup3");
+    }
+
+    /// The same number again, for another file.
+    fn again(fd: Fd, file: &Desc) -> Number {
+        // SAFETY: takes numbers; the new one is below the ones in use, as it was free.
+        let made = unsafe { libc::fcntl(file.raw().raw(), libc::F_DUPFD_CLOEXEC, fd.raw()) };
+        assert_eq!(made, fd.raw(), "the number is taken");
+        // SAFETY: just made, and nobody else's.
+        Number(Some(unsafe { OwnedFd::from_raw(fd, close_fd) }))
+    }
+}
+
+fn read_op(fd: Fd, mem: &Mem) -> Op {
+    Op::Read(Read { fd, buf: mem.ptr(), len: mem.len() })
+}
+
+type Raws<'b, B> = Vec<Pin<Box<Raw<Pin<&'b B>>>>>;
+
+fn submit_all<'b, B: IoBackend>(rig: &Rig<'b, B>, ops: &[Op], keep: &[Mem]) -> Raws<'b, B> {
+    let submit = |&op| {
+        let mut raw = rig.raw(op, keep);
+        raw.submit().expect("submit");
+        raw
+    };
+    ops.iter().map(submit).collect()
+}
+
+/// The operations on a descriptor that can wait on it, and the file.
+fn waiting(mem: &Mem, table: &Mem) -> Vec<(Vec<Op>, Number, Vec<Desc>)> {
+    let (reader, writer) = Desc::pipe();
+    let (near, far) = Desc::pair();
+    let (listener, _) = Desc::listener();
+    let (pipe, socket, listen) = (Number::of(reader), Number::of(near), Number::of(listener));
+    let (buf, len, flags) = (mem.ptr(), mem.len(), MsgFlags::empty());
+    let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
+    let of_pipe = vec![
+        read_op(pipe.fd(), mem),
+        Op::Readv(Readv { fd: pipe.fd(), iov: table.ptr().cast(), count: 1 }),
+        Op::Poll(Poll { fd: pipe.fd(), events: PollEvents::IN }),
+    ];
+    let of_socket = vec![
+        read_op(socket.fd(), mem),
+        Op::Recv(Recv { fd: socket.fd(), flags, buf, len }),
+        Op::Recv(Recv { fd: socket.fd(), flags: MsgFlags::WAITALL, buf, len }),
+    ];
+    let flags = AcceptFlags::empty();
+    let of_listener = vec![Op::Accept(Accept { fd: listen.fd(), flags, addr, addr_len })];
+    vec![
+        (of_pipe, pipe, vec![writer]),
+        (of_socket, socket, vec![far]),
+        (of_listener, listen, vec![]),
+    ]
+}
+
+/// Whatever waits on a descriptor when it is closed ends with `ECANCELED`, once, in whatever stage it is.
+pub fn a_close_ends_what_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for (form, polled) in Form::ALL.into_iter().flat_map(|form| [(form, false), (form, true)]) {
+            let mem = Mem::filled(8, 0xaa);
+            let table = Mem::table(mem.only());
+            let keep = [mem.clone(), table.clone()];
+            for (ops, mut number, _ends) in waiting(&mem, &table) {
+                let notes: Vec<Note> = ops.iter().map(|_| Note::new(rig.signal())).collect();
+                let mut called: Raws<'_, _> = ops.iter().map(|&op| rig.raw(op, &keep)).collect();
+                for (raw, note) in called.iter_mut().zip(&notes) {
+                    raw.submit_callback(note.hook()).expect("submit");
+                }
+                let mut quiet = submit_all(rig, &ops, &keep);
+                if polled {
+                    rig.poll(Some(Duration::ZERO));
+                }
+                let fd = number.give();
+                assert_eq!(rig.run_as(form, Op::Close(Close { fd }), &[]), 0, "{form:?}");
+                for (raw, op) in quiet.iter_mut().zip(&ops) {
+                    assert_eq!(raw.wait(), canceled(), "{form:?}, polled: {polled}, {op:?}");
+                }
+                rig.until_seen(|| notes.iter().all(|note| note.calls() > 0));
+                for (note, op) in notes.iter().zip(&ops) {
+                    assert_eq!((note.calls(), note.result()), (1, canceled()), "{op:?}");
+                }
+                assert_eq!(rig.backend().in_flight(), 0);
+            }
+            assert!(mem.all(0xaa), "a read that was cancelled wrote");
+        }
+    });
+}
+
+/// The typed form, with a deadline that is then of no use.
+pub fn a_typed_close_ends_what_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (reader, writer) = Desc::pipe();
+        let owned = reader.to_owned_fd();
+        let mem = Mem::zeroed(1);
+        let mut read = rig.raw(read_op(io_core::IoFd::fd(&owned), &mem), mem.only());
+        assert!(rig.poll_once(read.as_mut()).is_pending());
+        let hour = deadline_in(Duration::from_secs(3600));
+        let mut timed = rig.timed(read_op(io_core::IoFd::fd(&owned), &mem), mem.only(), hour);
+        assert!(rig.poll_once(timed.as_mut()).is_pending());
+        assert_eq!(rig.block_on(rig.backend().close(owned)), Ok(()));
+        assert_eq!(rig.block_on(read.as_mut()), canceled());
+        assert_eq!(rig.block_on(timed.as_mut()), canceled());
+        writer.put(b"x");
+        assert_eq!(reader.get(1), b"x");
+    });
+}
+
+/// A sendfile ends with the descriptor that it waits for.
+pub fn a_close_ends_a_sendfile_that_waits_for_room<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for polled in [false, true] {
+            let (reader, writer) = Desc::pipe();
+            writer.set_nonblocking();
+            let full = writer.fill_up();
+            let mut number = Number::of(writer);
+            let file = Desc::file(b"data");
+            let (out_fd, in_fd) = (number.fd(), file.raw());
+            let op = Op::Sendfile(Sendfile { out_fd, in_fd, offset: Some(0), len: 4 });
+            let mut sendfile = submit_all(rig, &[op], &[]);
+            if polled {
+                rig.poll(Some(Duration::ZERO));
+            }
+            assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+            assert_eq!(sendfile[0].wait(), canceled(), "polled: {polled}");
+            assert_eq!(reader.get(full).len(), full);
+            assert_eq!(std::io::Read::read(&mut reader.std(), &mut [0]).expect("read"), 0);
+        }
+    });
+}
+
+/// More than a ring has entries, never handed on.
+pub fn a_close_ends_what_queues_behind_a_full_ring<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (reader, writer) = Desc::pipe();
+        let mut number = Number::of(reader.clone());
+        let mem = Mem::filled(1, 0xaa);
+        let mut reads = submit_all(rig, &[read_op(number.fd(), &mem); 1500], mem.only());
+        assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+        for (i, read) in reads.iter_mut().enumerate() {
+            assert_eq!(read.wait(), canceled(), "operation {i}");
+        }
+        writer.put(b"x");
+        assert_eq!(reader.get(1), b"x");
+        assert!(mem.all(0xaa));
+    });
+}
+
+/// Neither another descriptor of the same file nor another file's is disturbed.
+pub fn a_close_leaves_other_descriptors_alone<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for polled in [false, true] {
+            let (reader, writer) = Desc::pipe();
+            let (other, feed) = Desc::pipe();
+            let mut number = Number::of(reader.clone());
+            let mem = Mem::zeroed(4);
+            let mut closed = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
+            let mut double = submit_all(rig, &[reader.read_op(&mem)], mem.only());
+            let mut others = submit_all(rig, &[other.read_op(&mem); 10], mem.only());
+            if polled {
+                rig.poll(Some(Duration::ZERO));
+            }
+            assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+            assert_eq!(closed[0].wait(), canceled());
+            writer.put(b"data");
+            assert_eq!(double[0].wait(), 4, "polled: {polled}");
+            feed.put(&[b'f'; 40]);
+            for read in &mut others {
+                assert_eq!(read.wait(), 4, "polled: {polled}");
+            }
+        }
+    });
+}
+
+/// Closed through the backend with reads waiting; the number's next file is read by the next file's
+/// reads alone.
+pub fn a_closed_number_is_free_for_the_next_file<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (next, feed) = Desc::pipe();
+        let old = Mem::filled(4, 0xaa);
+        for round in 0..50_u8 {
+            let (reader, writer) = Desc::pipe();
+            let mut number = Number::of(reader);
+            let fd = number.fd();
+            let mut before = submit_all(rig, &[read_op(fd, &old); 3], old.only());
+            if round % 2 == 0 {
+                rig.poll(Some(Duration::ZERO));
+            }
+            assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+            let number = Number::again(fd, &next);
+            let mem = Mem::zeroed(4);
+            let mut after = rig.raw(read_op(number.fd(), &mem), mem.only());
+            assert!(rig.poll_once(after.as_mut()).is_pending());
+            feed.put(&[round; 4]);
+            assert_eq!(rig.block_on(after.as_mut()), 4);
+            assert_eq!(mem.bytes(4), [round; 4]);
+            for read in &mut before {
+                assert_eq!(read.wait(), canceled(), "round {round}");
+            }
+            drop(writer);
+        }
+        assert!(old.all(0xaa), "an old read got the new file's data");
+    });
+}
+
+/// The middle of 101 measurements of one close, in nanoseconds.
+fn close_ns<B: IoBackend>(rig: &Rig<'_, B>, file: &Desc) -> u64 {
+    let mut times: Vec<u64> = (0..101)
+        .map(|_| {
+            let fd = Number::of(file.clone()).give();
+            let begin = now_ns();
+            assert_eq!(rig.run(Op::Close(Close { fd }), &[]), 0);
+            now_ns() - begin
+        })
+        .collect();
+    times.sort_unstable();
+    times[50]
+}
+
+/// What waits on other descriptors does not make a close slower.
+pub fn a_close_costs_the_same_with_thousands_in_flight<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let file = Desc::file(b"");
+        let (reader, _writer) = Desc::pipe();
+        let mem = Mem::zeroed(1);
+        let few = submit_all(rig, &[reader.read_op(&mem); 10], mem.only());
+        rig.poll(Some(Duration::ZERO));
+        let few_ns = close_ns(rig, &file);
+        let many = submit_all(rig, &[reader.read_op(&mem); 3000], mem.only());
+        rig.poll(Some(Duration::ZERO));
+        let many_ns = close_ns(rig, &file);
+        drop((few, many));
+        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with 3000, {few_ns} ns with 10");
+    });
+}
+
+/// The old read of a number that has another file now: it waits, for its own file, a cancel or a stop.
+fn check_old<B: IoBackend>(rig: &Rig<'_, B>, old: &mut Raws<'_, B>, fd: Fd, next: (&Desc, &Desc)) {
+    let (reader, feed) = next;
+    let mem = Mem::zeroed(4);
+    // Data that is there, and data that comes.
+    feed.put(b"here");
+    assert_eq!(rig.run(read_op(fd, &mem), mem.only()), 4);
+    assert_eq!(mem.bytes(4), b"here");
+    let mut after = rig.raw(read_op(fd, &mem), mem.only());
+    assert!(rig.poll_once(after.as_mut()).is_pending());
+    rig.poll(Some(Duration::ZERO));
+    feed.put(b"come");
+    assert_eq!(rig.block_on(after.as_mut()), 4);
+    assert_eq!(mem.bytes(4), b"come");
+    // Nobody takes what no new read asked for, and nothing spins over it.
+    feed.put(b"left");
+    let before = rig.backend().counters().syscalls;
+    rig.poll(Some(Duration::from_millis(15)));
+    let made = rig.backend().counters().syscalls - before;
+    assert!(made < 100, "{made} system calls while nothing happened");
+    assert!(old.iter().all(|read| read.phase() != Phase::Done), "an old read ended");
+    assert_eq!(reader.get(4), b"left", "an old read took the new file's data");
+}
+
+/// Closed by number while reads wait, without a word to the backend, and the number used again.
+pub fn closed_behind_our_back<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for polled in [false, true] {
+            let (reader, _writer) = Desc::pipe();
+            let (next, feed) = Desc::pipe();
+            let mut number = Number::of(reader);
+            let mem = Mem::filled(4, 0xaa);
+            let mut old = submit_all(rig, &[read_op(number.fd(), &mem); 2], mem.only());
+            if polled {
+                rig.poll(Some(Duration::ZERO));
+            } else {
+                // What no kernel has seen belongs to whatever the number means by then.
+                let flushed = rig.backend().flush();
+                assert!(flushed.is_ok(), "{flushed:?}");
+            }
+            let number = Number::again(number.close(), &next);
+            check_old(rig, &mut old, number.fd(), (&next, &feed));
+            for read in &mut old {
+                read.cancel();
+                assert_eq!(read.wait(), canceled());
+            }
+            assert!(mem.all(0xaa), "an old read got something");
+        }
+    });
+}
+
+/// The same while another descriptor keeps the old file open. Data for the old file may end the old read,
+/// which then has that; or it goes on waiting.
+pub fn closed_behind_our_back_while_a_duplicate_lives<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (reader, writer) = Desc::pipe();
+        let (next, feed) = Desc::pipe();
+        let mut number = Number::of(reader.clone());
+        let mem = Mem::filled(4, 0xaa);
+        let mut old = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
+        rig.poll(Some(Duration::ZERO));
+        let number = Number::again(number.close(), &next);
+        check_old(rig, &mut old, number.fd(), (&next, &feed));
+        feed.put(b"next");
+        writer.put(b"late");
+        let before = rig.backend().counters().syscalls;
+        rig.poll(Some(Duration::from_millis(5)));
+        rig.poll(Some(Duration::from_millis(10)));
+        let made = rig.backend().counters().syscalls - before;
+        assert!(made < 100, "{made} system calls while nothing happened");
+        old[0].cancel();
+        let result = old[0].wait();
+        if result == canceled() {
+            assert!(mem.all(0xaa));
+            assert_eq!(reader.get(4), b"late");
+        } else {
+            assert_eq!((result, mem.bytes(4)), (4, b"late".to_vec()), "not its own file's data");
+        }
+        assert_eq!(next.get(4), b"next", "the old read took the new file's data");
+    });
+}
+
+/// Another file under the number in one step (`dup2(2)`), many times over.
+pub fn replaced_behind_our_back<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mem = Mem::filled(4, 0xaa);
+        let mut old = Vec::new();
+        let (mut reader, mut feed) = Desc::pipe();
+        let number = Number::of(reader.clone());
+        for round in 0..20_u8 {
+            let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
+            rig.poll(Some(Duration::ZERO));
+            (reader, feed) = Desc::pipe();
+            number.replace(&reader);
+            let fresh = Mem::zeroed(4);
+            let mut after = rig.raw(read_op(number.fd(), &fresh), fresh.only());
+            assert!(rig.poll_once(after.as_mut()).is_pending());
+            feed.put(&[round; 4]);
+            assert_eq!(rig.block_on(after.as_mut()), 4, "round {round}");
+            assert_eq!(fresh.bytes(4), [round; 4]);
+            old.append(&mut read);
+        }
+        let scope = Scope::Fd(number.fd());
+        let asked = rig.run(Op::Cancel(Cancel { scope }), &[]);
+        for read in &mut old {
+            // The writers of all files but the last are gone: where the file is held, that is its end.
+            let result = read.wait();
+            assert!(result == canceled() || result == 0, "{result}");
+        }
+        assert!(asked <= 20, "{asked}");
+        assert!(mem.all(0xaa), "an old read got a new file's data");
+        drop((reader, feed));
+    });
+}
+
+/// The deadline of such a read passes, and a stop ends it.
+pub fn closed_behind_our_back_it_expires_and_stops<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (reader, _writer) = Desc::pipe();
+        let mut number = Number::of(reader);
+        let mem = Mem::filled(1, 0xaa);
+        let deadline = deadline_in(Duration::from_millis(10));
+        let mut timed = rig.timed(read_op(number.fd(), &mem), mem.only(), deadline);
+        assert!(rig.poll_once(timed.as_mut()).is_pending());
+        let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
+        rig.poll(Some(Duration::ZERO));
+        let _: Fd = number.close();
+        assert_eq!(rig.block_on(timed.as_mut()), Errno::TIMEDOUT.to_result());
+        assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
+        assert_eq!(read[0].wait(), canceled());
+        assert!(mem.all(0xaa));
+    });
+}
