@@ -8,6 +8,7 @@
 use crate::UringBackend;
 use crate::checks::{check, is_proven};
 use crate::encode::{encode, readiness};
+use crate::identity::{awaited_file, keep};
 use crate::inbox::Mode;
 use crate::position;
 use crate::probe::{Plan, own_way, turn_way};
@@ -353,6 +354,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         // Until the real result comes: which entry this is, to know whether the kernel has it.
         node.set_result(number.cast_signed());
+        if matches!(token, Token::Ready(_)) {
+            self.backend.tally.owner.syscalls.add(1);
+            node.set_result(keep(awaited_file(node.op()), number));
+        }
         Some(fd)
     }
 
