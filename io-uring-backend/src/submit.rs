@@ -313,7 +313,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        node.set_scratch(place::RING | flags | (node.scratch() & place::KEPT));
+        let word = node.scratch();
+        if word & place::CANCELS != 0 {
+            self.end_cancelling();
+        }
+        node.set_scratch(place::RING | flags | (word & place::KEPT));
         node.requeue();
         self.to_ring(node, Known::Elsewhere);
     }
@@ -378,12 +382,23 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.finish_reaped(node, result);
     }
 
+    /// What an operation with this scratch word leaves behind when it is done.
+    #[cold]
+    fn leave(&self, word: u32) {
+        if word & place::CANCELS != 0 {
+            self.end_cancelling();
+        }
+        if word & place::POSITION != 0 {
+            self.pass_position(word);
+        }
+    }
+
     /// [`finish`](Self::finish), inline for the one place where it matters.
     #[inline(always)]
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
-        if word & place::POSITION != 0 {
-            self.pass_position(word);
+        if word & (place::POSITION | place::CANCELS) != 0 {
+            self.leave(word);
         }
         if node.is_timed() {
             self.clock.disarm(&node);
