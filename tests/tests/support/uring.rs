@@ -1,11 +1,11 @@
 //! The ring's variants: shared and local, large and small, old and without some or all of its opcodes.
 
 use super::pool::{FAULTS, WORKERS};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
-use io_core::{IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
+use io_core::{Errno, IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
 use io_pool_backend::{PoolBackend, SpinLock};
 use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
 
@@ -18,11 +18,13 @@ pub(crate) struct Uring<M: Mode, O: OffloadHandle> {
     config: Config,
     caps: Caps,
     build: fn(&Config) -> Result<UringBackend<M, O>, BuildError>,
+    /// Makes what it hands on to new in a forked child.
+    reinit_offload: fn() -> Result<(), Errno>,
 }
 
 impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
     fn clone(&self) -> Self {
-        Uring { name: self.name, config: self.config.clone(), caps: self.caps, build: self.build }
+        Uring { config: self.config.clone(), ..*self }
     }
 }
 
@@ -61,14 +63,19 @@ const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
 type Plain<M> = Uring<M, NoOffload>;
 
 fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
-    Uring { name, config, caps, build: UringBackend::<M>::new }
+    Uring { name, config, caps, build: UringBackend::<M>::new, reinit_offload: || Ok(()) }
 }
 
 fn offloading(name: &'static str, config: Config, caps: Caps) -> Uring<Shared, Offloaded> {
     let build = |config: &Config| {
         UringBackend::<Shared, Offloaded>::with_offload(config, super::pool::shared(WORKERS))
     };
-    Uring { name, config, caps, build }
+    let reinit_offload = || match super::pool::shared(WORKERS).reinit() {
+        // Another ring's test may have been there before, in this child.
+        Ok(()) | Err(Errno::ALREADY) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    Uring { name, config, caps, build, reinit_offload }
 }
 
 /// Rings that threads may share, without offload.
@@ -111,6 +118,10 @@ impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
 
     fn available(&self) -> Result<(), String> {
         (self.build)(&self.config).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some((self.reinit_offload)().and_then(|()| backend.reinit()))
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
