@@ -144,12 +144,14 @@ impl SubmitContext {
             Some(Register::Done) => return Poll::Ready(()),
             Some(Register::Racing) => return Self::race(waker),
             // The callback is the one who hears of it.
-            Some(Register::Begun { .. }) if self.state.has_callback() => return Poll::Pending,
-            // SAFETY: I6: only the caller's side writes the cell, and SINK was set.
-            Some(Register::Begun { .. }) if unsafe { self.sink.is_waker(waker) } => {
-                return Poll::Pending;
+            Some(Register::Begun { full: Some(Kind::Callback) }) => return Poll::Pending,
+            Some(Register::Begun { full: Some(Kind::Waker) }) => {
+                // SAFETY: I6: only the caller's side writes the cell, and SINK without CALLBACK was set.
+                if unsafe { self.sink.is_waker(waker) } {
+                    return Poll::Pending;
+                }
             }
-            Some(Register::Begun { .. }) | None => {}
+            Some(Register::Begun { full: None }) | None => {}
         }
         self.register_anew(waker)
     }
@@ -212,6 +214,14 @@ impl SubmitContext {
     pub(crate) fn abandon(&self, errno: Errno) {
         // SAFETY: I7, no completer is in this process.
         unsafe { *self.result.get() = errno.to_result() };
+        if let Some(timer) = NonNull::new(self.timer.cast_mut()) {
+            // SAFETY: I9, the timer is in the same storage.
+            let timer = unsafe { timer.as_ref() };
+            // The storage may be submitted again, and a timer that looks armed would be taken out of a heap
+            // that it is not in.
+            // SAFETY: whose heap it was in is not in this process, or was forgotten.
+            unsafe { timer.abandon() };
+        }
         self.state.abandon();
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! A child of `vfork(2)` shares the page with its parent, as it shares everything, and must not call the
 //! library; making a backend new is refused there. Where the kernel does not know `MADV_WIPEONFORK`
-//! (before 4.14, and some emulators), `getpid(2)` is asked at each call instead.
+//! (before 4.14, and some emulators), `getpid(2)` is asked at each call instead, and is the generation; such
+//! a child is then not told from others.
 #![allow(unsafe_code, reason = "maps a page and refers to it for ever")]
 //! # Safety
 //! The page is mapped readable and writable for the rest of the program, and holds one atomic word.
@@ -24,14 +25,19 @@ static NEWEST: AtomicU32 = AtomicU32::new(0);
 /// The process whose generation that is. Not wiped.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// Stands in for the page where it cannot be wiped: the word is then made from the process number.
+/// Stands in for the page where it cannot be wiped, and is only pointed to: the generation is then made from
+/// the process number.
 static UNWIPED: AtomicU32 = AtomicU32::new(0);
+
+/// Set in a backend's generation while somebody makes it new. A claim says in which process, so that one
+/// that was forked away with its thread binds nobody.
+const CLAIMED: u32 = 1 << 31;
 
 /// The generation that a backend was made in.
 #[derive(Debug)]
 pub struct Lineage {
     page: &'static AtomicU32,
-    /// 0 while somebody makes the backend new.
+    /// With `CLAIMED` while somebody makes the backend new.
     born: AtomicU32,
 }
 
@@ -71,15 +77,16 @@ impl Lineage {
     pub fn adopt(&self) -> Result<Adoption<'_>, Errno> {
         let born = self.born.load(Ordering::Acquire);
         let generation = current(self.page);
-        if PROCESS.load(Ordering::Relaxed) != process() {
+        if !is_unwiped(self.page) && PROCESS.load(Ordering::Relaxed) != process() {
             return Err(Errno::PERM);
         }
         if born == generation {
             return Err(Errno::ALREADY);
         }
+        let claim = generation | CLAIMED;
         // Ordering: Acquire, one thread at a time sees what the last one left.
-        let claimed = self.born.compare_exchange(born, 0, Ordering::Acquire, Ordering::Relaxed);
-        if born == 0 || claimed.is_err() {
+        let claimed = self.born.compare_exchange(born, claim, Ordering::Acquire, Ordering::Relaxed);
+        if born == claim || claimed.is_err() {
             return Err(Errno::BUSY);
         }
         Ok(Adoption { lineage: self, becomes: born, generation })
@@ -108,19 +115,24 @@ impl Drop for Adoption<'_> {
     }
 }
 
+fn is_unwiped(page: &AtomicU32) -> bool {
+    ptr::eq(page, &raw const UNWIPED)
+}
+
 /// What the page says: 0 in a child.
 #[inline]
 fn read(page: &AtomicU32) -> u32 {
     // Ordering: Acquire, for PROCESS in `adopt`.
     let word = page.load(Ordering::Acquire);
-    if ptr::eq(page, &raw const UNWIPED) { unwiped(word) } else { word }
+    if is_unwiped(page) { unwiped() } else { word }
 }
 
+/// The process number, so that its lower half is not 0 either.
 #[cold]
-fn unwiped(word: u32) -> u32 {
-    // Under Miri nobody forks.
-    let ours = cfg!(miri) || PROCESS.load(Ordering::Relaxed) == process();
-    if ours { word } else { 0 }
+fn unwiped() -> u32 {
+    // Under Miri nobody forks. Process numbers have 22 bits at most, and are not negative.
+    let number = if cfg!(miri) { 0 } else { process().unsigned_abs() };
+    number << 1 | 1
 }
 
 fn process() -> i32 {
@@ -130,23 +142,19 @@ fn process() -> i32 {
 /// This process's generation; the next one if it has none yet.
 fn current(page: &AtomicU32) -> u32 {
     loop {
-        let word = page.load(Ordering::SeqCst);
         let now = read(page);
         if now != 0 {
             return now;
         }
         let newest = NEWEST.load(Ordering::SeqCst);
-        // Operations keep the lower half, which is not 0 either.
-        let next = if newest & 0xffff == 0xffff { newest.wrapping_add(2) } else { newest + 1 };
+        // Operations keep the lower half, which is not 0 either; CLAIMED is not a generation's.
+        let next = if newest & 0xffff == 0xffff { newest + 2 } else { newest + 1 } & !CLAIMED;
         // Before the page, so that a child that is forked in between never uses the number again.
         NEWEST.fetch_max(next, Ordering::SeqCst);
-        if !ptr::eq(page, &raw const UNWIPED) {
-            PROCESS.store(process(), Ordering::SeqCst);
-        }
+        PROCESS.store(process(), Ordering::SeqCst);
         // One of several threads wins, and all take its number.
-        if page.compare_exchange(word, next, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            PROCESS.store(process(), Ordering::SeqCst);
-        }
+        let _: Result<u32, u32> =
+            page.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -199,7 +207,7 @@ fn map() -> Result<&'static AtomicU32, Errno> {
 
 #[cfg(not(miri))]
 fn unmap(page: &'static AtomicU32) {
-    if !ptr::eq(page, &raw const UNWIPED) {
+    if !is_unwiped(page) {
         let page = ptr::from_ref(page).cast_mut().cast();
         // SAFETY: made by `map`, and nobody else has seen it. It can only fail for what is not mapped.
         let _: rustix::io::Result<()> = unsafe { rustix::mm::munmap(page, LEN) };
@@ -208,8 +216,9 @@ fn unmap(page: &'static AtomicU32) {
 
 #[cfg(test)]
 mod tests {
-    use super::Lineage;
+    use super::{CLAIMED, Lineage, UNWIPED, current, page};
     use crate::errno::Errno;
+    use core::sync::atomic::AtomicU32;
 
     #[test]
     fn a_backend_of_this_process_is_not_made_new() {
@@ -219,5 +228,27 @@ mod tests {
         assert_eq!(one.generation(), two.generation());
         assert!(!one.is_forked());
         assert_eq!(one.adopt().map(drop), Err(Errno::ALREADY));
+    }
+
+    #[test]
+    fn a_backend_of_before_is_made_new_by_one_thread_of_this_process() {
+        let page = page().expect("a page");
+        for page in [page, &UNWIPED] {
+            let now = current(page);
+            assert!(now & 0xffff != 0 && now & CLAIMED == 0, "{now:#x}");
+            // Of a process before; and of one whose thread was about to make it new when it forked.
+            for before in [now ^ 2, now ^ 2 | CLAIMED] {
+                let lineage = Lineage { page, born: AtomicU32::new(before) };
+                assert!(lineage.is_forked());
+                let given_up = lineage.adopt().expect("the first");
+                assert_eq!(lineage.adopt().map(drop), Err(Errno::BUSY));
+                assert!(lineage.is_forked());
+                drop(given_up);
+                assert!(lineage.is_forked());
+                lineage.adopt().expect("the next").finish();
+                assert_eq!(lineage.generation(), now);
+                assert_eq!(lineage.adopt().map(drop), Err(Errno::ALREADY));
+            }
+        }
     }
 }

@@ -156,7 +156,10 @@ impl State {
     // --- the caller, while the backend owns the node ------------------------------------------
 
     /// What a poll may do without writing: one load. `None` if it must register.
-    /// | `DONE…` → `Done`; `…TAKING` → `Racing`; `…SINK` → `Begun { full: true }`, nothing begun.
+    /// | `DONE…` → `Done`; `…TAKING` → `Racing`; `…SINK` → `Begun` with what is in the cell, nothing begun.
+    ///
+    /// One look says both that the cell is full and with what: by a second one it may be taken, and the bits
+    /// gone.
     #[inline]
     pub(crate) fn peek(&self) -> Option<Register> {
         // Ordering: Acquire as in `phase`.
@@ -165,10 +168,8 @@ impl State {
             Some(Register::Done)
         } else if word & TAKING != 0 {
             Some(Register::Racing)
-        } else if word & SINK != 0 {
-            Some(Register::Begun { full: Some(Kind::Waker) })
         } else {
-            None
+            full(word).map(|kind| Register::Begun { full: Some(kind) })
         }
     }
 
@@ -554,6 +555,20 @@ mod tests {
         assert_eq!(state.finish_begin(), Finish::Bogus, "a second completer is turned away");
         assert!(!state.finish_end());
         assert_eq!(state.phase(), Phase::Done);
+    }
+
+    #[test]
+    fn one_look_says_what_the_cell_holds() {
+        for (callback, kind) in [(false, Kind::Waker), (true, Kind::Callback)] {
+            let state = State::new();
+            state.set_sink(callback, false);
+            state.accept(1);
+            assert_eq!(state.peek(), Some(Register::Begun { full: Some(kind) }));
+            assert_eq!(state.finish_begin(), Finish::Take(kind));
+            assert_eq!(state.peek(), Some(Register::Racing));
+            state.finish_end();
+            assert_eq!(state.peek(), Some(Register::Done));
+        }
     }
 
     #[test]

@@ -53,6 +53,16 @@ impl Timer {
     pub(crate) const fn deadline(&self) -> Deadline {
         self.deadline
     }
+
+    /// Not armed any more, without a look at the heap: that is the parent's, and only its copy is here.
+    ///
+    /// # Safety
+    /// * Nobody in this process has the heap that the timer is in, or will: the timer's backend is one of
+    ///   before a fork, or was made new since.
+    pub(crate) unsafe fn abandon(&self) {
+        // SAFETY: promised by the caller: the links are nobody else's.
+        unsafe { *self.links.get() = UNLINKED };
+    }
 }
 
 impl fmt::Debug for Timer {

@@ -24,11 +24,15 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     pub(crate) fn hand_over(&self, node: Node) {
         let admitted = self.queues(|queues| {
             let node = queues.admit(node)?;
+            if queues.must_be_held(&node) {
+                queues.push_work(node, Stage::Block);
+                return Ok(None);
+            }
             queues.go_away();
-            Ok(node)
+            Ok(Some(node))
         });
         match admitted {
-            Ok(node) => self.accept(node),
+            Ok(node) => node.into_iter().for_each(|node| self.accept(node)),
             Err(node) => {
                 self.refuse(node, Turn::Reap);
             }

@@ -270,10 +270,8 @@ unsafe impl<L: RawLock, O: OffloadHandle> IoBackend for EpollBackend<L, O> {
     fn route(&self, op: &Op) -> Route {
         let offload = self.helper().is_some();
         match op.kind() {
-            OpKind::Cancel | OpKind::Fstat | OpKind::Lseek | OpKind::Nop => {
-                Route { way: Way::Inline, why: "cannot block" }
-            }
-            OpKind::Timeout => Route { way: Way::Inline, why: "waits for the clock only" },
+            kind if kind.never_blocks() => Route { way: Way::Inline, why: "cannot block" },
+            OpKind::Timeout => Route { way: Way::Readiness, why: "a deadline bounds the park" },
             OpKind::Sendfile if offload => {
                 Route { way: Way::Offload, why: "may have to read its file from a disk" }
             }

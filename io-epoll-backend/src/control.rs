@@ -5,7 +5,7 @@
 //! backend, and its storage valid while the lock is held.
 
 use crate::backend::EpollBackend;
-use crate::queues::Found;
+use crate::early::Found;
 use crate::run::Turn;
 use core::sync::atomic::Ordering;
 use io_core::syscall::now_ns;

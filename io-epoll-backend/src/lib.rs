@@ -5,6 +5,8 @@ mod away;
 mod backend;
 mod busy;
 mod control;
+mod early;
+mod line;
 mod lock;
 mod note;
 mod plan;

@@ -1,22 +1,15 @@
 //! The lists of the backend, all behind one lock: what is to be tried, what waits, what some thread's
 //! system call has, what is at the offload backend, and what is done but not delivered.
-//!
-//! # Lines
-//!
-//! Operations that take from one descriptor are served in the order of submission, and so are those that
-//! give to it: one of a line is tried at a time. On a source the line is the source's, and whoever is to
-//! try has its direction (a *claim*). On a bare number the line is what waits in the table, behind what is
-//! in `work` or `running`; `busy` finds out quickly that there is none. Whoever leaves `work` or `running`
-//! without going back to wait [passes the line on](Queues::release).
 #![allow(unsafe_code, reason = "unlinks nodes by address")]
 //! # Safety
 //! A node that is not at the offload backend is in the list that its note says; every method has the lock.
 
 use crate::busy::Busy;
+use crate::line::lane;
 use crate::note::{Note, Place, Stage, place_of, set, set_claimed, set_place};
 use io_core::queue::Fifo;
-use io_core::readiness::{Lane, Readiness, Sources, Tried, Waiting};
-use io_core::{Fd, InFlight, Node, NodePtr, Op, Scope, Timers, Way};
+use io_core::readiness::{Sources, Tried, Waiting};
+use io_core::{InFlight, Node, NodePtr, Op, Timers, Way};
 
 /// Whether the backend takes operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,17 +64,6 @@ pub(crate) struct News {
     pub(crate) work: bool,
 }
 
-/// How a node comes to wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Arrival {
-    /// From its submit, untried: at the end of its line.
-    New,
-    /// From its submit, tried: in front of those that came meanwhile.
-    Tried,
-    /// It waited before: in front.
-    Again,
-}
-
 /// A node in a thread's hands: what to do, copied, so that no lock is needed to read it.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -97,38 +79,6 @@ pub(crate) struct Job {
 pub(crate) struct Claim {
     pub(crate) generation: u32,
     pub(crate) tick: u32,
-}
-
-/// What `let_wait` did.
-#[derive(Debug)]
-pub(crate) enum Waits {
-    /// It is to end early instead.
-    Refused(Node),
-    /// It waits by its number, which is to be registered.
-    Bare,
-    /// It waits on a source; which is to be registered under this generation, or is already.
-    Source(Option<u32>),
-    /// It is tried again.
-    Tries,
-}
-
-/// Where a node was found for an early end.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// In a list; it is the caller's now.
-    Here(Node),
-    /// In some thread's hands, or done.
-    Held,
-    /// The offload backend has it, or some thread is about to complete it.
-    Away,
-}
-
-pub(crate) fn lane(op: &Op) -> Option<(Fd, Lane)> {
-    op.interest().map(|(fd, interest)| (fd, Lane::of(interest)))
-}
-
-fn in_lane(wanted: Lane) -> impl Fn(io_core::Interest) -> bool {
-    move |interest| Lane::of(interest) == wanted
 }
 
 impl Queues {
@@ -179,85 +129,6 @@ impl Queues {
         self.sources.len() + self.waiting.len() + self.busy.all()
     }
 
-    // --- lines --------------------------------------------------------------------------------
-
-    /// Whether somebody on this bare number is being tried in this direction.
-    fn is_busy(&self, fd: Fd, its: Lane) -> bool {
-        let same =
-            |node: &Node| Note::of(node).claim().is_none() && lane(node.op()) == Some((fd, its));
-        its.is_line()
-            && self.busy.maybe(fd)
-            && (self.work.iter().any(|node| same(&node))
-                || self.running.iter().any(|node| same(&node)))
-    }
-
-    /// Whether an operation on this bare number must wait behind others.
-    pub(crate) fn has_before(&self, fd: Fd, its: Lane) -> bool {
-        its.is_line()
-            && (!self.waiting.union_of(fd, in_lane(its)).is_empty() || self.is_busy(fd, its))
-    }
-
-    /// What is to be registered for a bare number: what waits and has nobody before it.
-    pub(crate) fn wanted(&self, fd: Fd) -> Readiness {
-        self.waiting.union_of(fd, |interest| !self.is_busy(fd, Lane::of(interest)))
-    }
-
-    /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
-    pub(crate) fn release(&mut self, fd: Fd, its: Lane, claim: Option<Claim>, tried: Tried) {
-        if let Some(Claim { generation, tick }) = claim {
-            if let Some(state) = self.sources.find_generation(fd, generation) {
-                state.settle(its, tick, tried);
-                self.next_of_source(fd, its);
-            }
-        } else if its.is_line()
-            && !self.is_busy(fd, its)
-            && let Some(node) = self.waiting.take_of(fd, in_lane(its))
-        {
-            self.push_work(node, Stage::Ready);
-        }
-    }
-
-    /// Hands the direction of a source to the first in its line, if it may be tried.
-    fn next_of_source(&mut self, fd: Fd, its: Lane) {
-        if its.is_line()
-            && let Some(state) = self.sources.find(fd)
-            && let Some(node) = state.next(its)
-        {
-            let generation = state.generation();
-            self.in_lines -= 1;
-            self.push_claimed(node, Stage::Ready, generation);
-        }
-    }
-
-    /// Notes an event of a source, and moves what it concerns to `work`.
-    pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
-        let Some(state) = self.sources.find_generation(fd, generation) else { return };
-        state.event(events);
-        for its in [Lane::Read, Lane::Write] {
-            self.next_of_source(fd, its);
-        }
-        while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
-            self.in_lines -= 1;
-            self.push_claimed(node, Stage::Ready, generation);
-        }
-    }
-
-    /// Moves what an event on a bare number concerns to `work`, the first of each line. Whether more is to be
-    /// registered.
-    pub(crate) fn bare_ready(&mut self, fd: Fd, events: Readiness) -> bool {
-        for its in Lane::ALL {
-            let concerned = |interest| Lane::of(interest) == its && events.concerns(interest);
-            while !self.is_busy(fd, its)
-                && let Some(node) = self.waiting.take_of(fd, concerned)
-            {
-                self.push_work(node, Stage::Ready);
-            }
-        }
-        !self.wanted(fd).is_empty()
-    }
-
-    // --- into the lists -----------------------------------------------------------------------
-
     pub(crate) fn push_work(&mut self, node: Node, stage: Stage) {
         set(&node, Place::Work, stage);
         self.busy.enter(node.op().fd());
@@ -285,67 +156,6 @@ impl Queues {
         self.news.earlier |= self.timers.arm(&node);
         Ok(node)
     }
-
-    /// Lets a node wait for readiness. It comes back if it is to end early: a stop or cancel that came while
-    /// a thread had it must not be missed; each sets its mark and then looks for the node under this lock.
-    pub(crate) fn let_wait(&mut self, node: Node, fd: Fd, its: Lane, from: Arrival) -> Waits {
-        if self.unwanted(&node) {
-            self.timers.disarm(&node);
-            return Waits::Refused(node);
-        }
-        if from != Arrival::Again {
-            self.news.earlier |= self.timers.arm(&node);
-        }
-        if let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused()) {
-            set(&node, Place::Source, Stage::Fresh);
-            let register = state.register().then(|| state.generation());
-            match from {
-                Arrival::New => state.push(its, node),
-                Arrival::Tried | Arrival::Again => state.push_front(its, node),
-            }
-            self.in_lines += 1;
-            // It may have become a source while it was tried by its number.
-            self.next_of_source(fd, its);
-            return Waits::Source(register);
-        }
-        set(&node, Place::Waiting, Stage::Fresh);
-        match from {
-            Arrival::New => self.waiting.push(fd, node),
-            Arrival::Tried | Arrival::Again => self.waiting.push_front(fd, node),
-        }
-        Waits::Bare
-    }
-
-    /// A try would have blocked: ends it, and lets the node wait in front of its line; if an event came
-    /// during the try, it is in `work` again.
-    pub(crate) fn wait_again(
-        &mut self,
-        node: Node,
-        fd: Fd,
-        its: Lane,
-        claim: Option<Claim>,
-        from: Arrival,
-    ) -> Waits {
-        if let Some(Claim { generation, tick }) = claim
-            && let Some(state) = self.sources.find_generation(fd, generation)
-        {
-            let wanted = !self.mode.refuses() && !node.cancel_asked();
-            let tried = if wanted { Tried::WouldBlock } else { Tried::Nothing };
-            if state.settle(its, tick, tried) {
-                if from != Arrival::Again {
-                    self.news.earlier |= self.timers.arm(&node);
-                }
-                self.push_claimed(node, Stage::Ready, generation);
-                return Waits::Tries;
-            }
-            if !wanted {
-                self.next_of_source(fd, its);
-            }
-        }
-        self.let_wait(node, fd, its, from)
-    }
-
-    // --- work ---------------------------------------------------------------------------------
 
     /// Hands the oldest work to the calling thread.
     pub(crate) fn take_job(&mut self) -> Option<Job> {
@@ -423,170 +233,9 @@ impl Queues {
         node
     }
 
-    // --- out of the lists ---------------------------------------------------------------------
-
-    fn may_be_away(&self) -> bool {
-        self.away > 0
-    }
-
-    /// Takes the node out for an early end, and passes its line on.
-    ///
-    /// # Safety
-    /// * The node was submitted to this backend, is not done, and its storage is valid.
-    pub(crate) unsafe fn withdraw(&mut self, node: NodePtr) -> Found {
-        // SAFETY: promised by the caller.
-        let op = unsafe { node.op() };
-        // A timeout is never at the offload backend.
-        let place = if self.may_be_away() && !matches!(op, Op::Timeout(_)) {
-            match self.search(node, &op) {
-                Some(place) => place,
-                None => return Found::Away,
-            }
-        } else {
-            // SAFETY: valid, promised by the caller; it is not at the offload backend.
-            unsafe { place_of(node) }
-        };
-        let found = match (place, lane(&op)) {
-            // SAFETY: its place says that it is in `work`.
-            (Place::Work, _) => unsafe { self.work.remove(node) },
-            // SAFETY: its place says that it is in `idle`.
-            (Place::Idle, _) => unsafe { self.idle.remove(node) },
-            // SAFETY: its place says that it waits, which only operations with a descriptor do.
-            (Place::Waiting, Some((fd, _))) => unsafe { self.waiting.remove(node, fd) },
-            (Place::Source, Some((fd, its))) => match self.sources.find(fd) {
-                // SAFETY: its place says that it waits on its source.
-                Some(state) => unsafe { state.remove(its, node) },
-                None => return Found::Held,
-            },
-            _ => return Found::Held,
-        };
-        self.taken_out(&found, place);
-        Found::Here(found)
-    }
-
-    /// What is to be done when a node has left a list for an early end.
-    fn taken_out(&mut self, node: &Node, from: Place) {
-        let claim = Note::of(node).claim();
-        set(node, Place::Nowhere, Stage::Fresh);
-        self.timers.disarm(node);
-        match from {
-            Place::Source => self.in_lines -= 1,
-            Place::Work => {
-                self.busy.leave(node.op().fd());
-                if let Some((fd, its)) = lane(node.op()) {
-                    let claim = claim.map(|generation| Claim { generation, tick: 0 });
-                    self.release(fd, its, claim, Tried::Nothing);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The list a node is in, without looking at the node. `None` if it is in none.
-    fn search(&mut self, node: NodePtr, op: &Op) -> Option<Place> {
-        let has = |list: &Fifo| list.iter().any(|listed| listed.ptr() == node);
-        if has(&self.work) {
-            return Some(Place::Work);
-        }
-        if has(&self.running) {
-            return Some(Place::Running);
-        }
-        if has(&self.ready) || has(&self.late) || has(&self.held) {
-            return Some(Place::Ready);
-        }
-        let (fd, _) = lane(op)?;
-        if self.waiting.has(node, fd) {
-            return Some(Place::Waiting);
-        }
-        let state = self.sources.find(fd)?;
-        state.waiting().any(|listed| listed.ptr() == node).then_some(Place::Source)
-    }
-
-    /// Takes a node out of the ready list, if it is there.
-    ///
-    /// # Safety
-    /// * As [`withdraw`](Self::withdraw), but it may be done.
-    pub(crate) unsafe fn take_this_ready(&mut self, node: NodePtr) -> Option<Node> {
-        let node = if self.may_be_away() {
-            self.ready.find_remove(node)?
-        } else {
-            // SAFETY: valid, promised by the caller; none is at the offload backend.
-            let place = unsafe { place_of(node) };
-            // SAFETY: its place says that it is in `ready`.
-            (place == Place::Ready).then(|| unsafe { self.ready.remove(node) })?
-        };
-        set_place(&node, Place::Nowhere);
-        Some(node)
-    }
-
-    /// Takes the oldest node out that is only to be delivered.
-    pub(crate) fn take_ready(&mut self) -> Option<Node> {
-        let node = self.ready.pop()?;
-        set_place(&node, Place::Nowhere);
-        Some(node)
-    }
-
-    /// Takes out, for an early end, what is in no thread's hands and `which` accepts.
-    pub(crate) fn withdraw_all(&mut self, which: impl Fn(&Node) -> bool) -> Fifo {
-        let which = |node: &Node| !node.op().kind().never_cancelled() && which(node);
-        let mut withdrawn = Fifo::new();
-        let waiting = self.waiting.take_all(which);
-        self.move_out(waiting, Place::Waiting, &mut withdrawn);
-        let idle = self.idle.take_all(which);
-        self.move_out(idle, Place::Idle, &mut withdrawn);
-        while self.in_lines > 0
-            && let Some(node) = self.sources.find_map(|_, state| state.take(which))
-        {
-            self.taken_out(&node, Place::Source);
-            withdrawn.push(node);
-        }
-        // Last: it passes lines on, which are empty now, but for those that stay.
-        let work = self.work.take_all(which);
-        self.move_out(work, Place::Work, &mut withdrawn);
-        withdrawn
-    }
-
-    /// Takes out, for an early end, what waits or is queued on this descriptor. Costs what there is on it,
-    /// not what there is in all.
-    pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
-        let on = |node: &Node| !node.op().kind().never_cancelled() && node.op().uses(fd);
-        let mut withdrawn = Fifo::new();
-        let waiting = self.waiting.take_fd(fd);
-        self.move_out(waiting, Place::Waiting, &mut withdrawn);
-        while let Some(node) = self.sources.find(fd).and_then(|state| state.take(|_| true)) {
-            self.taken_out(&node, Place::Source);
-            withdrawn.push(node);
-        }
-        if self.busy.maybe(fd) {
-            let work = self.work.take_all(on);
-            self.move_out(work, Place::Work, &mut withdrawn);
-        }
-        withdrawn
-    }
-
-    fn move_out(&mut self, mut taken: Fifo, from: Place, into: &mut Fifo) {
-        while let Some(node) = taken.pop() {
-            self.taken_out(&node, from);
-            into.push(node);
-        }
-    }
-
-    /// Takes out what is in `scope`, and asks what a thread has; also says how many were asked for the first
-    /// time.
-    pub(crate) fn cancel_all(&mut self, scope: Scope) -> (Fifo, usize) {
-        let meant = |node: &Node| node.op().is_in(scope) && !node.op().kind().never_cancelled();
-        let running = self.running.iter().filter(|running| meant(running));
-        let asked = running.filter(|running| running.ask_cancel()).count();
-        let withdrawn = self.withdraw_all(meant);
-        let count = asked + withdrawn.len();
-        (withdrawn, count)
-    }
-
-    // --- closes and the offload backend -------------------------------------------------------
-
     /// Whether some thread's system call uses the descriptor that this is to close: the number must not
     /// mean another file under it.
-    fn must_be_held(&self, node: &Node) -> bool {
+    pub(crate) fn must_be_held(&self, node: &Node) -> bool {
         let Op::Close(close) = node.op() else { return false };
         self.busy.maybe(close.fd) && self.running.iter().any(|running| running.op().uses(close.fd))
     }

@@ -1,7 +1,7 @@
 //! Readiness: registering what waits, and moving what an event concerns to work.
 
 use crate::backend::EpollBackend;
-use crate::queues::Waits;
+use crate::line::Waits;
 use crate::run::Turn;
 use io_core::readiness::{Event, Events};
 use io_core::{Fd, OffloadHandle, RawLock};

@@ -4,9 +4,10 @@
 //! An operation is performed only while its node is in this thread's hands.
 
 use crate::backend::EpollBackend;
+use crate::line::{Arrival, lane};
 use crate::note::Stage;
 use crate::plan::{Next, after, tells};
-use crate::queues::{Arrival, Job, lane};
+use crate::queues::Job;
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
 use io_core::{Errno, Node, OffloadHandle, RawLock, Way};

@@ -205,6 +205,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 }
                 owned
             });
+            if owned == 0 {
+                self.await_visitors();
+            }
             if owned == 0 || deadline.is_over(now_ns) {
                 self.park.leave();
                 return owned;
@@ -213,15 +216,20 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
     }
 
+    /// Waits until who brought the last one home, or away, has completed it and left: a few instructions, and
+    /// at most one write of an eventfd, each.
+    fn await_visitors(&self) {
+        while self.queues(|queues| queues.bringing + queues.handing) > 0 {
+            rustix::thread::sched_yield();
+        }
+    }
+
     /// The end of the backend: nothing of it is owned or touched by anybody when this returns.
     pub(crate) fn finish_all(&self) {
         // Also from inside a callback: what that completed is not owned any more.
         let owned = self.shut(Deadline::NEVER);
         debug_assert_eq!(owned, 0, "a drain without deadline ends at zero");
-        // Who brought the last one home is about to leave.
-        while self.queues(|queues| queues.bringing + queues.handing) > 0 {
-            rustix::thread::sched_yield();
-        }
+        self.await_visitors();
         let teller = Teller::new(L::SHARED);
         while self.deliver_ready(&teller) > 0 {}
     }

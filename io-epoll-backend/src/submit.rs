@@ -4,9 +4,10 @@
 //! An operation is tried only while its node is in this thread's hands, inside its submit.
 
 use crate::backend::EpollBackend;
+use crate::line::{Arrival, Waits, lane};
 use crate::note::{Place, Stage, set};
 use crate::plan::{Next, after, tells};
-use crate::queues::{Arrival, Claim, Queues, Waits, lane};
+use crate::queues::{Claim, Queues};
 use crate::run::Turn;
 use core::sync::atomic::Ordering;
 use io_core::readiness::{Entry, Lane, Tried};

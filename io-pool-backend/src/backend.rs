@@ -241,6 +241,26 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
+    /// Refuses new operations, ends the rest, and waits as [`drain`](Self::drain) does.
+    fn halt(&self, deadline: Deadline) -> usize {
+        let stopped = self.queues(|queues| {
+            // A close may have come since.
+            let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
+            if !stopped {
+                queues.mode = Mode::Stopping;
+                self.publish(queues);
+            }
+            stopped
+        });
+        if stopped {
+            return 0;
+        }
+        // Also what was accepted from other backends: it goes home cancelled.
+        let withdrawn = self.queues(|queues| queues.withdraw_all(|_| true));
+        self.refuse_all(withdrawn);
+        self.drain(deadline)
+    }
+
     /// Waits until nothing is owned. The number that is, when the deadline passes.
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
@@ -369,29 +389,14 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
         if self.tellers.is_inside(L::SHARED) {
             return Err(StopError::WrongPlace(Errno::DEADLK));
         }
-        let stopped = self.queues(|queues| {
-            // A close may have come since.
-            let stopped = queues.mode == Mode::Stopped && queues.owned() == 0;
-            if !stopped {
-                queues.mode = Mode::Stopping;
-                self.publish(queues);
-            }
-            stopped
-        });
-        if stopped {
-            return Ok(());
-        }
-        // Also what was accepted from other backends: it goes home cancelled.
-        let withdrawn = self.queues(|queues| queues.withdraw_all(|_| true));
-        self.refuse_all(withdrawn);
-        match self.drain(deadline) {
+        match self.halt(deadline) {
             0 => Ok(()),
             owned => Err(StopError::StillOwned(owned)),
         }
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        self.check_fork()?;
+        let born = self.check_fork()?;
         let deadline = match timeout {
             None => Deadline::NEVER,
             Some(Duration::ZERO) => Deadline::NOW,
@@ -403,8 +408,11 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             let seen = self.park.epoch();
             self.expire();
             let mut delivered = self.deliver_ready(&teller);
-            if !self.has_workers() {
+            if self.is_of(born) && !self.has_workers() {
                 delivered += self.poll_work(&teller);
+            }
+            if !self.is_of(born) {
+                return self.check_fork().map(|_| delivered);
             }
             let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
             let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
@@ -512,8 +520,18 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 }
 
 impl<L: RawLock> PoolBackend<L> {
-    fn check_fork(&self) -> Result<(), Errno> {
-        if self.lineage.is_forked() { Err(Errno::OWNERDEAD) } else { Ok(()) }
+    /// The generation; not in a forked child whose parent's the pool is.
+    fn check_fork(&self) -> Result<u32, Errno> {
+        match self.lineage.generation() {
+            0 => Err(Errno::OWNERDEAD),
+            born => Ok(born),
+        }
+    }
+
+    /// Whether the pool still is what it was in this generation. Asked when user code has run: it may have
+    /// forked, and come back here in the child.
+    pub(crate) fn is_of(&self, born: u32) -> bool {
+        born != 0 && self.lineage.generation() == born
     }
 
     /// The work of a pool without workers, as much as there is now.
@@ -523,9 +541,11 @@ impl<L: RawLock> PoolBackend<L> {
             let events = self.park.look();
             self.ready_again(&events);
         }
+        let born = self.lineage.generation();
         let mut left = self.queues(|queues| queues.work.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(done) = self.work(Turn::Deliver(teller))
         {
             left -= 1;
@@ -572,9 +592,10 @@ impl<L: RawLock> Drop for PoolBackend<L> {
             // What is in flight is the parent's; only the descriptors are this process's.
             return;
         }
-        // No worker is lent: each borrows the pool. What is left is done or refused here.
-        // The deadline is never, so it cannot fail.
-        let _: Result<(), StopError> = self.stop(Deadline::NEVER);
+        // No worker is lent: each borrows the pool. What is left is done or refused here, also for who drops
+        // the pool from inside a callback: a stop would be refused there, a drop must not return before.
+        let owned = self.halt(Deadline::NEVER);
+        debug_assert_eq!(owned, 0, "never is never over");
         let teller = Teller::new(L::SHARED);
         while self.deliver_ready(&teller) > 0 {}
     }

@@ -121,7 +121,7 @@ impl Queues {
         self.running.iter().any(|running| running.op().uses(close.fd))
     }
 
-    /// Hands this node to the calling thread if it waits for a worker.
+    /// Hands this node to the calling thread if it waits for a worker, or what is to be done before it.
     ///
     /// # Safety
     /// * The node was submitted to this pool, and its storage is valid.
@@ -131,14 +131,25 @@ impl Queues {
         if unsafe { place_of(node) } != Place::Work {
             return None;
         }
-        // SAFETY: its place says that it is in `work`.
-        let node = unsafe { self.work.remove(node) };
+        // SAFETY: promised by the caller.
+        let op = unsafe { node.op() };
+        let first = self.first_of(node, &op);
+        // SAFETY: its place says that it is in `work`, or it was found there.
+        let node = unsafe { self.work.remove(first) };
         if self.must_be_held(&node) {
             set_place(&node, Place::Held);
             self.held.push(node);
             return None;
         }
         Some(self.run(node))
+    }
+
+    /// What is to be done before this node, or itself: a close taken out of its turn would leave older work on
+    /// its descriptor a number that means nothing, or another file.
+    fn first_of(&self, node: NodePtr, op: &Op) -> NodePtr {
+        let Op::Close(close) = op else { return node };
+        let mut older = self.work.iter().take_while(|listed| listed.ptr() != node);
+        older.find(|listed| listed.op().uses(close.fd)).map_or(node, |older| older.ptr())
     }
 
     fn run(&mut self, node: Node) -> Job {

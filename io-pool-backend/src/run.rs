@@ -27,20 +27,28 @@ enum Outcome {
 }
 
 /// Tells pollers and waiters that something was delivered. While it exists, its thread is in user code.
-struct Announce<'p, L: RawLock>(&'p PoolBackend<L>, Telling<'p>);
+struct Announce<'p, L: RawLock> {
+    pool: &'p PoolBackend<L>,
+    telling: Telling<'p>,
+    born: u32,
+}
 
 impl<'p, L: RawLock> Announce<'p, L> {
     fn in_sink(pool: &'p PoolBackend<L>, teller: &Teller) -> Self {
-        Announce(pool, pool.tellers.enter(teller))
+        Announce { pool, telling: pool.tellers.enter(teller), born: pool.lineage.generation() }
     }
 }
 
 impl<L: RawLock> Drop for Announce<'_, L> {
     fn drop(&mut self) {
-        self.1.leave();
-        self.0.announce();
+        if !self.pool.is_of(self.born) {
+            // The sink has forked, and this is the child: it went into the parent's pool.
+            return;
+        }
+        self.telling.leave();
+        self.pool.announce();
         // The sink may have unwound, and this thread with it.
-        self.0.park.leave();
+        self.pool.park.leave();
     }
 }
 
@@ -52,10 +60,6 @@ impl<L: RawLock> PoolBackend<L> {
             (job, !queues.work.is_empty())
         });
         let job = job?;
-        if let Op::Close(close) = job.op {
-            // Some may have come to wait while the close was queued.
-            self.end_waiting(close.fd);
-        }
         // Two pieces of work may have woken one sleeper; and the watcher may have become a worker.
         if more {
             self.park.notify_work(!self.has_workers());
@@ -65,28 +69,39 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
+        if let Op::Close(close) = job.op {
+            // Some may have come to wait while the close was queued.
+            self.end_waiting(close.fd);
+        }
         match self.act(job) {
             Outcome::Done(result, way) => {
                 let (node, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     (queues.end_run(job), held)
                 });
-                if held {
-                    self.park.notify_work(!self.has_workers());
-                    self.park.notify_others();
-                }
+                self.notify_held(held);
                 self.count.way(way);
                 self.finish(node, result, turn)
             }
             Outcome::Wait(fd) => {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
-                let refused = self.queues(|queues| {
+                let (refused, held) = self.queues(|queues| {
+                    let held = !queues.held.is_empty();
                     let node = queues.end_run(job);
                     node.requeue();
-                    queues.let_wait(node, fd)
+                    (queues.let_wait(node, fd), held)
                 });
+                self.notify_held(held);
                 self.waits_or(refused, fd, turn)
             }
+        }
+    }
+
+    /// Closes that were held are work again, for any thread: this one may go to sleep now.
+    fn notify_held(&self, held: bool) {
+        if held {
+            self.park.notify_work(!self.has_workers());
+            self.park.notify_others();
         }
     }
 
@@ -177,9 +192,11 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
     pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
+        let born = self.lineage.generation();
         let mut left = self.queues(|queues| queues.ready.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(node) = self.queues(|queues| queues.take_ready())
         {
             let result = node.result();

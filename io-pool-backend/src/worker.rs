@@ -34,13 +34,14 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
     /// waker or callback unwinds out of here with the pool in order; call it again to go on.
     pub fn run(&self) {
         let pool = &*self.pool;
-        if pool.lineage.is_forked() {
+        let born = pool.lineage.generation();
+        if born == 0 {
             return;
         }
         let teller = Teller::new(L::SHARED);
         pool.workers.fetch_add(1, Ordering::SeqCst);
-        let _joined = Joined(pool);
-        loop {
+        let _joined = Joined { pool, born };
+        while pool.is_of(born) {
             let seen = pool.park.epoch();
             if pool.release.load(Ordering::SeqCst) != self.generation {
                 return;
@@ -55,13 +56,20 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
 }
 
 /// Counts a worker out also when a waker or callback unwinds.
-struct Joined<'p, L: RawLock>(&'p PoolBackend<L>);
+struct Joined<'p, L: RawLock> {
+    pool: &'p PoolBackend<L>,
+    born: u32,
+}
 
 impl<L: RawLock> Drop for Joined<'_, L> {
     fn drop(&mut self) {
-        self.0.workers.fetch_sub(1, Ordering::SeqCst);
+        if !self.pool.is_of(self.born) {
+            // It joined the parent's pool.
+            return;
+        }
+        self.pool.workers.fetch_sub(1, Ordering::SeqCst);
         // The last worker leaves its work to pollers and waiters.
-        self.0.park.notify_all();
+        self.pool.park.notify_all();
     }
 }
 

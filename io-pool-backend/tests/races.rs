@@ -16,13 +16,14 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use io_core::op::MsgFlags;
+use io_core::op::{AcceptFlags, MsgFlags};
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase};
+use io_core::{Errno, Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase, RawOps};
 use io_pool_backend::{PoolBackend, Worker};
 use std::ffi::CString;
 use std::io::{Write, stderr};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -380,5 +381,98 @@ fn a_release_before_a_worker_has_joined_is_not_missed() {
         eventually("the other has joined", || pool.workers() == 1);
         pool.release_workers();
         eventually("the other is home", || late.thread.is_finished());
+    }
+}
+
+/// A close that is waited for takes its turn: what was queued before it on its descriptor is done before it,
+/// with the file it was meant for.
+#[test]
+fn a_close_that_is_waited_for_keeps_its_turn() {
+    let rig = Rig::new("a_close_that_is_waited_for_keeps_its_turn", 0);
+    let file = std::fs::File::open("Cargo.toml").expect("open");
+    let fd = Fd::new(file.into_raw_fd());
+    // SAFETY: no pointers; the descriptor is open.
+    let mut sync = pin!(unsafe { rig.pool.submit_fsync(fd) });
+    sync.as_mut().submit().expect("submit");
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { rig.pool.submit_close(fd) });
+    assert_eq!(close.as_mut().wait(), 0);
+    assert_eq!(sync.wait(), 0);
+}
+
+/// What comes to wait on a descriptor while its close is queued is ended by the close, also by one that its
+/// waiter performs.
+#[test]
+fn a_close_that_is_waited_for_ends_what_waits() {
+    let rig = Rig::new("a_close_that_is_waited_for_ends_what_waits", 0);
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let (fd, mut buf) = (Fd::new(reader.into_raw_fd()), [0_u8; 4]);
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { rig.pool.submit_close(fd) });
+    close.as_mut().submit().expect("submit");
+    // SAFETY: the buffer outlives the read, which is pinned behind it.
+    let mut read = pin!(unsafe { rig.pool.submit_read(fd, buf.as_mut_ptr(), buf.len()) });
+    read.as_mut().submit().expect("submit");
+    assert_eq!((close.as_mut().wait(), read.phase()), (0, Phase::Done));
+    assert_eq!(read.wait(), Errno::CANCELED.to_result());
+}
+
+/// A close is held while a receive uses its descriptor. The receive goes back to wait, and its thread leaves:
+/// whoever waits for the close hears that it may go on.
+#[test]
+fn a_held_close_goes_on_when_what_held_it_waits_again() {
+    let rig = Rig::new("a_held_close_goes_on_when_what_held_it_waits_again", 0);
+    let pool = rig.pool;
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    // What a receive for the whole waits at most, once it is in the kernel.
+    near.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    let fd = Fd::new(near.into_raw_fd());
+    let mut bufs = [[0_u8; 4]; 2];
+    let mut recvs = bufs.each_mut().map(|buf| {
+        // SAFETY: the buffers outlive the receives, which are dropped before them.
+        Box::pin(unsafe { pool.submit_recv(fd, buf.as_mut_ptr(), buf.len(), MsgFlags::WAITALL) })
+    });
+    for recv in &mut recvs {
+        recv.as_mut().submit().expect("submit");
+    }
+    // Enough for one; the event is for both.
+    far.write_all(b"once").expect("four bytes");
+    let poller = Sleeper::spawn(move || assert_eq!(pool.poll(None), Ok(1)));
+    let [first, second] = &mut recvs;
+    eventually("the second is in the kernel", || {
+        first.phase() == Phase::Done && pool.counters().in_kernel_now == 1
+    });
+    // SAFETY: the number is the test's own.
+    let mut close = pin!(unsafe { pool.submit_close(fd) });
+    assert_eq!(close.as_mut().wait(), 0);
+    assert_eq!(first.as_mut().wait(), 4);
+    assert_eq!(second.as_mut().wait(), Errno::CANCELED.to_result());
+    eventually("poll returns", || poller.thread.is_finished());
+}
+
+/// Two accepts wait on a blocking listener, and one connection comes: the other accept waits on, and no
+/// thread with it.
+#[test]
+fn an_accept_that_finds_no_connection_holds_nobody() {
+    for workers in [0, 1] {
+        let rig = Rig::new("an_accept_that_finds_no_connection_holds_nobody", workers);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let listener = owned(listener);
+        let mut accepts = [listener.clone(), listener]
+            .map(|listener| Box::pin(rig.pool.accept(listener, AcceptFlags::empty())));
+        for accept in &mut accepts {
+            accept.as_mut().submit().expect("submit");
+        }
+        let _peer = TcpStream::connect(address).expect("a connection");
+        let [first, second] = &mut accepts;
+        assert!(first.as_mut().wait().expect("a result").is_ok());
+        eventually("the second waits again", || {
+            rig.pool.poll(Some(Duration::ZERO)).expect("poll");
+            let counters = rig.pool.counters();
+            (counters.queued_now, counters.in_kernel_now) == (1, 0)
+        });
+        second.as_mut().cancel();
+        assert_eq!(second.as_mut().wait().expect("a result").map(drop), Err(Errno::CANCELED));
     }
 }

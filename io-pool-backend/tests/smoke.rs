@@ -6,9 +6,10 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use io_core::op::Timeout;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Deadline, Fd, IoBackend, OwnedFd, Phase, StopError};
+use io_core::{Deadline, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Phase, StopError};
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
 use std::io::Write;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -137,6 +138,83 @@ fn callbacks_run_in_poll_and_not_in_submit() {
     assert_eq!(CALLS.load(Ordering::Relaxed), 1);
     assert_eq!(nop.phase(), Phase::Done);
     assert_eq!(nop.take(), Some(Ok(())));
+}
+
+/// Deadlines that pass, that lose, that are dropped or forgotten in flight, and storage that is used again;
+/// with one thread, and with two whose expiries and completions race.
+#[test]
+fn deadlines_pass_lose_and_go_with_their_operations() {
+    fn turns<L: io_core::RawLock>(pool: Pin<&PoolBackend<L>>) {
+        let (read, mut write) = std::io::pipe().expect("pipe");
+        let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+        // Passes; and again in the same storage, where it is over from the start.
+        // SAFETY: no pointers, no descriptor.
+        let op = unsafe { IoAwaitable::new(pool, Op::Timeout(Timeout)) };
+        let mut again = pin!(op.with_timeout(Duration::from_micros(300)));
+        again.as_mut().op().submit().expect("submit");
+        assert_eq!(again.as_mut().op().wait(), 0);
+        // SAFETY: as above.
+        unsafe { again.as_mut().op().reset(Op::Timeout(Timeout)) }.expect("it is done");
+        assert_eq!(drive(&pool, again), 0);
+        // Dropped with the timer armed, in the middle of the heap.
+        let sleeps = [50, 10, 30].map(|seconds| {
+            let mut sleep = Box::pin(pool.sleep(Duration::from_secs(seconds)));
+            sleep.as_mut().op().submit().expect("submit");
+            sleep
+        });
+        let mut timed = pin!(pool.read(read, [0_u8; 1]).with_timeout(Duration::from_micros(200)));
+        assert_eq!(drive(&pool, timed.as_mut()).0, Err(io_core::Errno::TIMEDOUT));
+        drop(sleeps);
+        // A race: either has its own result.
+        let raced = pool.read(read, [0_u8; 1]);
+        let raced = pin!(raced.with_timeout(Duration::from_micros(100)));
+        write.write_all(b"x").expect("write");
+        let (result, _) = drive(&pool, raced);
+        assert!(matches!(result, Ok(1) | Err(io_core::Errno::TIMEDOUT)), "{result:?}");
+    }
+    let local = pin!(LocalPool::new().expect("pool"));
+    turns(local.as_ref());
+    let pool = pin!(<PoolBackend>::new().expect("pool"));
+    let pool = pool.as_ref();
+    thread::scope(|scope| {
+        let worker = Worker::new(pool);
+        scope.spawn(move || worker.run());
+        let others = [(); 2].map(|()| scope.spawn(move || turns(pool)));
+        for other in others {
+            other.join().expect("no panic");
+        }
+        pool.release_workers();
+    });
+    assert_eq!(pool.in_flight(), 0);
+    let forgotten = Box::leak(Box::new(LocalPool::new().expect("pool")));
+    let forgotten = Pin::static_ref(forgotten);
+    for _ in 0..2 {
+        let mut sleep = Box::pin(forgotten.sleep(Duration::from_secs(9)));
+        sleep.as_mut().op().submit().expect("submit");
+        core::mem::forget(sleep);
+    }
+    assert_eq!(drive(&forgotten, forgotten.sleep(Duration::from_micros(50))), Ok(()));
+    assert_eq!(forgotten.stop(Deadline::NEVER), Ok(()));
+}
+
+/// Who polls an operation that a callback waits for may look just before it completes elsewhere: what is
+/// in the sink then was never a waker. Miri sees it when it is taken for one.
+#[test]
+fn a_callback_that_runs_elsewhere_is_not_taken_for_a_waker() {
+    fn called(_: *mut (), _: i64) {}
+    let pool = pin!(<PoolBackend>::new().expect("pool"));
+    let pool = pool.as_ref();
+    for _ in 0..if cfg!(miri) { 20 } else { 500 } {
+        let mut nop = Box::pin(pool.nop());
+        nop.as_mut().submit_with_callback(called, core::ptr::null_mut()).expect("submit");
+        thread::scope(|scope| {
+            scope.spawn(move || while pool.poll(Some(Duration::ZERO)) != Ok(1) {});
+            let mut cx = Context::from_waker(Waker::noop());
+            while nop.as_mut().poll(&mut cx).is_pending() {
+                thread::yield_now();
+            }
+        });
+    }
 }
 
 #[test]

@@ -29,19 +29,21 @@ pub enum Backend {
     Auto,
     /// The kernel's io_uring.
     Uring,
+    /// Readiness by epoll, and a pool of threads for what has none.
+    Epoll,
     /// A pool of threads that make plain system calls.
     Pool,
 }
 
 impl Backend {
     /// What `Auto` tries, in this order.
-    const PREFERENCE: [Backend; 2] = [Backend::Uring, Backend::Pool];
+    const PREFERENCE: [Backend; 3] = [Backend::Uring, Backend::Epoll, Backend::Pool];
 
     /// Every choice.
-    const ALL: [Backend; 3] = [Backend::Auto, Backend::Uring, Backend::Pool];
+    const ALL: [Backend; 4] = [Backend::Auto, Backend::Uring, Backend::Epoll, Backend::Pool];
 
     /// The names, for messages.
-    const WORDS: &str = "auto, uring or pool";
+    const WORDS: &str = "auto, uring, epoll or pool";
 
     /// The lower-case name. [`FromStr`] reads it in lower and upper case.
     #[must_use]
@@ -49,6 +51,7 @@ impl Backend {
         match self {
             Backend::Auto => "auto",
             Backend::Uring => "uring",
+            Backend::Epoll => "epoll",
             Backend::Pool => "pool",
         }
     }
@@ -123,19 +126,23 @@ impl Builder {
     ///
     /// The ring: 2 if not said, for operations it has no opcode for. Zero means that the ring's owner
     /// performs those.
+    ///
+    /// Epoll: 2 if not said, for operations that may block and have no readiness to wait for. Zero means
+    /// that whoever polls it performs those.
     pub const fn workers(mut self, count: usize) -> Builder {
         self.workers = Some(count);
         self
     }
 
-    /// Whether a thread of ours owns and drives the ring; it does if not said, and then every
-    /// executor and every thread can await operations.
+    /// Whether a thread of ours drives epoll, or the ring, which it then owns; it does if not said, and
+    /// then every executor and every thread can await operations.
     ///
-    /// Without it the first thread in [`Io::block_on`](crate::Io::block_on) owns the ring for life.
-    /// This saves a thread switch per wait, but: operations of other threads make progress only while
-    /// the owner blocks there; so does the drop of an operation in flight on another thread, which waits
-    /// for ever if the owner is meanwhile joining that thread. And the owner must call [`Io::stop`](crate::Io::stop) before it exits,
-    /// if operations are in flight. The pool takes no notice of this.
+    /// Without it this saves a thread switch per wait, but operations make progress only while a thread is in
+    /// [`Io::block_on`](crate::Io::block_on). Epoll is driven by each such thread in turn. The ring is owned by
+    /// the first one for life: so the drop of an operation in flight on another thread waits for the
+    /// owner, for ever if the owner is meanwhile joining that thread; and the owner must call
+    /// [`Io::stop`](crate::Io::stop) before it exits, if operations are in flight. The pool takes no notice
+    /// of this.
     pub const fn driver(mut self, driver: bool) -> Builder {
         self.driver = driver;
         self
@@ -191,7 +198,7 @@ impl Builder {
         let forced = [chosen];
         let candidates = match chosen {
             Backend::Auto => &Backend::PREFERENCE[..],
-            Backend::Uring | Backend::Pool => &forced[..],
+            Backend::Uring | Backend::Epoll | Backend::Pool => &forced[..],
         };
         let mut refused = Vec::new();
         for &backend in candidates {

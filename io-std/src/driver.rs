@@ -15,6 +15,7 @@ use crate::threads::{join, outlive_panics, spawn};
 use core::pin::Pin;
 use core::time::Duration;
 use io_core::{Deadline, Errno, IoBackend, Offload, OffloadHandle, OpSet, StopError, WakeHandle};
+use io_epoll_backend::{EpollBackend, SpinLock};
 use io_pool_backend::{PoolBackend, Worker};
 use io_uring_backend::{Config, Shared, UringBackend};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -24,9 +25,19 @@ use std::thread::{self, JoinHandle};
 const DEFAULT_POOL_WORKERS: usize = 4;
 const DEFAULT_OFFLOAD_WORKERS: usize = 2;
 
-/// The pool that performs what the ring has no opcode for.
+/// The pool that performs what the ring has no opcode for, and epoll no readiness.
 #[derive(Clone)]
 pub(crate) struct Helpers(Option<Arc<PoolBackend>>);
+
+impl Helpers {
+    /// None with no workers: then whoever polls the backend does it.
+    fn new(backend: Backend, builder: &Builder) -> Result<Helpers, Refusal> {
+        match builder.workers {
+            Some(0) => Ok(Helpers(None)),
+            _ => Ok(Helpers(Some(Arc::new(new_pool(backend)?)))),
+        }
+    }
+}
 
 // SAFETY: the object is in an `Arc` that this value holds; it is never replaced.
 unsafe impl OffloadHandle for Helpers {
@@ -35,11 +46,13 @@ unsafe impl OffloadHandle for Helpers {
     }
 }
 
+type Epoll = EpollBackend<SpinLock, Helpers>;
 type Ring = UringBackend<Shared, Helpers>;
 
 /// A backend at an address of its own.
 #[derive(Clone)]
 pub(crate) enum Engine {
+    Epoll(Arc<Epoll>, Helpers),
     Pool(Arc<PoolBackend>),
     Uring(Arc<Ring>, Helpers),
 }
@@ -49,6 +62,7 @@ impl Engine {
     pub(crate) fn build(backend: Backend, builder: &Builder) -> Result<Engine, Refusal> {
         match backend {
             Backend::Uring => Engine::uring(builder),
+            Backend::Epoll => Engine::epoll(builder),
             Backend::Pool | Backend::Auto => Ok(Engine::Pool(Arc::new(new_pool(backend)?))),
         }
     }
@@ -58,10 +72,7 @@ impl Engine {
             let why = "not even tried: the configuration forbids it".to_owned();
             return Err(Refusal { backend: Backend::Uring, errno: None, why });
         }
-        let helpers = match builder.workers {
-            Some(0) => Helpers(None),
-            _ => Helpers(Some(Arc::new(new_pool(Backend::Uring)?))),
-        };
+        let helpers = Helpers::new(Backend::Uring, builder)?;
         let mut config = Config::new().entries(builder.ring_entries).lacking(builder.ring_lacks);
         if builder.ring_ops != OpSet::all() {
             config = config.mask(builder.ring_ops);
@@ -74,8 +85,19 @@ impl Engine {
         Ok(Engine::Uring(Arc::new(ring), helpers))
     }
 
+    fn epoll(builder: &Builder) -> Result<Engine, Refusal> {
+        let helpers = Helpers::new(Backend::Epoll, builder)?;
+        let epoll = Epoll::with_offload(helpers.clone()).map_err(|errno| Refusal {
+            backend: Backend::Epoll,
+            errno: Some(errno),
+            why: format!("cannot be made: {errno}"),
+        })?;
+        Ok(Engine::Epoll(Arc::new(epoll), helpers))
+    }
+
     pub(crate) fn backend(&self) -> &(dyn IoBackend + Send + Sync + 'static) {
         match self {
+            Engine::Epoll(epoll, _) => &**epoll,
             Engine::Pool(pool) => &**pool,
             Engine::Uring(ring, _) => &**ring,
         }
@@ -92,6 +114,7 @@ impl Engine {
         }
         match self {
             Engine::Pool(_) => Ok(()),
+            Engine::Epoll(epoll, _) => renewed(Backend::Epoll, pinned(epoll).reinit()),
             Engine::Uring(..) => renewed(Backend::Uring, Err(Errno::NOSYS)),
         }
     }
@@ -100,17 +123,24 @@ impl Engine {
     ///
     /// # Safety
     /// * There are so many.
-    unsafe fn forget_clones(&self, pools: usize, rings: usize) {
+    unsafe fn forget_clones(&self, pools: usize, driven: usize) {
         if let Some((pool, _)) = self.pool() {
             for _ in 0..pools {
                 // SAFETY: promised by the caller; `pool` itself is one more.
                 unsafe { Arc::decrement_strong_count(Arc::as_ptr(pool)) };
             }
         }
-        if let Engine::Uring(ring, _) = self {
-            for _ in 0..rings {
-                // SAFETY: promised by the caller; `ring` itself is one more.
-                unsafe { Arc::decrement_strong_count(Arc::as_ptr(ring)) };
+        for _ in 0..driven {
+            match self {
+                Engine::Pool(_) => {}
+                // SAFETY: as above.
+                Engine::Epoll(epoll, _) => unsafe {
+                    Arc::decrement_strong_count(Arc::as_ptr(epoll));
+                },
+                // SAFETY: as above.
+                Engine::Uring(ring, _) => unsafe {
+                    Arc::decrement_strong_count(Arc::as_ptr(ring));
+                },
             }
         }
     }
@@ -118,8 +148,17 @@ impl Engine {
     /// The operations whose opcode this kernel's ring does not have.
     pub(crate) fn missing(&self) -> OpSet {
         match self {
-            Engine::Pool(_) => OpSet::empty(),
+            Engine::Epoll(..) | Engine::Pool(_) => OpSet::empty(),
             Engine::Uring(ring, _) => ring.missing(),
+        }
+    }
+
+    /// What needs a thread that polls it.
+    fn driven(&self) -> Option<(Backend, Arc<Driven>)> {
+        match self {
+            Engine::Pool(_) => None,
+            Engine::Epoll(epoll, _) => Some((Backend::Epoll, epoll.clone())),
+            Engine::Uring(ring, _) => Some((Backend::Uring, ring.clone())),
         }
     }
 
@@ -127,7 +166,9 @@ impl Engine {
     fn pool(&self) -> Option<(&Arc<PoolBackend>, usize)> {
         match self {
             Engine::Pool(pool) => Some((pool, DEFAULT_POOL_WORKERS)),
-            Engine::Uring(_, Helpers(pool)) => Some((pool.as_ref()?, DEFAULT_OFFLOAD_WORKERS)),
+            Engine::Epoll(_, Helpers(pool)) | Engine::Uring(_, Helpers(pool)) => {
+                Some((pool.as_ref()?, DEFAULT_OFFLOAD_WORKERS))
+            }
         }
     }
 }
@@ -198,8 +239,9 @@ impl Threads {
     fn start(engine: Engine, plan: Plan) -> Result<Threads, Refusal> {
         let drive = match &engine {
             Engine::Pool(_) if plan.workers == Some(0) => Drive::Caller(Lead::in_turn()),
+            Engine::Epoll(..) if !plan.driver => Drive::Caller(Lead::in_turn()),
             Engine::Uring(..) if !plan.driver => Drive::Caller(Lead::for_life()),
-            Engine::Pool(_) | Engine::Uring(..) => Drive::Threads,
+            Engine::Epoll(..) | Engine::Pool(_) | Engine::Uring(..) => Drive::Threads,
         };
         // From here on its drop ends the threads, also after an error half-way.
         let mut threads = Threads { drive, driver: None, workers: Vec::new(), engine };
@@ -219,8 +261,10 @@ impl Threads {
                 threads.workers.push(spawn_worker(pool.clone())?);
             }
         }
-        if let (Drive::Threads, Engine::Uring(ring, _)) = (&threads.drive, &threads.engine) {
-            threads.driver = Some(Driver::spawn(Backend::Uring, ring.clone())?);
+        if matches!(threads.drive, Drive::Threads)
+            && let Some((kind, backend)) = threads.engine.driven()
+        {
+            threads.driver = Some(Driver::spawn(kind, backend)?);
         }
         Ok(threads)
     }

@@ -25,10 +25,10 @@ fn denied(call: i64, errno: i32, body: impl FnOnce() + Send + 'static) {
     .expect("the body's assertions");
 }
 
-/// The pool takes over, works, and the report has the kernel's reason.
+/// Epoll takes over, works, and the report has the kernel's reason.
 fn auto_falls_back(errno: i32, cause: Cause) {
-    let io = Io::builder().backend(Backend::Auto).build().expect("the pool needs no ring");
-    assert_eq!(io.chosen().backend, Backend::Pool);
+    let io = Io::builder().backend(Backend::Auto).build().expect("epoll needs no ring");
+    assert_eq!(io.chosen().backend, Backend::Epoll);
     let refused = &io.chosen().refused;
     assert_eq!(refused.len(), 1, "{refused:?}");
     let report = io.chosen().to_string();

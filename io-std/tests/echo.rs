@@ -34,7 +34,7 @@ fn every_server_echoes_and_none_allocates() {
         let names = names(&rows);
         let on_the_ring = names.contains(&"uring");
         assert_eq!(names.contains(&"raw-ring"), on_the_ring);
-        for name in ["raw-epoll", "pool"] {
+        for name in ["raw-epoll", "epoll", "pool"] {
             assert!(names.contains(&name), "{names:?}");
         }
         for row in &rows {

@@ -33,7 +33,7 @@ fn a_forced_choice_other_than_the_ring_makes_no_call_of_the_ring() {
     let test = "a_forced_choice_other_than_the_ring_makes_no_call_of_the_ring";
     match part().as_deref() {
         None => {
-            for choice in ["pool", "POOL"] {
+            for choice in ["pool", "epoll", "EPoll"] {
                 assert_passed(&play(test, "environment", Some(choice)));
             }
             assert_passed(&play(test, "configuration", None));
@@ -74,7 +74,7 @@ fn nonsense_is_an_error_that_names_it() {
             let error = Io::new().expect_err("no such backend");
             assert!(matches!(error, BuildError::Environment(_)), "{error:?}");
             let text = error.to_string();
-            for word in ["IO_BACKEND", "\"kqueue\"", "auto", "uring", "pool"] {
+            for word in ["IO_BACKEND", "\"kqueue\"", "auto", "uring", "epoll", "pool"] {
                 assert!(text.contains(word), "{text}");
             }
             // What the program says itself is not for the environment to change.

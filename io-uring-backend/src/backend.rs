@@ -5,6 +5,7 @@
 //! `finish_inline` and `deliver_one`.
 
 use crate::config::{BuildError, Cause, Config};
+use crate::gate::Gate;
 use crate::inbox::{Caller, Local, Mode, Shared};
 use crate::probe::Plans;
 use crate::ring::Ring;
@@ -13,12 +14,12 @@ use crate::tally::Tally;
 use crate::wake::Wake;
 use core::fmt;
 use core::marker::PhantomPinned;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use io_core::fork::Lineage;
 use io_core::syscall::close_fd;
 use io_core::{
-    Binding, Counters, Deadline, Errno, Fd, IoBackend, NoOffload, Node, NodePtr, OffloadHandle, Op,
-    OpSet, Route, StopError, WakeHandle,
+    Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, NoOffload, Node, NodePtr,
+    OffloadHandle, Op, OpSet, Route, StopError, WakeHandle,
 };
 
 /// The io_uring backend. See the crate's documentation.
@@ -30,7 +31,9 @@ pub struct UringBackend<M: Mode = Shared, O: OffloadHandle = NoOffload> {
     pub(crate) wake: Wake,
     pub(crate) plans: Plans,
     pub(crate) tally: Tally,
-    pub(crate) stopping: AtomicBool,
+    pub(crate) gate: Gate,
+    pub(crate) lineage: Lineage,
+    pub(crate) config: Config,
     pub(crate) offload: O,
     // Contexts hold its address, so only a pinned one is used.
     _pinned: PhantomPinned,
@@ -82,11 +85,18 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             wake,
             plans,
             tally: Tally::new(),
-            stopping: AtomicBool::new(false),
+            gate: Gate::new(),
+            lineage: Lineage::new().map_err(failed_page)?,
+            config: config.clone(),
             offload,
             _pinned: PhantomPinned,
         })
     }
+}
+
+/// No page to notice forks by.
+fn failed_page(errno: Errno) -> BuildError {
+    BuildError { step: "mmap", errno, cause: Cause::Memlock }
 }
 
 // SAFETY: each node is completed exactly once and not touched after (top of the file); `wait` loops until
@@ -122,10 +132,17 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn take_back(&self, node: Node) {
+        if self.lineage.is_forked() {
+            // The parent's, whose copy is done there.
+            let _: NodePtr = node.into_ptr();
+            return;
+        }
         let _visit = self.mode.visit();
         node.set_scratch(place::HOME);
         self.mode.push(node);
         self.nudge();
+        // With no owner to be nudged, who waits takes it.
+        self.mode.announce_to_waiting();
     }
 
     fn closer(&self) -> unsafe fn(Fd) {
@@ -133,36 +150,29 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn start(&self) -> Result<(), Errno> {
+        self.check_fork()?;
         let seat = self.take_seat()?;
         if let Some(errno) = seat.dead.get() {
             return Err(errno);
         }
+        // Whatever a stop has left, on whatever thread, may have ended since.
+        seat.wind_down();
         if seat.started.get() {
             return Err(Errno::ALREADY);
         }
-        if self.stopping.load(Ordering::Relaxed) && seat.owned() > 0 {
+        if !self.gate.open() {
             return Err(Errno::BUSY);
         }
         seat.started.set(true);
-        self.stopping.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
-        if self.mode.caller() == Caller::Other {
-            return Err(StopError::WrongPlace(Errno::EXIST));
-        }
-        let seat = self.take_seat().map_err(StopError::WrongPlace)?;
-        seat.may_stop().map_err(StopError::WrongPlace)?;
-        seat.started.set(false);
-        // Ordering: SeqCst pairs with the look inside submit; see `Inbox::visit`.
-        self.stopping.store(true, Ordering::SeqCst);
-        let drained = seat.drain(deadline).map_err(StopError::StillOwned);
-        seat.rest();
-        drained
+        self.stop_by(deadline)
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
+        self.check_fork()?;
         let seat = self.take_seat()?;
         let polled = seat.poll(timeout);
         seat.rest();
@@ -170,6 +180,7 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn flush(&self) -> Result<usize, Errno> {
+        self.check_fork()?;
         let seat = self.take_seat()?;
         let flushed = seat.flush();
         seat.rest();
@@ -177,12 +188,16 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn wake_handle(&self) -> WakeHandle<'_> {
-        let data = core::ptr::from_ref(&self.wake).cast();
+        let data = core::ptr::from_ref(self).cast();
         let wake = |data: *const ()| {
-            // SAFETY: the pointer made above; the backend is borrowed for the handle's life.
-            unsafe { &*data.cast::<Wake>() }.wake();
+            // SAFETY: the pointer made below; the backend is borrowed for the handle's life.
+            let backend = unsafe { &*data.cast::<Self>() };
+            if !backend.lineage.is_forked() {
+                backend.wake.wake();
+            }
         };
-        // SAFETY: a `Wake` is an atomic word and a descriptor: sound from anywhere.
+        // SAFETY: what `wake` touches is two atomic words and a descriptor: sound from anywhere. What is not
+        // `Sync` in a local backend is not touched.
         unsafe { WakeHandle::new(data, wake) }
     }
 
@@ -195,16 +210,29 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn counters(&self) -> Counters {
-        if let Some(seat) = self.seat() {
+        if let Some(seat) = self.seat().filter(|_| !self.lineage.is_forked()) {
             seat.publish();
         }
         self.tally.counters()
+    }
+
+    fn generation(&self) -> u32 {
+        self.lineage.generation()
+    }
+
+    fn dump(&self, out: &mut [InFlight]) -> usize {
+        let seat = self.seat().filter(|_| !self.lineage.is_forked());
+        seat.map_or(0, |seat| seat.dump(out))
     }
 }
 
 impl<M: Mode, O: OffloadHandle> Drop for UringBackend<M, O> {
     fn drop(&mut self) {
-        *self.stopping.get_mut() = true;
+        if self.lineage.is_forked() {
+            // What is in flight is the parent's; only the descriptors are this process's.
+            return self.let_go();
+        }
+        self.gate.close();
         if self.mode.caller() == Caller::Nobody && self.tally.in_flight() > 0 {
             // If the ring cannot even be enabled, the drain finds that out and gives up what is unsent.
             let _: Result<_, Errno> = self.take_seat().map(drop);
@@ -225,4 +253,4 @@ static_assertions::assert_impl_all!(UringBackend<Shared>: Send, Sync);
 static_assertions::assert_not_impl_any!(UringBackend<Local>: Send, Sync);
 
 // The README promises it.
-static_assertions::const_assert!(size_of::<UringBackend<Shared>>() <= 1024);
+static_assertions::const_assert!(size_of::<UringBackend<Shared>>() <= 4608);

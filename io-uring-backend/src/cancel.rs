@@ -45,7 +45,7 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// # Safety
     /// * The node was submitted here, is not at the offload backend, and its storage is valid.
-    unsafe fn cancel(&self, node: NodePtr) {
+    pub(crate) unsafe fn cancel(&self, node: NodePtr) {
         // SAFETY: promised by the caller.
         let word = unsafe { self.peek(node) };
         match word & place::MASK {
@@ -62,6 +62,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             place::HELD => {
                 // SAFETY: as above.
                 let node = unsafe { self.held.remove(node) };
+                self.finish(node, Errno::CANCELED.to_result());
+            }
+            place::ASLEEP => {
+                // SAFETY: as above.
+                let node = unsafe { self.asleep.remove(node) };
                 self.finish(node, Errno::CANCELED.to_result());
             }
             place::RING => {
@@ -95,7 +100,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if due == Cancels::None {
             return;
         }
-        self.cancel_queued();
+        self.end_queued(|node| self.unwanted(node));
         let limit = if due == Cancels::Again { place::CANCEL_LIMIT } else { 1 };
         // SAFETY: the closure pushes entries and writes scratch words; it leaves the list alone.
         unsafe {
@@ -111,7 +116,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Pushes a cancel for a node in flight, if it is to be cancelled and has been sent fewer than
     /// `limit`. `false` if there is no room.
-    fn try_cancel(&self, node: &Node, limit: u32) -> bool {
+    pub(crate) fn try_cancel(&self, node: &Node, limit: u32) -> bool {
         let word = node.scratch();
         if (word & place::CANCELS) / place::CANCEL_SENT >= limit || !self.unwanted(node) {
             return true;
@@ -123,26 +128,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         room
     }
 
-    /// Ends what waits in our own lists and is not wanted any more.
-    fn cancel_queued(&self) {
-        // Who is in line first, so that none of them gets the turn of one that ends here.
-        for list in [&self.held, &self.overflow, &self.turn] {
-            for _ in 0..list.len() {
-                let Some(node) = list.pop() else { break };
-                if self.unwanted(&node) {
-                    self.finish(node, Errno::CANCELED.to_result());
-                } else {
-                    list.push(node);
-                }
-            }
-        }
-    }
-
     fn push_cancel(&self, node: &Node) -> bool {
-        let target = if node.scratch() & place::WAITS == 0 {
-            Token::Op(node.ptr())
-        } else {
+        let word = node.scratch();
+        let target = if word & place::WAITS != 0 {
             Token::Ready(node.ptr())
+        } else if word & place::FILED != 0 {
+            Token::Filed(node.ptr())
+        } else {
+            Token::Op(node.ptr())
         };
         // SAFETY: the entry holds a word and points to nothing.
         unsafe { self.push_sqe(Sqe::cancel(target.encode()), Token::Cancel) }

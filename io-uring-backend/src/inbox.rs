@@ -7,10 +7,12 @@
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use io_core::queue::{Fifo, Transfer};
-use io_core::{Delivery, Errno, Node};
+use io_core::{Deadline, Delivery, Errno, Node};
 use rustix::thread::futex;
+use rustix::time::Timespec;
 
 /// Whether a backend may be used from several threads: [`Shared`] or [`Local`]. Nothing else implements
 /// it.
@@ -21,7 +23,7 @@ pub trait Mode: sealed::Inbox {}
 pub struct Shared {
     owner: AtomicUsize,
     host: AtomicUsize,
-    builder: usize,
+    builder: AtomicUsize,
     waiting: AtomicUsize,
     entered: AtomicUsize,
     inbox: Transfer,
@@ -52,7 +54,7 @@ pub enum Caller {
 }
 
 pub(crate) mod sealed {
-    use super::{Caller, Delivery, Errno, Fifo, Node};
+    use super::{Caller, Deadline, Delivery, Errno, Fifo, Node};
 
     /// What the backend asks of a mode. Every method but the owner's may be called from any thread.
     pub trait Inbox: Sized {
@@ -104,10 +106,14 @@ pub(crate) mod sealed {
         fn outside(&self) -> usize;
         /// A word that changes with every [`announce`](Self::announce).
         fn epoch(&self) -> u32;
-        /// Blocks until the word is no longer `epoch`, or for no reason.
-        fn wait_epoch(&self, epoch: u32);
+        /// Blocks until the word is no longer `epoch`, until `deadline`, or for no reason.
+        fn wait_epoch(&self, epoch: u32, deadline: Deadline);
         /// Ends the waits of threads whose operation may be done.
         fn announce(&self);
+        /// The same, if any thread has begun a wait.
+        fn announce_to_waiting(&self);
+        /// As from [`new`](Self::new), in a forked child.
+        fn renew(&self);
         /// The final completion, with the result stored before.
         ///
         /// # Safety
@@ -179,12 +185,21 @@ fn number_thread(number: &Cell<usize>) -> usize {
     new
 }
 
+fn timespec(deadline: Deadline) -> Timespec {
+    let ns = deadline.as_nanos();
+    Timespec {
+        tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
+        // Less than a second.
+        tv_nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0),
+    }
+}
+
 impl Inbox for Shared {
     fn new() -> Shared {
         Shared {
             owner: AtomicUsize::new(NOBODY),
             host: AtomicUsize::new(NOBODY),
-            builder: this_thread(),
+            builder: AtomicUsize::new(this_thread()),
             waiting: AtomicUsize::new(0),
             entered: AtomicUsize::new(0),
             inbox: Transfer::new(),
@@ -254,16 +269,14 @@ impl Inbox for Shared {
     }
 
     fn built_here(&self) -> bool {
-        self.builder == this_thread()
+        self.builder.load(Ordering::Relaxed) == this_thread()
     }
 
     fn rest(&self) {
         // Ordering: SeqCst, before the look at who waits; they count themselves and then look here. It
         // releases the owner's half to the next claim.
         self.owner.store(RESTING, Ordering::SeqCst);
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.announce();
-        }
+        self.announce_to_waiting();
     }
 
     fn claim(&self) -> Option<Claim<'_, Shared>> {
@@ -361,15 +374,41 @@ impl Inbox for Shared {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn wait_epoch(&self, epoch: u32) {
-        // EAGAIN: it has changed; EINTR: the caller looks again. Both are what was asked for.
-        let _: Result<(), _> = futex::wait(&self.epoch, futex::Flags::PRIVATE, epoch, None);
+    fn wait_epoch(&self, epoch: u32, deadline: Deadline) {
+        let until = (deadline != Deadline::NEVER).then(|| timespec(deadline));
+        // EAGAIN: it has changed; EINTR, ETIMEDOUT: the caller looks again. All are what was asked for.
+        let _: Result<(), _> = futex::wait_bitset(
+            &self.epoch,
+            futex::Flags::PRIVATE,
+            epoch,
+            until.as_ref(),
+            NonZeroU32::MAX,
+        );
     }
 
     fn announce(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
         // A wake of a valid word cannot fail.
         let _: Result<usize, _> = futex::wake(&self.epoch, futex::Flags::PRIVATE, i32::MAX as u32);
+    }
+
+    fn announce_to_waiting(&self) {
+        // Ordering: SeqCst, after what they wait for; they count themselves and then look.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.announce();
+        }
+    }
+
+    fn renew(&self) {
+        self.owner.store(NOBODY, Ordering::SeqCst);
+        self.host.store(NOBODY, Ordering::SeqCst);
+        self.builder.store(this_thread(), Ordering::SeqCst);
+        for count in [&self.waiting, &self.entered, &self.outside] {
+            count.store(0, Ordering::SeqCst);
+        }
+        self.inbox.forget();
+        self.cancels.store(false, Ordering::SeqCst);
+        self.epoch.store(0, Ordering::SeqCst);
     }
 
     #[inline]
@@ -464,9 +503,15 @@ impl Inbox for Local {
         0
     }
 
-    fn wait_epoch(&self, _: u32) {}
+    fn wait_epoch(&self, _: u32, _: Deadline) {}
 
     fn announce(&self) {}
+
+    fn announce_to_waiting(&self) {}
+
+    fn renew(&self) {
+        self.bound.set(false);
+    }
 
     #[inline]
     unsafe fn complete(node: Node) -> Delivery {

@@ -67,6 +67,11 @@ impl List {
         self.with(|list| list.take_first(wanted))
     }
 
+    /// Takes all nodes out that `wanted` accepts, which only looks at them.
+    pub(crate) fn take_all(&self, wanted: impl FnMut(&Node) -> bool) -> Fifo {
+        self.with(|list| list.take_all(wanted))
+    }
+
     /// Shows each node, oldest first, until `act` says `false`.
     ///
     /// # Safety

@@ -19,6 +19,8 @@ pub(crate) enum Plan {
     Offload,
     /// Inside poll, because there is nobody else; a wait for readiness is the ring's.
     Turn,
+    /// By the ring's owner itself, without the kernel.
+    Own,
 }
 
 /// The plan of every operation.
@@ -35,7 +37,9 @@ impl Plans {
     pub(crate) fn new(ring: &Ring, config: &Config, offload: bool) -> Result<Plans, BuildError> {
         let supported = ring.supported()? & config.lacking.complement();
         let ring = supported & config.mask;
-        let special = checks::NEEDED.union(position::KINDS).union(OpSet::of(OpKind::Poll));
+        let special = checks::NEEDED
+            .union(position::KINDS)
+            .union(OpSet::of(OpKind::Poll) | OpSet::of(OpKind::Close));
         let straight = ring & special.complement();
         Ok(Plans { ring, straight, supported, offload })
     }
@@ -55,6 +59,8 @@ impl Plans {
     pub(crate) fn of(&self, kind: OpKind) -> Plan {
         if self.ring.has(kind) {
             Plan::Ring
+        } else if matches!(kind, OpKind::Cancel | OpKind::Timeout) {
+            Plan::Own
         } else if kind.never_blocks() {
             Plan::Inline
         } else if self.offload {
@@ -72,6 +78,7 @@ impl Plans {
             Plan::Inline => Way::Inline,
             Plan::Offload => Way::Offload,
             Plan::Turn => turn_way(op),
+            Plan::Own => own_way(kind),
         };
         Route { way, why: self.why(kind) }
     }
@@ -93,10 +100,12 @@ impl Plans {
             return "opcode missing in this kernel";
         }
         match kind {
+            OpKind::Cancel => "the owner looks through its lists",
             OpKind::Fstat => "the plain call is faster than the opcode",
             OpKind::Ftruncate => "the opcode costs twice the plain call",
             OpKind::Listen => "the plain call is as fast as the opcode, and does not block",
             OpKind::Shutdown => "the opcode goes to a kernel worker; the plain call does not block",
+            OpKind::Timeout => "a deadline bounds the wait for completions",
             _ => "the ring has no opcode for it",
         }
     }
@@ -105,6 +114,11 @@ impl Plans {
 /// The way of an operation run inside poll.
 pub(crate) fn turn_way(op: &Op) -> Way {
     if op.interest().is_some() { Way::Readiness } else { Way::Inline }
+}
+
+/// The way of an operation run by the owner.
+pub(crate) fn own_way(kind: OpKind) -> Way {
+    if kind == OpKind::Timeout { Way::Readiness } else { Way::Inline }
 }
 
 /// Whether `/proc/sys/kernel/io_uring_disabled` is 1 or 2. Not there before 6.6.

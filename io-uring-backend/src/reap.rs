@@ -20,8 +20,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use core::sync::atomic::Ordering;
-use io_core::syscall::{Attempt, attempt};
+use io_core::syscall::{Attempt, attempt, now_ns};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
@@ -29,28 +28,44 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline]
     pub(crate) fn reap(&self) {
         for (word, result) in self.ring.completions() {
+            // The common cases by themselves, without a table of jumps: this is the innermost loop.
             // SAFETY: it came back in a CQE.
-            match unsafe { Token::decode(word) } {
-                Token::Op(node) => {
-                    // SAFETY: a token that comes back names a node in flight.
-                    let node = unsafe { self.in_flight.remove(node) };
-                    self.operated(node, i64::from(result));
-                }
-                Token::Ready(node) => {
-                    // SAFETY: as above.
-                    let node = unsafe { self.in_flight.remove(node) };
-                    self.became_ready(node, i64::from(result));
-                }
-                Token::Wake => self.wake_armed.set(false),
-                Token::Cancel => self.cancel_answered(result),
+            if let Some(node) = unsafe { Token::plain(word) } {
+                // SAFETY: a token that comes back names a node in flight.
+                let node = unsafe { self.in_flight.remove(node) };
+                self.operated(node, i64::from(result));
+                continue;
             }
+            // SAFETY: as above.
+            if let Some(node) = unsafe { Token::filed(word) } {
+                // SAFETY: as above.
+                let node = unsafe { self.in_flight.remove_filed(node) };
+                self.operated(node, i64::from(result));
+                continue;
+            }
+            self.reap_other(word, result);
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn reap_other(&self, word: u64, result: i32) {
+        // SAFETY: it came back in a CQE.
+        match unsafe { Token::decode(word) } {
+            Token::Op(_) | Token::Filed(_) => debug_assert!(false, "taken by `reap`"),
+            Token::Ready(node) => {
+                // SAFETY: a token that comes back names a node in flight.
+                let node = unsafe { self.in_flight.remove_filed(node) };
+                self.became_ready(node, i64::from(result));
+            }
+            Token::Wake => self.wake_armed.set(false),
+            Token::Cancel => self.cancel_answered(result),
+        }
+    }
+
+    #[inline(always)]
     fn operated(&self, node: Node, result: i64) {
         if result >= 0 {
-            return self.finish(node, result);
+            return self.finish_reaped(node, result);
         }
         self.failed(node, result);
     }
@@ -115,7 +130,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Whether an operation that would have to go again is not to.
     pub(crate) fn unwanted(&self, node: &Node) -> bool {
-        let asked = node.cancel_asked() || self.backend.stopping.load(Ordering::Relaxed);
+        let asked = node.cancel_asked() || self.backend.gate.refuses_owner();
         asked && !node.op().kind().never_cancelled()
     }
 
@@ -144,11 +159,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     pub(crate) fn receive(&self, node: Node) {
         match node.scratch() & place::MASK {
-            place::FRESH if self.backend.stopping.load(Ordering::Relaxed) => {
+            place::FRESH if self.backend.gate.refuses_owner() => {
                 let result = self.backend.refuse(&node);
                 self.finish(node, result);
             }
-            place::FRESH if self.unwanted(&node) => {
+            place::FRESH if self.unwanted(&node) || node.overdue(now_ns) => {
                 self.finish(node, Errno::CANCELED.to_result());
             }
             place::FRESH => self.place_known(node),

@@ -10,9 +10,12 @@
 use crate::config::{BuildError, Cause, Config, MAX_ENTRIES};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicI32, Ordering};
 use core::time::Duration;
 use io_core::op::IoVec;
-use io_core::{Errno, OpKind, OpSet};
+use io_core::syscall::close_fd;
+use io_core::{Errno, Fd, OpKind, OpSet};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -58,6 +61,12 @@ static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, token), 32);
 pub(crate) const AT_POSITION: u64 = u64::MAX;
 
 impl Sqe {
+    /// The descriptor it names; negative if none.
+    #[inline]
+    pub(crate) fn fd(&self) -> c_int {
+        self.fd
+    }
+
     /// The same, run by a kernel worker from the start, where it may block (`IOSQE_ASYNC`).
     pub(crate) fn blocking(self) -> Sqe {
         Sqe { flags: squeue::Flags::ASYNC.bits(), ..self }
@@ -244,10 +253,16 @@ pub(crate) enum Entered {
 
 /// A ring with the features this backend needs; disabled until [`enable`](Ring::enable).
 pub(crate) struct Ring {
-    // One thread at a time, though the crate's type is `Sync`.
-    stage: UnsafeCell<Stage>,
+    // One thread at a time, though the crate's type is `Sync`. Not dropped once disowned.
+    stage: UnsafeCell<ManuallyDrop<Stage>>,
+    /// The stage's descriptor, whole also in a forked child that finds the stage half-changed; or
+    /// [`DISOWNED`].
+    number: AtomicI32,
     ext_arg: bool,
 }
+
+/// See [`Ring::disown`].
+const DISOWNED: c_int = -1;
 
 /// A ring's life.
 #[allow(clippy::large_enum_variant, reason = "a box would be an allocation, and there is one ring")]
@@ -282,7 +297,8 @@ impl Ring {
         }
         let ext_arg = config.ext_arg && has.is_feature_ext_arg();
         try_enter(&uring)?;
-        Ok(Ring { stage: UnsafeCell::new(Stage::Live(uring)), ext_arg })
+        let number = AtomicI32::new(uring.as_raw_fd());
+        Ok(Ring { stage: UnsafeCell::new(ManuallyDrop::new(Stage::Live(uring))), number, ext_arg })
     }
 
     /// The operations whose opcode this kernel knows.
@@ -303,7 +319,7 @@ impl Ring {
     #[inline]
     fn live(&self) -> Option<&IoUring> {
         // SAFETY: not `Sync`, and only `close` replaces it, which no borrow of ours lives across.
-        match unsafe { &*self.stage.get() } {
+        match unsafe { &**self.stage.get() } {
             Stage::Live(uring) => Some(uring),
             Stage::Closed(_) => None,
         }
@@ -319,17 +335,30 @@ impl Ring {
             return false;
         }
         drop(writer);
+        // Before the ring's own is closed: a child forked in between closes only what is open.
+        self.number.store(rustix::fd::AsRawFd::as_raw_fd(&reader), Ordering::Relaxed);
+        let next = ManuallyDrop::new(Stage::Closed(reader));
         // SAFETY: `uring` is not used again, and no view or iterator is alive: entering and reaping are
         // over when `Seat::bury` comes here.
-        let closed = unsafe { self.stage.get().replace(Stage::Closed(reader)) };
-        drop(closed);
+        let closed = unsafe { self.stage.get().replace(next) };
+        drop(ManuallyDrop::into_inner(closed));
         true
+    }
+
+    /// In a forked child: closes the descriptor and forgets the rest. The memory is not mapped here
+    /// (`MADV_DONTFORK`), and its addresses may be somebody else's by now. From any thread.
+    pub(crate) fn disown(&self) {
+        let number = self.number.swap(DISOWNED, Ordering::Relaxed);
+        if number != DISOWNED {
+            // SAFETY: the child's copy of a descriptor that is this ring's, which nobody uses here.
+            unsafe { close_fd(Fd::new(number)) };
+        }
     }
 
     /// Whether a closed ring is freed, after a wait of up to `patience`.
     pub(crate) fn is_gone(&self, patience: Duration) -> bool {
         // SAFETY: as in `live`.
-        match unsafe { &*self.stage.get() } {
+        match unsafe { &**self.stage.get() } {
             Stage::Live(_) => false,
             Stage::Closed(reader) => wait_for(reader.as_fd(), Some(patience)) == Entered::Done,
         }
@@ -411,12 +440,21 @@ impl Ring {
     /// Waits on the ring's descriptor without entering the ring (`ppoll(2)`).
     pub(crate) fn nap(&self, timeout: Option<Duration>) -> Entered {
         // SAFETY: as in `live`.
-        match unsafe { &*self.stage.get() } {
+        match unsafe { &**self.stage.get() } {
             Stage::Live(uring) => {
                 // SAFETY: the ring's descriptor is open for as long as `uring`.
                 wait_for(unsafe { BorrowedFd::borrow_raw(uring.as_raw_fd()) }, timeout)
             }
             Stage::Closed(reader) => wait_for(reader.as_fd(), timeout),
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if *self.number.get_mut() != DISOWNED {
+            // SAFETY: dropped here only, once.
+            unsafe { ManuallyDrop::drop(self.stage.get_mut()) };
         }
     }
 }
@@ -473,7 +511,7 @@ fn setup(config: &Config) -> Result<IoUring, Errno> {
     let mut refused = Errno::INVAL;
     for level in config.first_setup.min(SETUPS - 1)..SETUPS {
         let mut builder = IoUring::builder();
-        builder.setup_r_disabled().setup_clamp();
+        builder.setup_r_disabled().setup_clamp().dontfork();
         builder.setup_cqsize(config.completions.max(config.entries * 2));
         if level <= 1 {
             builder.setup_single_issuer();

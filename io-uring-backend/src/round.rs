@@ -8,7 +8,6 @@ use crate::inbox::Mode;
 use crate::ring::{Entered, Sqe};
 use crate::seat::{Cancels, Seat};
 use crate::token::Token;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use io_core::syscall::now_ns;
 use io_core::{Deadline, Errno, Node, OffloadHandle};
@@ -38,12 +37,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// One round. It blocks only if `wait` lets it and there are no more than `old_news` results.
     pub(crate) fn round(&self, wait: Wait, old_news: usize) -> Result<Ended, Errno> {
         self.intake();
+        self.expire();
+        self.wind_down();
         self.run_turns();
         self.reap();
         let ended = match wait {
             Wait::Until(deadline) if self.nothing_new(old_news) => self.park(deadline, old_news),
             _ => self.push_out().map(|()| Ended::Plainly),
         };
+        self.wind_down();
         self.publish();
         ended
     }
@@ -71,10 +73,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             return self.push_out().map(|()| Ended::Woken);
         }
         self.intake();
+        // A stop that came since this round began wants to hear that nothing is owned.
+        let wound_down = self.backend.gate.is_stopping() && self.owned() == 0;
         let entered = match self.send_all() {
             // Sending may have reaped the read that a bell ends: without it nothing would end this wait.
-            Ok(true) if self.wake_armed.get() && self.nothing_new(old_news) => {
-                self.enter(1, remaining(deadline))
+            Ok(true) if self.wake_armed.get() && self.nothing_new(old_news) && !wound_down => {
+                self.enter(1, remaining(deadline.min(self.clock.next())))
             }
             Ok(_) => self.enter(0, None),
             Err(errno) => Err(errno),
@@ -108,9 +112,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// The contract's `flush`: how many operations left our lists.
     pub(crate) fn flush(&self) -> Result<usize, Errno> {
         self.intake();
+        self.expire();
+        self.wind_down();
         let queued = self.queued();
         self.run_turns();
         let pushed = self.push_out();
+        self.wind_down();
         self.publish();
         pushed.map(|()| queued.saturating_sub(self.queued()))
     }
@@ -173,21 +180,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     fn give_up(&self, errno: Errno) {
         self.dead.set(Some(errno));
         let first_unsent = self.pushed.get() - self.ring.unsent() as u64;
-        let stopping = self.backend.stopping.load(Ordering::Relaxed);
+        let stopping = self.backend.gate.refuses_owner();
         let result = if stopping { Errno::CANCELED } else { errno }.to_result();
         // First, so that none of them gets the turn of one that ends below.
         while let Some(node) = self.held.pop() {
             self.finish(node, result);
         }
-        // Once round the list: each node is looked at and finished, or put back at the end.
-        for _ in 0..self.in_flight.len() {
-            let Some(node) = self.in_flight.pop() else { break };
-            if node.result().cast_unsigned() >= first_unsent {
-                self.give_one_up(node, result);
-            } else {
-                self.in_flight.push(node);
-            }
-        }
+        let unsent = |node: &Node| node.result().cast_unsigned() >= first_unsent;
+        self.in_flight.take_all(unsent, |node| self.give_one_up(node, result));
         while let Some(node) = self.overflow.pop() {
             self.give_one_up(node, result);
         }
@@ -211,18 +211,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         self.wake_armed.set(false);
         if self.ring.is_gone(patience) {
-            let stopping = self.backend.stopping.load(Ordering::Relaxed);
+            let stopping = self.backend.gate.refuses_owner();
             let result = if stopping { Errno::CANCELED } else { errno }.to_result();
-            while let Some(node) = self.in_flight.pop() {
-                self.finish(node, result);
-            }
+            self.in_flight.take_all(|_| true, |node| self.finish(node, result));
         }
     }
 
     /// Makes the gauges readable from any thread.
     pub(crate) fn publish(&self) {
         let tally = &self.backend.tally;
-        tally.queued_now.set(self.queued());
+        tally.queued_now.set(self.queued() + self.asleep.len());
+        tally.ready_now.set(self.ready.len());
         tally.in_kernel_now.set(self.in_flight.len() - self.unsent());
     }
 }

@@ -4,14 +4,16 @@
 //! except `deliver.rs`, which holds nothing when it does.
 #![allow(unsafe_code, reason = "shares the owner's half of a backend that is Sync")]
 //! # Safety
-//! [`OwnerCell::get`] is called only by a [`Seat`], and a seat exists only on the owner's thread (it is
+//! [`OwnerCell::get`] is called only by a [`Seat`] (and in a forked child), and a seat exists only on the owner's thread (it is
 //! not `Send`), while the backend is borrowed exclusively, or while a claim keeps the owner out.
 
 use crate::UringBackend;
+use crate::clock::Clock;
+use crate::flight::Flight;
 use crate::inbox::{Caller, Mode};
 use crate::list::List;
 use crate::ring::Ring;
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use io_core::{Errno, OffloadHandle};
@@ -34,22 +36,30 @@ pub(crate) mod place {
     pub(crate) const READY: u32 = 6;
     /// In [`Owned::held`](super::Owned::held).
     pub(crate) const HELD: u32 = 7;
+    /// In [`Owned::asleep`](super::Owned::asleep).
+    pub(crate) const ASLEEP: u32 = 8;
     /// The bits of the place.
-    pub(crate) const MASK: u32 = 0b111;
+    pub(crate) const MASK: u32 = 0b1111;
     /// Flag: the SQE, pushed or waiting, asks for readiness, not for the operation.
-    pub(crate) const WAITS: u32 = 1 << 3;
+    pub(crate) const WAITS: u32 = 1 << 4;
     /// Flag: readiness has come since the last attempt.
-    pub(crate) const WAS_READY: u32 = 1 << 4;
+    pub(crate) const WAS_READY: u32 = 1 << 5;
     /// Flag: the SQE, pushed or waiting, goes to a kernel worker, which may block.
-    pub(crate) const BLOCKS: u32 = 1 << 5;
+    pub(crate) const BLOCKS: u32 = 1 << 6;
     /// Flag: it has the turn at its file's position; see `position.rs`.
-    pub(crate) const POSITION: u32 = 1 << 6;
-    /// Flag: a connect that has waited for the connection; "connected already" is its success.
-    pub(crate) const CONNECTS: u32 = 1 << 7;
+    pub(crate) const POSITION: u32 = 1 << 7;
     /// One cancel sent; a small count from here up.
     pub(crate) const CANCEL_SENT: u32 = 1 << 8;
     /// The bits of that count.
-    pub(crate) const CANCELS: u32 = 0xff << 8;
+    pub(crate) const CANCELS: u32 = 0xf << 8;
+    /// Which list of descriptors it is in; see `flight.rs`.
+    pub(crate) const BUCKET: u32 = 0xff << BUCKET_SHIFT;
+    /// Where those bits begin.
+    pub(crate) const BUCKET_SHIFT: u32 = 16;
+    /// Flag: it is in such a list.
+    pub(crate) const FILED: u32 = 1 << 12;
+    /// Flag: a connect that has waited for the connection; "connected already" is its success.
+    pub(crate) const CONNECTS: u32 = 1 << 13;
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
@@ -63,8 +73,8 @@ pub(crate) mod place {
 #[derive(Debug)]
 pub(crate) struct Owned {
     pub(crate) ring: Ring,
-    /// Pushed on the ring: the kernel's, or about to be. Oldest first.
-    pub(crate) in_flight: List,
+    /// Pushed on the ring: the kernel's, or about to be.
+    pub(crate) in_flight: Flight,
     /// Waiting for room in the SQ, in order.
     pub(crate) overflow: List,
     /// Waiting for the turn at a file's position, in order.
@@ -73,6 +83,10 @@ pub(crate) struct Owned {
     pub(crate) positions: Cell<u64>,
     /// To be performed inside poll.
     pub(crate) turn: List,
+    /// Waiting for nothing but their deadlines.
+    pub(crate) asleep: List,
+    /// The deadlines of all of these.
+    pub(crate) clock: Clock,
     /// Reaped, and somebody is to be told.
     pub(crate) ready: List,
     /// Pushed by other threads, being looked at.
@@ -108,11 +122,13 @@ impl Owned {
     pub(crate) fn new(ring: Ring) -> Owned {
         Owned {
             ring,
-            in_flight: List::new(),
+            in_flight: Flight::new(),
             overflow: List::new(),
             held: List::new(),
             positions: Cell::new(0),
             turn: List::new(),
+            asleep: List::new(),
+            clock: Clock::new(),
             ready: List::new(),
             taken: List::new(),
             pushed: Cell::new(0),
@@ -139,21 +155,32 @@ impl Owned {
 
 /// Content that only a [`Seat`] reaches.
 #[derive(Debug)]
-pub(crate) struct OwnerCell<T>(T);
+pub(crate) struct OwnerCell<T>(UnsafeCell<T>);
 
 // SAFETY: the content is reached on the owner's thread only; see the top of the file.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
 impl<T> OwnerCell<T> {
     pub(crate) const fn new(content: T) -> OwnerCell<T> {
-        OwnerCell(content)
+        OwnerCell(UnsafeCell::new(content))
     }
 
     /// # Safety
     /// * The caller is the owner's thread, or nobody else has the backend.
     #[inline]
-    unsafe fn get(&self) -> &T {
-        &self.0
+    pub(crate) unsafe fn get(&self) -> &T {
+        // SAFETY: only `renew` writes it, while nobody is here, promised by its caller.
+        unsafe { &*self.0.get() }
+    }
+
+    /// Replaces the content in a forked child, where it may be half-changed. The old content is forgotten:
+    /// it is the parent's.
+    ///
+    /// # Safety
+    /// * No thread of this process has a seat, or gets one before this returns.
+    pub(crate) unsafe fn renew(&self, content: T) {
+        // SAFETY: nobody else reads or writes it, promised by the caller.
+        unsafe { self.0.get().write(content) };
     }
 }
 

@@ -7,13 +7,12 @@
 //! The caller of `wait` keeps the node's storage valid. Scratch words are read as in `cancel.rs`.
 
 use crate::UringBackend;
-use crate::inbox::Mode;
+use crate::inbox::{Caller, Mode};
 use crate::probe::Plan;
 use crate::round::{Ended, Wait};
 use crate::seat::{Cancels, Seat, place};
-use core::sync::atomic::Ordering;
 use io_core::syscall::now_ns;
-use io_core::{Binding, Deadline, Errno, IoBackend, Node, NodePtr, OffloadHandle, Phase, Scope};
+use io_core::{Deadline, Errno, Node, NodePtr, OffloadHandle, Phase, Scope, StopError};
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
     /// The contract's `wait`, on a thread that is not the owner: blocks until the owner has completed it.
@@ -28,15 +27,56 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
         // It may be on the ready list by now, with nobody left to tell: the owner is to look.
         self.mode.ask_cancels();
         self.nudge();
+        // SAFETY: promised by the caller; looked at, and given up again at once.
+        let view = unsafe { node.into_node() };
+        let deadline = view.deadline();
+        let _: NodePtr = view.into_ptr();
         let _waiting = self.mode.begin_wait();
         loop {
             let epoch = self.mode.epoch();
+            // Who drives the backend knows the deadline; if nobody does, we do.
+            let until = if deadline.is_over(now_ns) { Deadline::NEVER } else { deadline };
             self.borrow_seat(|seat| seat.clear_out(node));
             // SAFETY: promised by the caller.
             if unsafe { node.phase() } == Phase::Done {
                 return;
             }
-            self.mode.wait_epoch(epoch);
+            self.mode.wait_epoch(epoch, until);
+        }
+    }
+
+    /// The contract's `stop`.
+    pub(crate) fn stop_by(&self, deadline: Deadline) -> Result<(), StopError> {
+        self.check_fork().map_err(StopError::WrongPlace)?;
+        if self.mode.caller() != Caller::Owner && !self.mode.is_owner() {
+            return self.stop_elsewhere(deadline);
+        }
+        let seat = self.take_seat().map_err(StopError::WrongPlace)?;
+        seat.may_stop().map_err(StopError::WrongPlace)?;
+        self.gate.close();
+        let drained = seat.drain(deadline).map_err(StopError::StillOwned);
+        seat.rest();
+        drained
+    }
+
+    /// On a thread that is not the owner: asks the owner, and waits. Without an owner nothing is in the
+    /// ring, and what waits for one is refused here.
+    fn stop_elsewhere(&self, deadline: Deadline) -> Result<(), StopError> {
+        self.gate.close();
+        self.mode.ask_cancels();
+        self.nudge();
+        let _waiting = self.mode.begin_wait();
+        loop {
+            let epoch = self.mode.epoch();
+            self.borrow_seat(|seat| seat.wind_down());
+            if !self.gate.is_stopping() {
+                return Ok(());
+            }
+            if deadline.is_over(now_ns) {
+                // 0 if nothing is, as far as one can see from here, and the owner has not said so yet.
+                return Err(StopError::StillOwned(self.tally.owned_about()));
+            }
+            self.mode.wait_epoch(epoch, deadline);
         }
     }
 }
@@ -93,29 +133,45 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// How many operations are owned by the kernel, by a worker, or by our own lists.
     pub(crate) fn owned(&self) -> usize {
         let outside = self.backend.mode.outside();
-        let listed = self.overflow.len() + self.held.len() + self.turn.len();
+        let listed = self.overflow.len() + self.held.len() + self.turn.len() + self.asleep.len();
         self.in_flight.len() + listed + outside
     }
 
-    /// Cancels everything and waits until nothing is owned any more. The stop flag is set: nothing new
-    /// comes, except from threads inside submit, who are waited for.
-    pub(crate) fn drain(&self, deadline: Deadline) -> Result<(), usize> {
+    /// While a stop is under way: asks everything to end, and settles it when nothing is owned any more.
+    #[inline]
+    pub(crate) fn wind_down(&self) {
+        if self.backend.gate.is_stopping() {
+            self.wind_down_now();
+        }
+    }
+
+    /// The gate is closed: nothing new comes, except from threads inside submit, who are waited for.
+    #[cold]
+    fn wind_down_now(&self) {
+        self.started.set(false);
+        self.recall_scope(Scope::All);
         self.await_visitors();
         self.intake();
-        if let Some(offload) = self.backend.offload.offload() {
-            offload.recall_all(Binding::address(&self.backend.binding()), Scope::All);
+        if self.owned() > 0 {
+            self.want_cancels(Cancels::First);
+        } else {
+            self.backend.gate.settle();
+            self.backend.mode.announce_to_waiting();
         }
+    }
+
+    /// Waits until nothing is owned any more. The gate is closed, and each round asks everything to end.
+    pub(crate) fn drain(&self, deadline: Deadline) -> Result<(), usize> {
         let mut woken = false;
         let drained = loop {
-            let owned = self.owned();
-            if owned == 0 {
+            self.wind_down();
+            if !self.backend.gate.is_stopping() {
                 break Ok(());
             }
-            self.want_cancels(Cancels::First);
             // An error: the ring is dead, and what it still owns comes back.
             let ended = self.round(Wait::Until(deadline), self.news());
             woken |= ended == Ok(Ended::Woken);
-            if self.owned() > 0 && deadline != Deadline::NEVER && now_ns() >= deadline.as_nanos() {
+            if self.backend.gate.is_stopping() && deadline.is_over(now_ns) {
                 break Err(self.owned());
             }
         };
@@ -150,8 +206,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             let Some(node) = self.taken.pop() else { break };
             let fresh = node.scratch() & place::MASK == place::FRESH;
             let never_cancelled = node.op().kind().never_cancelled();
-            let stopping = self.backend.stopping.load(Ordering::Relaxed);
-            if !fresh || stopping || self.unwanted(&node) {
+            let stopping = self.backend.gate.refuses_owner();
+            if !fresh || stopping || self.unwanted(&node) || node.overdue(now_ns) {
                 self.receive(node);
             } else if never_cancelled && node.ptr() == waited {
                 let result = self.backend.refuse(&node);
@@ -175,7 +231,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// After a stop nobody may drive the ring for long: lets threads that drop an operation look into our
     /// half themselves, until the owner comes back. Not from inside a callback, whose caller is in it.
     pub(crate) fn rest(&self) {
-        let stopped = self.backend.stopping.load(Ordering::Relaxed);
+        let stopped = self.backend.gate.refuses_owner();
         if stopped && !self.delivering.get() && self.owned() == 0 {
             self.backend.mode.rest();
         }

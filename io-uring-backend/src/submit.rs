@@ -10,13 +10,12 @@ use crate::checks::{check, is_proven};
 use crate::encode::{encode, readiness};
 use crate::inbox::Mode;
 use crate::position;
-use crate::probe::{Plan, turn_way};
+use crate::probe::{Plan, own_way, turn_way};
 use crate::ring::Sqe;
 use crate::seat::{Seat, place};
 use crate::token::Token;
-use core::sync::atomic::Ordering;
-use io_core::syscall::perform;
-use io_core::{Errno, Node, OffloadHandle, OpKind, Way};
+use io_core::syscall::{now_ns, perform};
+use io_core::{Errno, Node, NodePtr, OffloadHandle, Op, OpKind, Way};
 
 /// Whether other threads may know a node already, so that its state needs an atomic exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +49,9 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             }
             node.set_result(result);
             node.set_scratch(place::DONE);
-        } else if self.plans.of(kind) == Plan::Offload {
+        } else if self.plans.of(kind) == Plan::Offload && !node.is_timed() && kind != OpKind::Close
+        {
+            // The owner keeps the deadlines, and ends what waits on a descriptor before its close.
             self.tally.anybody.way(Way::Offload).add_shared(1);
             return self.send_out(node);
         } else {
@@ -83,15 +84,17 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
     #[inline]
     fn at_once(&self, node: &Node) -> Option<i64> {
         let op = node.op();
-        // Ordering: SeqCst pairs with `stop`; see `Inbox::visit`.
-        if self.stopping.load(Ordering::SeqCst) {
+        if self.gate.refuses() {
             return Some(self.refuse(node));
+        }
+        if node.overdue(now_ns) {
+            return Some(Errno::CANCELED.to_result());
         }
         match self.plans.of(op.kind()) {
             // SAFETY: the operation of a node that is not completed.
             Plan::Ring => unsafe { check(op, &self.tally.anybody.syscalls) },
             Plan::Inline => Some(self.perform_inline(node)),
-            Plan::Offload | Plan::Turn => None,
+            Plan::Offload | Plan::Turn | Plan::Own => None,
         }
     }
 
@@ -119,11 +122,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let backend = self.backend;
         backend.tally.owner.submitted.add(1);
         let kind = node.op().kind();
-        // Ordering: Relaxed, the owner itself sets and clears it.
-        let stopping = backend.stopping.load(Ordering::Relaxed);
+        if node.is_timed() || backend.gate.refuses_owner() || !self.overflow.is_empty() {
+            return self.accept_slowly(node);
+        }
         let straight = backend.plans.goes_straight(kind)
             || is_proven(node.op()) && backend.plans.of(kind) == Plan::Ring;
-        if straight && !stopping && self.overflow.is_empty() {
+        if straight {
             return self.start_straight(node, kind);
         }
         self.accept_slowly(node);
@@ -142,15 +146,34 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline(always)]
     fn start_straight(&self, node: Node, kind: OpKind) {
         self.backend.tally.on_ring(kind);
-        node.set_scratch(place::RING);
         let number = self.pushed.get();
+        let sqe = encode(node.op());
+        let fd = sqe.fd();
         // SAFETY: as in `push_node`.
-        if !unsafe { self.push_sqe(encode(node.op()), Token::Op(node.ptr())) } {
+        if !unsafe { self.push_sqe(sqe, token_of(node.ptr(), fd)) } {
             return self.let_wait(node);
         }
         node.set_result(number.cast_signed());
         node.begin_unshared();
-        self.in_flight.push(node);
+        if fd < 0 {
+            node.set_scratch(place::RING);
+            self.in_flight.push(node);
+        } else {
+            self.in_flight.file(node, fd, place::RING);
+        }
+    }
+
+    /// Keeps a node whose entry was pushed with this descriptor.
+    fn enlist(&self, node: Node, fd: i32) {
+        let word = node.scratch() & !(place::BUCKET | place::FILED);
+        if fd < 0 {
+            node.set_scratch(word);
+            self.in_flight.push(node);
+        } else if word & place::WAITS != 0 {
+            self.in_flight.file_wait(node, fd, word);
+        } else {
+            self.in_flight.file(node, fd, word);
+        }
     }
 
     /// Begins the way of an operation through the ring.
@@ -160,8 +183,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if position::KINDS.has(kind) {
             return self.start_at_position(node, known);
         }
-        if kind == OpKind::Poll {
-            node.set_scratch(place::RING | place::WAITS);
+        match node.op() {
+            Op::Poll(_) => node.set_scratch(place::RING | place::WAITS),
+            Op::Close(close) => self.end_users(close.fd),
+            _ => {}
         }
         self.to_ring(node, known);
     }
@@ -186,33 +211,81 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     fn place(&self, node: Node, known: Known) {
         let backend = self.backend;
         let kind = node.op().kind();
-        match backend.plans.of(kind) {
+        let plan = backend.plans.of(kind);
+        if plan == Plan::Own {
+            return self.run_own(node, known);
+        }
+        if node.is_timed() {
+            self.clock.arm(&node);
+        }
+        match plan {
             Plan::Ring => self.start(node, kind, known),
-            Plan::Offload => {
-                backend.tally.owner.way(Way::Offload).add(1);
-                let _visit = backend.mode.visit();
-                backend.send_out(node);
-            }
-            Plan::Turn | Plan::Inline => {
+            Plan::Offload => self.place_out(node),
+            Plan::Turn | Plan::Inline | Plan::Own => {
                 backend.tally.owner.way(turn_way(node.op())).add(1);
+                if let Op::Close(close) = node.op() {
+                    self.end_users(close.fd);
+                }
                 node.set_scratch(place::TURN);
                 self.turn.push(node);
             }
         }
     }
 
+    /// To the offload backend, from the owner's hands.
+    fn place_out(&self, node: Node) {
+        let backend = self.backend;
+        backend.tally.owner.way(Way::Offload).add(1);
+        if let Op::Close(close) = node.op() {
+            self.end_users(close.fd);
+        }
+        let ptr = node.ptr();
+        let _visit = backend.mode.visit();
+        backend.send_out(node);
+        // A cancel from another thread may have looked for it there before it was.
+        // SAFETY: it comes home by way of this thread, so it is not done, and its storage valid.
+        let view = unsafe { ptr.into_node() };
+        let cancelled = view.cancel_asked();
+        let _: NodePtr = view.into_ptr();
+        if let Some(offload) = backend.offload.offload().filter(|_| cancelled) {
+            // SAFETY: accepted just before, and valid as argued above.
+            unsafe { offload.recall(ptr) };
+        }
+    }
+
+    /// What the owner does itself.
+    fn run_own(&self, node: Node, known: Known) {
+        self.backend.tally.owner.way(own_way(node.op().kind())).add(1);
+        match *node.op() {
+            Op::Cancel(cancel) => {
+                let count = self.cancel_scope(cancel.scope, known);
+                let result = i64::try_from(count).unwrap_or(i64::MAX);
+                match known {
+                    Known::Here => self.finish_inline(node, result),
+                    Known::Elsewhere => self.finish(node, result),
+                }
+            }
+            _ => self.fall_asleep(node, known),
+        }
+    }
+
+    fn fall_asleep(&self, node: Node, known: Known) {
+        self.clock.arm(&node);
+        begin(&node, known);
+        node.set_scratch(place::ASLEEP);
+        self.asleep.push(node);
+    }
+
     /// Pushes a node's entry, or lets it wait for room, behind those that wait already. The node is
     /// queued, and its scratch word says with its flags what the entry is to be.
     #[inline]
     pub(crate) fn to_ring(&self, node: Node, known: Known) {
-        if !self.overflow.is_empty() || !self.push_node(&node) {
+        if !self.overflow.is_empty() {
             return self.let_wait(node);
         }
-        match known {
-            Known::Here => node.begin_unshared(),
-            Known::Elsewhere => node.begin(),
-        }
-        self.in_flight.push(node);
+        let Some(fd) = self.push_node(&node) else { return self.let_wait(node) };
+        begin(&node, known);
+        self.enlist(node, fd);
     }
 
     #[cold]
@@ -225,8 +298,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
-    /// As [`to_ring`](Self::to_ring), for a node that is in flight and has to go again.
+    /// As [`to_ring`](Self::to_ring), for a node that is in flight and has to go again. If it is to end, it
+    /// does: also because its descriptor's number may be another file's by now, see
+    /// [`end_users`](Self::end_users).
     pub(crate) fn again(&self, node: Node, flags: u32) {
+        if self.unwanted(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
+        }
         node.set_scratch(place::RING | flags | (node.scratch() & place::KEPT));
         node.requeue();
         self.to_ring(node, Known::Elsewhere);
@@ -234,6 +312,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Waits in the ring until a queued operation's descriptor is ready.
     pub(crate) fn await_readiness(&self, node: Node) {
+        if self.unwanted(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
+        }
         node.set_scratch(place::RING | place::WAITS);
         self.to_ring(node, Known::Elsewhere);
     }
@@ -242,41 +323,30 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     pub(crate) fn drain_overflow(&self) {
         while let Some(node) = self.overflow.pop() {
             let flags = node.scratch() & !place::MASK;
-            if !self.push_node(&node) {
-                return self.overflow.push_front(node);
-            }
+            let Some(fd) = self.push_node(&node) else { return self.overflow.push_front(node) };
             node.set_scratch(flags | place::RING);
             node.begin();
-            self.in_flight.push(node);
+            self.enlist(node, fd);
         }
     }
 
-    fn push_node(&self, node: &Node) -> bool {
+    /// Pushes a node's entry. The descriptor to [enlist](Self::enlist) it under; `None` if there is no room.
+    fn push_node(&self, node: &Node) -> Option<i32> {
         let number = self.pushed.get();
-        let room = if node.scratch() & (place::WAITS | place::BLOCKS) == 0 {
-            // SAFETY: what the entry points to is valid until the node is completed (I1, I2), which is
-            // after its CQE.
-            unsafe { self.push_sqe(encode(node.op()), Token::Op(node.ptr())) }
+        let (sqe, token, fd) = if node.scratch() & (place::WAITS | place::BLOCKS) == 0 {
+            let sqe = encode(node.op());
+            (sqe, token_of(node.ptr(), sqe.fd()), sqe.fd())
         } else {
-            self.push_slow(node)
+            slow_entry(node)
         };
-        if !room {
-            return false;
+        // SAFETY: what the entry points to is valid until the node is completed (I1, I2), which is after
+        // its CQE.
+        if !unsafe { self.push_sqe(sqe, token) } {
+            return None;
         }
         // Until the real result comes: which entry this is, to know whether the kernel has it.
         node.set_result(number.cast_signed());
-        true
-    }
-
-    #[cold]
-    fn push_slow(&self, node: &Node) -> bool {
-        if node.scratch() & place::WAITS == 0 {
-            // SAFETY: as in `push_node`.
-            unsafe { self.push_sqe(encode(node.op()).blocking(), Token::Op(node.ptr())) }
-        } else {
-            // SAFETY: the entry points to nothing.
-            unsafe { self.push_sqe(readiness(node.op()), Token::Ready(node.ptr())) }
-        }
+        Some(fd)
     }
 
     /// Pushes an entry of the ring's own or of a node.
@@ -292,11 +362,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// A result is known: tells nobody if there is nobody, else leaves it for the next delivery.
-    #[inline]
     pub(crate) fn finish(&self, node: Node, result: i64) {
+        self.finish_reaped(node, result);
+    }
+
+    /// [`finish`](Self::finish), inline for the one place where it matters.
+    #[inline(always)]
+    pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
         if word & place::POSITION != 0 {
             self.pass_position(word);
+        }
+        if node.is_timed() {
+            self.clock.disarm(&node);
         }
         match node.complete_quiet(result) {
             Ok(waiter) => {
@@ -318,4 +396,30 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.backend.mode.announce();
         self.backend.tally.owner.syscalls.add(1);
     }
+}
+
+/// Queued → in flight.
+fn begin(node: &Node, known: Known) {
+    match known {
+        Known::Here => node.begin_unshared(),
+        Known::Elsewhere => node.begin(),
+    }
+}
+
+/// The token of a node whose entry has this descriptor.
+#[inline]
+pub(crate) fn token_of(node: NodePtr, fd: i32) -> Token {
+    if fd < 0 { Token::Op(node) } else { Token::Filed(node) }
+}
+
+/// The entry of a node that waits for readiness, or goes to a kernel worker.
+#[cold]
+fn slow_entry(node: &Node) -> (Sqe, Token, i32) {
+    if node.scratch() & place::WAITS == 0 {
+        let sqe = encode(node.op()).blocking();
+        return (sqe, token_of(node.ptr(), sqe.fd()), sqe.fd());
+    }
+    let sqe = readiness(node.op());
+    // Its token does not say whether it is filed: it always is.
+    (sqe, Token::Ready(node.ptr()), sqe.fd().max(0))
 }

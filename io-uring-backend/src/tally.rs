@@ -67,6 +67,7 @@ pub(crate) struct Tally {
     pub(crate) anybody: Side,
     pub(crate) queued_now: Count,
     pub(crate) in_kernel_now: Count,
+    pub(crate) ready_now: Count,
     pub(crate) overflow_high_water: Count,
     ring_ops: [Count; OpKind::ALL.len()],
 }
@@ -78,9 +79,27 @@ impl Tally {
             anybody: Side::new(),
             queued_now: Count::new(),
             in_kernel_now: Count::new(),
+            ready_now: Count::new(),
             overflow_high_water: Count::new(),
             ring_ops: array::from_fn(|_| Count::new()),
         }
+    }
+
+    /// Back to nothing, in a forked child.
+    pub(crate) fn renew(&self) {
+        let gauges = [&self.queued_now, &self.in_kernel_now, &self.ready_now];
+        let sides = [&self.owner, &self.anybody].into_iter();
+        let sides = sides.flat_map(|side| {
+            [&side.submitted, &side.delivered, &side.syscalls].into_iter().chain(&side.by_way)
+        });
+        let others = gauges.into_iter().chain([&self.overflow_high_water]).chain(&self.ring_ops);
+        sides.chain(others).for_each(|count| count.set(0));
+    }
+
+    /// About how many operations are owned, as far as a thread other than the owner can know.
+    pub(crate) fn owned_about(&self) -> usize {
+        let ready = usize::try_from(self.ready_now.get()).unwrap_or(0);
+        self.in_flight().saturating_sub(ready)
     }
 
     /// One more operation of this kind was pushed on the ring.

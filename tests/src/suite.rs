@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fork;
 pub mod fs;
 pub mod leak;
+pub mod lines;
 pub mod names;
 pub mod net;
 pub mod order;
@@ -94,6 +95,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(wide::cases());
     cases.extend(sync::cases());
     cases.extend(order::cases());
+    cases.extend(lines::cases());
     cases.extend(poll::cases());
     cases.extend(drop::cases());
     cases.extend(drain::cases());

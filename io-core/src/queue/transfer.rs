@@ -66,6 +66,11 @@ impl Transfer {
         }
     }
 
+    /// Forgets everything pushed so far: in a forked child, where it is the parent's.
+    pub fn forget(&self) {
+        self.top.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+
     /// Appends everything pushed so far to `list`, oldest first; returns how many.
     pub fn take_all(&self, list: &mut Fifo) -> usize {
         // Ordering: SeqCst (at least Acquire, which sees the nodes): a taker about to park must not

@@ -41,6 +41,9 @@ impl Role {
     }
 }
 
+/// The longest sleep in `epoll_wait(2)`, in nanoseconds: as many milliseconds as it has room for. Kernels
+/// before 5.11 refuse a longer one, at once; who has slept that long looks again.
+const LONGEST: u64 = 1_000_000 * 0x7fff_ffff;
 /// `watcher` holds this, or a role's bit.
 const NOBODY: u32 = 0;
 /// The token of the eventfd among epoll's events; no descriptor has it.
@@ -210,7 +213,7 @@ impl Park {
         let timeout = match deadline {
             Deadline::NEVER => None,
             Deadline::NOW => Some(timespec(0)),
-            _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left))),
+            _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left).min(LONGEST))),
         };
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         // Interrupted is an early return with nothing ready, as is anything else it could say about

@@ -126,8 +126,11 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
     }
 }
 
-/// [`attempt`] for an operation that would have blocked and has waited for its readiness since. For a
-/// connect it makes a difference: "already connected" is its own success then.
+/// [`attempt`] for an operation that would have blocked and has waited for its readiness since. It makes a
+/// difference for a connect: "already connected" is its own success then; and for an accept, which goes back
+/// to wait if another has taken the connection, and does not hold a thread until the next one comes. (Two
+/// threads that look at the same time may still do that on a blocking listener, which has no form of the call
+/// that does not wait.)
 ///
 /// # Safety
 /// * As [`perform`](super::perform).
@@ -135,6 +138,7 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 pub unsafe fn attempt_again(op: &Op) -> Attempt {
     match op {
         Op::Connect(connect) => connect_now(connect, true),
+        Op::Accept(accept) if poll::is_idle(accept.fd) => Attempt::WouldBlock,
         // SAFETY: promised by the caller.
         op => unsafe { attempt(op) },
     }

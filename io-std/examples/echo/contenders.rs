@@ -13,6 +13,7 @@ use crate::service::service;
 use crate::sockets::{listener, make_room};
 use core::pin::Pin;
 use io_core::IoBackend;
+use io_epoll_backend::LocalEpoll;
 use io_pool_backend::LocalPool;
 use io_uring_backend::{Config, Local, UringBackend};
 use rustix::fd::OwnedFd;
@@ -66,8 +67,11 @@ impl Builder<'_, '_> {
         self.add("raw-epoll", "raw-epoll", |listener| {
             Ok(Box::new(RawEpoll::new(&listener, connections, room)?))
         })?;
+        // Without offload and without workers: the server's thread does all the work, as in the others.
+        if matches!(choice, Choice::All | Choice::Epoll) {
+            self.add("epoll", "raw-epoll", on(LocalEpoll::new()?, connections, room))?;
+        }
         if matches!(choice, Choice::All | Choice::Pool) {
-            // Without workers: the server's thread does the work, as in the other servers.
             self.add("pool", "raw-epoll", on(LocalPool::new()?, connections, room))?;
         }
         Ok(())

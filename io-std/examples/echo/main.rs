@@ -1,7 +1,7 @@
 //! A TCP echo server on each backend, next to the same server written by hand on epoll and on io_uring, and
 //! the client that loads them.
 //!
-//! `cargo run --release --example echo -- [--backend uring|pool|all] [--json]`; `--help` explains the
+//! `cargo run --release --example echo -- [--backend uring|epoll|pool|all] [--json]`; `--help` explains the
 //! columns.
 
 #[path = "../bench/allocs.rs"]

@@ -9,7 +9,7 @@ A TCP echo server on each backend, next to the same server written by hand, and 
 
 usage: echo [OPTIONS]
 
-  --backend B      uring, pool, or all (the default); both hand-written loops run in any case
+  --backend B      uring, epoll, pool, or all (the default); both hand-written loops run in any case
   --connections N  connections of each server, 1 to 4096 (64)
   --bytes N        size of a message, 1 to 65536 (64)
   --seconds S      how long to measure each server, up to 3600 (2)
@@ -42,6 +42,7 @@ pub(crate) enum Command {
 pub(crate) enum Choice {
     All,
     Uring,
+    Epoll,
     Pool,
 }
 
@@ -101,8 +102,9 @@ fn choice(name: &str) -> Result<Choice, lexopt::Error> {
     match name.to_ascii_lowercase().as_str() {
         "all" => Ok(Choice::All),
         "uring" => Ok(Choice::Uring),
+        "epoll" => Ok(Choice::Epoll),
         "pool" => Ok(Choice::Pool),
-        _ => Err(format!("--backend is uring, pool or all, not {name:?}").into()),
+        _ => Err(format!("--backend is uring, epoll, pool or all, not {name:?}").into()),
     }
 }
 

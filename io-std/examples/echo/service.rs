@@ -1,5 +1,7 @@
 //! The server on the library: one future per connection, which receives, sends back what came, and
 //! receives again; on any backend of one thread.
+//!
+//! Its sockets are registered with the backend for as long as they are open, as those of `io-std` are.
 #![allow(unsafe_code, reason = "shares a socket between the operations of its connection")]
 //! # Safety
 //! A [`Socket`] is a counted owner of its descriptor.
@@ -13,19 +15,32 @@ use core::pin::{Pin, pin};
 use io_core::op::{AcceptFlags, MsgFlags};
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Errno, Fd, IoBackend, IoFd, OwnedFd};
+use io_core::{Errno, Fd, IoBackend, IoFd, OwnedFd, Registered};
 use rustix::net::sockopt;
 use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::rc::Rc;
 
 /// A socket as the operations of one thread hold it.
-#[derive(Clone)]
-struct Socket(Rc<OwnedFd>);
+struct Socket<B: IoBackend + 'static>(Pin<Rc<Registered<Pin<&'static B>, OwnedFd>>>);
+
+impl<B: IoBackend> Socket<B> {
+    fn new(backend: Pin<&'static B>, fd: OwnedFd) -> Socket<B> {
+        let socket = Rc::pin(Registered::new(backend, fd));
+        socket.as_ref().attach();
+        Socket(socket)
+    }
+}
+
+impl<B: IoBackend> Clone for Socket<B> {
+    fn clone(&self) -> Socket<B> {
+        Socket(self.0.clone())
+    }
+}
 
 // SAFETY: a counted owner; a forgotten clone keeps the descriptor open for ever.
-unsafe impl IoFd for Socket {
+unsafe impl<B: IoBackend> IoFd for Socket<B> {
     fn fd(&self) -> Fd {
-        self.0.fd()
+        self.0.file().fd()
     }
 }
 
@@ -39,9 +54,9 @@ struct Progress {
 }
 
 /// Sends back what comes, for ever.
-async fn echo<B: IoBackend>(
-    io: Pin<&B>,
-    socket: Socket,
+async fn echo<B: IoBackend + 'static>(
+    io: Pin<&'static B>,
+    socket: Socket<B>,
     room: usize,
     progress: Rc<Progress>,
 ) -> Errno {
@@ -91,7 +106,8 @@ pub(crate) unsafe fn service<B: IoBackend>(
 ) -> Result<Box<dyn Server>, Failure> {
     let listener = Fd::new(listener.into_raw_fd());
     // SAFETY: just given up by its only owner, and `close_fd` is `close(2)`.
-    let listener = Socket(Rc::new(unsafe { OwnedFd::from_raw(listener, close_fd) }));
+    let listener = unsafe { OwnedFd::from_raw(listener, close_fd) };
+    let listener = Socket::new(backend, listener);
     let progress = Rc::new(Progress::default());
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
@@ -101,7 +117,8 @@ pub(crate) unsafe fn service<B: IoBackend>(
         // SAFETY: open: just accepted.
         let borrowed = unsafe { BorrowedFd::borrow_raw(accepted.fd().raw()) };
         sockopt::set_tcp_nodelay(borrowed, true)?;
-        connections.push(connection(backend, Socket(Rc::new(accepted)), room, progress.clone()));
+        let socket = Socket::new(backend, accepted);
+        connections.push(connection(backend, socket, room, progress.clone()));
     }
     // SAFETY: the futures give their wakers to the backend, which stays on this thread.
     let connections = unsafe { Executor::new(connections) };
@@ -109,9 +126,9 @@ pub(crate) unsafe fn service<B: IoBackend>(
 }
 
 /// One connection's future.
-async fn connection<B: IoBackend>(
-    io: Pin<&B>,
-    socket: Socket,
+async fn connection<B: IoBackend + 'static>(
+    io: Pin<&'static B>,
+    socket: Socket<B>,
     room: usize,
     progress: Rc<Progress>,
 ) {

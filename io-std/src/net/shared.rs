@@ -1,4 +1,5 @@
-//! [`SharedSocket`]: an open socket as its operations hold it.
+//! [`SharedSocket`]: an open socket as its operations hold it, registered with its backend for as long as it
+//! is open.
 #![allow(unsafe_code, reason = "implements the unsafe trait that proves a descriptor open")]
 //! # Safety
 //! The descriptor is owned behind an `Arc`; whoever uses it holds a clone.
@@ -6,9 +7,10 @@
 use crate::error::io_error;
 use crate::io::Io;
 use core::fmt;
+use core::pin::Pin;
 use io_core::op::{Family, SocketFlags, SocketKind};
 use io_core::ops::Ops;
-use io_core::{Address, Fd, IoFd, OwnedFd};
+use io_core::{Address, Fd, IoFd, OwnedFd, Registered};
 use rustix::net::SocketAddrAny;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 /// A socket's descriptor, as its operations hold it.
 #[derive(Clone)]
-pub struct SharedSocket(Arc<OwnedFd>);
+pub struct SharedSocket(Pin<Arc<Registered<Io, OwnedFd>>>);
 
 // SAFETY: a counted owner; forgetting a clone keeps the descriptor open for ever.
 unsafe impl IoFd for SharedSocket {
@@ -28,8 +30,9 @@ unsafe impl IoFd for SharedSocket {
 impl SharedSocket {
     /// Of an open socket that is used on `io`.
     pub(super) fn new(io: &Io, fd: OwnedFd) -> SharedSocket {
-        let _ = io;
-        SharedSocket(Arc::new(fd))
+        let socket = Arc::pin(Registered::new(io.clone(), fd));
+        socket.as_ref().attach();
+        SharedSocket(socket)
     }
 
     /// A new stream socket of this family, non-blocking.

@@ -34,6 +34,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(connect_after_connect::<F>),
         Case::of(connect_waits_for_the_connection::<F>),
         Case::of(connect_in_progress_can_be_cancelled::<F>),
+        Case::of(a_crowd_of_connects::<F>),
         Case::of(a_full_unix_listener::<F>),
         Case::of(datagram_sockets_have_a_peer_at_once::<F>),
         Case::of(bad_addresses::<F>),
@@ -409,6 +410,44 @@ pub fn connect_in_progress_can_be_cancelled<F: Fixture>(fx: &F) {
         assert!(rig.poll_once(stopped.as_mut()).is_pending());
         assert_eq!(rig.backend().stop(io_core::Deadline::NEVER), Ok(()));
         assert_eq!(rig.block_on(stopped), canceled);
+    });
+}
+
+/// 64 connects and as many accepts at once, over both kinds of address.
+pub fn a_crowd_of_connects<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let tcp = plain(Family::INET, STREAM, SocketFlags::NONBLOCK);
+        let local = plain(Family::UNIX, STREAM, SocketFlags::NONBLOCK);
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = unix(&dir.path().join("socket"));
+        for (server, family, at) in
+            [(tcp, Family::INET, Address::v4(Ipv4Addr::LOCALHOST, 0)), (local, Family::UNIX, place)]
+        {
+            let name = memory(at);
+            assert_eq!(oracle(&bind(&server, &name), name.only()), 0);
+            assert_eq!(oracle(&Op::Listen(Listen { fd: server.raw(), backlog: 128 }), &[]), 0);
+            let at = if family == Family::UNIX { at } else { server.local_address().into() };
+            let be = rig.backend();
+            let mut all = Vec::new();
+            for _ in 0..64 {
+                let client = plain(family, STREAM, SocketFlags::NONBLOCK);
+                let mut accept = Box::pin(be.accept(server.clone(), AcceptFlags::empty()));
+                let mut connect = Box::pin(be.connect(client.clone(), at));
+                accept.as_mut().submit().expect("submit");
+                connect.as_mut().submit().expect("submit");
+                all.push((client, connect, accept));
+            }
+            let mut accepts = Vec::new();
+            for (client, connect, accept) in all {
+                assert_eq!(rig.block_on(connect), Ok(()));
+                client.put(b"x");
+                accepts.push((client, accept));
+            }
+            for (_open, accept) in accepts {
+                let near = Desc::adopt_owned(rig.block_on(accept).expect("accept"));
+                assert_eq!(near.get(1), b"x", "one of the clients");
+            }
+        }
     });
 }
 

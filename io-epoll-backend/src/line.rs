@@ -1,0 +1,182 @@
+//! Operations on one descriptor take turns.
+//!
+//! # Lines
+//!
+//! Operations that take from one descriptor are served in the order of submission, and so are those that
+//! give to it: one of a line is tried at a time. On a source the line is the source's, and whoever is to
+//! try has its direction (a *claim*). On a bare number the line is what waits in the table, behind what is
+//! in `work` or `running`; `busy` finds out quickly that there is none. Whoever leaves `work` or `running`
+//! without going back to wait [passes the line on](Queues::release).
+
+use crate::note::{Note, Place, Stage, set};
+use crate::queues::{Claim, Queues};
+use io_core::readiness::{Lane, Readiness, Tried};
+use io_core::{Fd, Interest, Node, Op};
+
+/// What `let_wait` did.
+#[derive(Debug)]
+pub(crate) enum Waits {
+    /// It is to end early instead.
+    Refused(Node),
+    /// It waits by its number, which is to be registered.
+    Bare,
+    /// It waits on a source; which is to be registered under this generation, or is already.
+    Source(Option<u32>),
+    /// It is tried again.
+    Tries,
+}
+
+/// How a node comes to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Arrival {
+    /// From its submit, untried: at the end of its line.
+    New,
+    /// From its submit, tried: in front of those that came meanwhile.
+    Tried,
+    /// It waited before: in front.
+    Again,
+}
+
+pub(crate) fn lane(op: &Op) -> Option<(Fd, Lane)> {
+    op.interest().map(|(fd, interest)| (fd, Lane::of(interest)))
+}
+
+fn in_lane(wanted: Lane) -> impl Fn(Interest) -> bool {
+    move |interest| Lane::of(interest) == wanted
+}
+
+impl Queues {
+    /// Whether somebody on this bare number is being tried in this direction.
+    fn is_busy(&self, fd: Fd, its: Lane) -> bool {
+        let same =
+            |node: &Node| Note::of(node).claim().is_none() && lane(node.op()) == Some((fd, its));
+        its.is_line()
+            && self.busy.maybe(fd)
+            && (self.work.iter().any(|node| same(&node))
+                || self.running.iter().any(|node| same(&node)))
+    }
+
+    /// Whether an operation on this bare number must wait behind others.
+    pub(crate) fn has_before(&self, fd: Fd, its: Lane) -> bool {
+        its.is_line()
+            && (!self.waiting.union_of(fd, in_lane(its)).is_empty() || self.is_busy(fd, its))
+    }
+
+    /// What is to be registered for a bare number: what waits and has nobody before it.
+    pub(crate) fn wanted(&self, fd: Fd) -> Readiness {
+        self.waiting.union_of(fd, |interest| !self.is_busy(fd, Lane::of(interest)))
+    }
+
+    /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
+    pub(crate) fn release(&mut self, fd: Fd, its: Lane, claim: Option<Claim>, tried: Tried) {
+        if let Some(Claim { generation, tick }) = claim {
+            if let Some(state) = self.sources.find_generation(fd, generation) {
+                state.settle(its, tick, tried);
+                self.next_of_source(fd, its);
+            }
+        } else if its.is_line()
+            && !self.is_busy(fd, its)
+            && let Some(node) = self.waiting.take_of(fd, in_lane(its))
+        {
+            self.push_work(node, Stage::Ready);
+        }
+    }
+
+    /// Hands the direction of a source to the first in its line, if it may be tried.
+    fn next_of_source(&mut self, fd: Fd, its: Lane) {
+        if its.is_line()
+            && let Some(state) = self.sources.find(fd)
+            && let Some(node) = state.next(its)
+        {
+            let generation = state.generation();
+            self.in_lines -= 1;
+            self.push_claimed(node, Stage::Ready, generation);
+        }
+    }
+
+    /// Notes an event of a source, and moves what it concerns to `work`.
+    pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
+        let Some(state) = self.sources.find_generation(fd, generation) else { return };
+        state.event(events);
+        for its in [Lane::Read, Lane::Write] {
+            self.next_of_source(fd, its);
+        }
+        while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
+            self.in_lines -= 1;
+            self.push_claimed(node, Stage::Ready, generation);
+        }
+    }
+
+    /// Moves what an event on a bare number concerns to `work`, the first of each line. Whether more is to be
+    /// registered.
+    pub(crate) fn bare_ready(&mut self, fd: Fd, events: Readiness) -> bool {
+        for its in Lane::ALL {
+            let concerned = |interest| Lane::of(interest) == its && events.concerns(interest);
+            while !self.is_busy(fd, its)
+                && let Some(node) = self.waiting.take_of(fd, concerned)
+            {
+                self.push_work(node, Stage::Ready);
+            }
+        }
+        !self.wanted(fd).is_empty()
+    }
+
+    /// Lets a node wait for readiness. It comes back if it is to end early: a stop or cancel that came while
+    /// a thread had it must not be missed; each sets its mark and then looks for the node under this lock.
+    pub(crate) fn let_wait(&mut self, node: Node, fd: Fd, its: Lane, from: Arrival) -> Waits {
+        if self.unwanted(&node) {
+            self.timers.disarm(&node);
+            return Waits::Refused(node);
+        }
+        if from != Arrival::Again {
+            self.news.earlier |= self.timers.arm(&node);
+        }
+        if let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused()) {
+            set(&node, Place::Source, Stage::Fresh);
+            let register = state.register().then(|| state.generation());
+            match from {
+                Arrival::New => state.push(its, node),
+                Arrival::Tried | Arrival::Again => state.push_front(its, node),
+            }
+            self.in_lines += 1;
+            // It may have become a source while it was tried by its number.
+            self.next_of_source(fd, its);
+            return Waits::Source(register);
+        }
+        set(&node, Place::Waiting, Stage::Fresh);
+        match from {
+            Arrival::New => self.waiting.push(fd, node),
+            Arrival::Tried | Arrival::Again => self.waiting.push_front(fd, node),
+        }
+        Waits::Bare
+    }
+
+    /// A try would have blocked: ends it, and lets the node wait in front of its line; if an event came
+    /// during the try, it is in `work` again.
+    pub(crate) fn wait_again(
+        &mut self,
+        node: Node,
+        fd: Fd,
+        its: Lane,
+        claim: Option<Claim>,
+        from: Arrival,
+    ) -> Waits {
+        if let Some(Claim { generation, tick }) = claim
+            && let Some(state) = self.sources.find_generation(fd, generation)
+        {
+            let wanted = !self.mode.refuses() && !node.cancel_asked();
+            let tried = if wanted { Tried::WouldBlock } else { Tried::Nothing };
+            if state.settle(its, tick, tried) {
+                if from != Arrival::Again {
+                    self.news.earlier |= self.timers.arm(&node);
+                }
+                self.push_claimed(node, Stage::Ready, generation);
+                return Waits::Tries;
+            }
+            if !wanted {
+                self.next_of_source(fd, its);
+            }
+        }
+        self.let_wait(node, fd, its, from)
+    }
+}

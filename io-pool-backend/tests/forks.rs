@@ -1,0 +1,200 @@
+//! Forks that the conformance suite does not make: what lies in memory from before, and forks in the middle
+//! of something.
+#![cfg(not(miri))]
+#![allow(unsafe_code, reason = "forks, and raw operations")]
+
+use core::pin::Pin;
+use core::sync::atomic::{AtomicI32, Ordering};
+use core::time::Duration;
+use io_core::op::{Close, Timeout};
+use io_core::ops::Ops;
+use io_core::syscall::deadline_in;
+use io_core::{CompletionFn, Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, StopError};
+use io_pool_backend::{LocalPool, PoolBackend, Worker};
+use std::sync::Mutex;
+
+unsafe extern "C" {
+    fn fork() -> i32;
+    fn alarm(seconds: u32) -> u32;
+    fn _exit(code: i32) -> !;
+    fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
+}
+
+/// Runs `body` in a forked child, which is given some seconds.
+fn in_child(body: impl FnOnce()) {
+    // SAFETY: the child runs `body` and ends.
+    let child = unsafe { fork() };
+    assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
+    if child == 0 {
+        // SAFETY: takes a number.
+        unsafe { alarm(10) };
+        let end = std::panic::catch_unwind(core::panic::AssertUnwindSafe(body));
+        // SAFETY: ends this process.
+        unsafe { _exit(i32::from(end.is_err())) }
+    }
+    assert_eq!(wait_for(child), 0, "the child's status");
+}
+
+fn wait_for(child: i32) -> i32 {
+    let mut status = -1;
+    // SAFETY: writes the local.
+    assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
+    status
+}
+
+fn leaked<T>(pool: T) -> Pin<&'static T> {
+    Pin::static_ref(Box::leak(Box::new(pool)))
+}
+
+/// What a callback that forks leaves behind.
+struct Forker {
+    pool: Pin<&'static PoolBackend>,
+    renews: bool,
+    calls: AtomicI32,
+    child: AtomicI32,
+    result: Mutex<Option<Result<(), StopError>>>,
+}
+
+impl Forker {
+    fn new(renews: bool) -> &'static Forker {
+        let pool = leaked(PoolBackend::new().expect("a pool"));
+        let (calls, child) = (AtomicI32::new(0), AtomicI32::new(-1));
+        Box::leak(Box::new(Forker { pool, renews, calls, child, result: Mutex::new(None) }))
+    }
+
+    fn submit(&'static self, function: CompletionFn) {
+        let nop = Box::leak(Box::new(self.pool.nop()));
+        let nop = Pin::static_mut(nop);
+        nop.submit_with_callback(function, core::ptr::from_ref(self).cast_mut().cast())
+            .expect("submit");
+    }
+
+    /// In both processes.
+    fn of(context: *mut ()) -> &'static Forker {
+        // SAFETY: leaked, and only shared.
+        unsafe { &*context.cast::<Forker>() }
+    }
+
+    fn is_child(&self) -> bool {
+        self.child.load(Ordering::SeqCst) == 0
+    }
+
+    /// Ends the child, if this is one, and waits for it, if not.
+    fn join(&self, child: impl FnOnce()) {
+        if self.is_child() {
+            let end = std::panic::catch_unwind(core::panic::AssertUnwindSafe(child));
+            // SAFETY: ends this process.
+            unsafe { _exit(i32::from(end.is_err())) }
+        }
+        assert_eq!(wait_for(self.child.load(Ordering::SeqCst)), 0, "the child's status");
+    }
+}
+
+fn forks(context: *mut (), _: i64) {
+    let this = Forker::of(context);
+    // SAFETY: the child comes to `join` and ends there.
+    this.child.store(unsafe { fork() }, Ordering::SeqCst);
+    if this.is_child() {
+        // SAFETY: takes a number.
+        unsafe { alarm(10) };
+        if this.renews {
+            this.pool.reinit().expect("a new pool");
+        }
+    }
+}
+
+fn counts(context: *mut (), _: i64) {
+    Forker::of(context).calls.fetch_add(1, Ordering::SeqCst);
+}
+
+fn stops(context: *mut (), _: i64) {
+    let this = Forker::of(context);
+    *this.result.lock().expect("not poisoned") = Some(this.pool.stop(Deadline::NOW));
+}
+
+/// A callback forks, and the child comes back from it into the poll of its parent: which leaves alone what is
+/// the parent's.
+#[test]
+fn a_poll_that_comes_back_in_a_child_touches_nothing() {
+    let this = Forker::new(false);
+    this.submit(forks);
+    this.submit(counts);
+    let polled = this.pool.poll(Some(Duration::ZERO));
+    let calls = this.calls.load(Ordering::SeqCst);
+    this.join(|| assert_eq!((polled, calls), (Err(Errno::OWNERDEAD), 0)));
+    assert_eq!((polled, calls), (Ok(2), 1));
+}
+
+/// The same when the callback has made the pool new in the child: nobody is in a callback of the new one.
+#[test]
+fn a_pool_made_new_inside_a_callback_knows_who_is_in_one() {
+    let this = Forker::new(true);
+    this.submit(forks);
+    assert_eq!(this.pool.poll(Some(Duration::ZERO)), Ok(1));
+    let stop_inside = || {
+        this.submit(stops);
+        assert_eq!(this.pool.poll(Some(Duration::ZERO)), Ok(1));
+        let result = *this.result.lock().expect("not poisoned");
+        assert_eq!(result, Some(Err(StopError::WrongPlace(Errno::DEADLK))));
+        assert_eq!(this.pool.stop(Deadline::NEVER), Ok(()));
+    };
+    this.join(stop_inside);
+    stop_inside();
+}
+
+/// The same on a lent thread: it goes home in the child, and the new pool does not count it.
+#[test]
+fn a_worker_that_comes_back_in_a_child_goes_home() {
+    for renews in [false, true] {
+        let this = Forker::new(renews);
+        this.submit(forks);
+        let worker = std::thread::spawn(move || {
+            Worker::new(this.pool).run();
+            if this.is_child() {
+                this.join(|| assert_eq!(this.pool.workers(), usize::from(!renews)));
+            }
+        });
+        while this.child.load(Ordering::SeqCst) == -1 {
+            std::thread::yield_now();
+        }
+        this.join(|| {});
+        this.pool.release_workers();
+        worker.join().expect("it went home");
+        assert_eq!(this.pool.workers(), 0);
+    }
+}
+
+/// Storage that was in flight with a deadline at the fork is used again in the child: its timer is in no heap
+/// there, whatever it still says.
+#[test]
+fn a_deadline_of_before_the_fork_is_forgotten() {
+    let pool = leaked(LocalPool::new().expect("a pool"));
+    let mut timed = [100, 50, 70].map(|seconds| {
+        // SAFETY: no pointers, no descriptor.
+        let op = unsafe { IoAwaitable::new(pool, Op::Timeout(Timeout)) };
+        let mut timed = Box::pin(op.with_deadline(deadline_in(Duration::from_secs(seconds))));
+        timed.as_mut().op().submit().expect("submit");
+        timed
+    });
+    let ops = [
+        (Op::Timeout(Timeout), Errno::CANCELED),
+        // Never armed.
+        (Op::Close(Close { fd: Fd::new(-1) }), Errno::BADF),
+    ];
+    for (op, errno) in ops {
+        in_child(|| {
+            pool.reinit().expect("a new pool");
+            let mut op_again = timed[0].as_mut().op();
+            assert_eq!(op_again.as_mut().wait(), Errno::OWNERDEAD.to_result());
+            // SAFETY: as above; -1 is nobody's.
+            unsafe { op_again.as_mut().reset(op) }.expect("it is done");
+            op_again.as_mut().submit().expect("submit");
+            op_again.as_mut().cancel();
+            assert_eq!(op_again.wait(), errno.to_result());
+        });
+    }
+    for timed in &mut timed {
+        timed.as_mut().op().cancel();
+        assert_eq!(timed.as_mut().op().wait(), Errno::CANCELED.to_result());
+    }
+}
