@@ -10,13 +10,14 @@ use crate::fixture::Fixture;
 use crate::mem::Mem;
 use crate::raw::Raw;
 use crate::rig::{Form, Note, Rig};
+use crate::skip::skip;
 use core::pin::Pin;
 use core::time::Duration;
 use io_core::op::{Accept, AcceptFlags, Cancel, Close, MsgFlags, Poll, PollEvents, Read};
 use io_core::op::{Readv, Recv, Sendfile};
 use io_core::ops::Ops;
 use io_core::syscall::{close_fd, deadline_in, now_ns};
-use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope};
+use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope, Way};
 
 /// The cases of this module.
 #[must_use]
@@ -328,6 +329,14 @@ fn check_old<B: IoBackend>(rig: &Rig<'_, B>, old: &mut Raws<'_, B>, fd: Fd, next
     assert_eq!(reader.get(4), b"left", "an old read took the new file's data");
 }
 
+/// Skips where nobody can tell when the kernel has seen the old file: an offload's worker looks at it at a
+/// time of its own.
+fn not_by_number<B: IoBackend>(rig: &Rig<'_, B>, fd: Fd, mem: &Mem) {
+    if rig.backend().route(&read_op(fd, mem)).way == Way::Offload {
+        skip("a read is handed on, and may find the next file when it gets there");
+    }
+}
+
 /// Closed by number while reads wait, without a word to the backend, and the number used again.
 pub fn closed_behind_our_back<F: Fixture>(fx: &F) {
     fx.both(|rig| {
@@ -336,6 +345,7 @@ pub fn closed_behind_our_back<F: Fixture>(fx: &F) {
             let (next, feed) = Desc::pipe();
             let mut number = Number::of(reader);
             let mem = Mem::filled(4, 0xaa);
+            not_by_number(rig, number.fd(), &mem);
             let mut old = submit_all(rig, &[read_op(number.fd(), &mem); 2], mem.only());
             if polled {
                 rig.poll(Some(Duration::ZERO));
@@ -363,6 +373,11 @@ pub fn closed_behind_our_back_while_a_duplicate_lives<F: Fixture>(fx: &F) {
         let (next, feed) = Desc::pipe();
         let mut number = Number::of(reader.clone());
         let mem = Mem::filled(4, 0xaa);
+        not_by_number(rig, number.fd(), &mem);
+        let way = rig.backend().route(&read_op(number.fd(), &mem)).way;
+        if rig.backend().name() == "io_uring" && matches!(way, Way::Readiness | Way::Inline) {
+            skip("a ring without the opcode waits for the old file, then acts on the number");
+        }
         let mut old = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
         rig.poll(Some(Duration::ZERO));
         let number = Number::again(number.close(), &next);
@@ -393,6 +408,7 @@ pub fn replaced_behind_our_back<F: Fixture>(fx: &F) {
         let mut old = Vec::new();
         let (mut reader, mut feed) = Desc::pipe();
         let number = Number::of(reader.clone());
+        not_by_number(rig, number.fd(), &mem);
         for round in 0..20_u8 {
             let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
             rig.poll(Some(Duration::ZERO));

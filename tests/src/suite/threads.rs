@@ -652,8 +652,14 @@ pub fn another_thread_stops_and_nobody_polls<F: Fixture<Backend: Sync>>(fx: &F) 
                 assert_eq!(owned, 20);
                 assert!(over, "it gave up early");
                 assert!(fx.caps().one_owner, "nobody is needed here");
-                assert_eq!(backend.start(), Err(Errno::BUSY));
-                assert_eq!(rig.run(Op::Nop(Nop), &[]), Errno::CANCELED.to_result());
+                // An offload's threads may have brought the last one home since.
+                match backend.start() {
+                    Ok(()) => {}
+                    refused => {
+                        assert_eq!(refused, Err(Errno::BUSY));
+                        assert_eq!(rig.run(Op::Nop(Nop), &[]), Errno::CANCELED.to_result());
+                    }
+                }
             }
             Err(other) => panic!("{other}"),
         }
