@@ -116,7 +116,12 @@ impl<'b, B: IoBackend> Rig<'b, B> {
 
     /// A raw operation with a deadline on this backend; see [`timed`].
     #[must_use]
-    pub fn timed(&self, op: Op, keep: &[Mem], deadline: Deadline) -> Pin<Box<TimedRaw<Pin<&'b B>>>> {
+    pub fn timed(
+        &self,
+        op: Op,
+        keep: &[Mem],
+        deadline: Deadline,
+    ) -> Pin<Box<TimedRaw<Pin<&'b B>>>> {
         timed(self.backend, op, keep, deadline)
     }
 

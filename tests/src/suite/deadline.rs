@@ -291,9 +291,8 @@ pub fn queued_operations_expire<F: Fixture>(fx: &F) {
             let (reader, writer) = Desc::pipe();
             let mem = Mem::filled(1, 0xaa);
             let deadline = deadline_in(Duration::from_millis(20));
-            let mut reads: Vec<_> = (0..1500)
-                .map(|_| rig.timed(reader.read_op(&mem), mem.only(), deadline))
-                .collect();
+            let mut reads: Vec<_> =
+                (0..1500).map(|_| rig.timed(reader.read_op(&mem), mem.only(), deadline)).collect();
             for read in &mut reads {
                 read.submit().expect("submit");
             }

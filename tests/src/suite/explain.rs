@@ -59,9 +59,7 @@ fn op_of(kind: OpKind, fd: Fd) -> Op {
         OpKind::Readv => Op::Readv(Readv { fd, iov, count }),
         OpKind::Recv => Op::Recv(Recv { fd, flags, buf, len }),
         OpKind::Send => Op::Send(Send { fd, flags, buf, len }),
-        OpKind::Sendfile => {
-            Op::Sendfile(Sendfile { out_fd: fd, in_fd: fd, offset: Some(0), len })
-        }
+        OpKind::Sendfile => Op::Sendfile(Sendfile { out_fd: fd, in_fd: fd, offset: Some(0), len }),
         OpKind::Shutdown => Op::Shutdown(Shutdown { fd, how: 2 }),
         OpKind::Socket => {
             let (family, kind, flags) = (Family::INET, SocketKind::STREAM, SocketFlags::empty());

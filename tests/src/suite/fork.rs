@@ -43,10 +43,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
 /// The cases of this module for backends that threads share.
 #[must_use]
 pub fn shared_cases<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
-    vec![
-        Case::of(a_storm_of_forks_loses_nothing::<F>),
-        Case::of(another_thread_forks::<F>),
-    ]
+    vec![Case::of(a_storm_of_forks_loses_nothing::<F>), Case::of(another_thread_forks::<F>)]
 }
 
 const NOP: Op = Op::Nop(Nop);

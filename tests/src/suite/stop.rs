@@ -359,7 +359,10 @@ pub fn stop_ends_great_reads_for_good<F: Fixture>(fx: &F) {
         mems.iter().for_each(|mem| mem.mark(4096, 0xaa));
         // Not to win a race: to let somebody lose it.
         std::thread::sleep(Duration::from_millis(100));
-        assert!(mems.iter().all(|mem| marked(mem).iter().all(|&byte| byte == 0xaa)), "a late write");
+        assert!(
+            mems.iter().all(|mem| marked(mem).iter().all(|&byte| byte == 0xaa)),
+            "a late write"
+        );
         for read in &mut reads {
             let result = read.wait();
             assert!(result == canceled() || result > 0, "{result}");

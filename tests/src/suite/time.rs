@@ -270,7 +270,10 @@ pub fn ten_thousand_deadlines_cost_a_poll_no_more_than_ten<F: Fixture>(fx: &F) {
         assert_eq!(rig.backend().in_flight(), 10_000);
         drop((few, many));
         // One more now and then, where other threads have a part in it.
-        assert!(many_calls <= few_calls + few_calls / 10 + 5, "{many_calls}, not {few_calls} calls");
+        assert!(
+            many_calls <= few_calls + few_calls / 10 + 5,
+            "{many_calls}, not {few_calls} calls"
+        );
         assert!(many_ns <= few_ns * 4 + 2_000, "{many_ns} ns with 10 000, {few_ns} ns with 10");
     });
 }

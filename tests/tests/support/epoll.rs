@@ -1,7 +1,7 @@
 //! Epoll's variants: with a pool that has workers, with one that has none, without, and for one thread.
 
 use super::pool::{FAULTS, WORKERS};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
@@ -18,11 +18,13 @@ pub(crate) struct Epoll<O: OffloadHandle> {
     pub(crate) name: &'static str,
     caps: Caps,
     build: fn() -> Result<EpollBackend<SpinLock, O>, Errno>,
+    /// Makes the offload new in a forked child.
+    renew: fn() -> Result<(), Errno>,
 }
 
 impl<O: OffloadHandle> Clone for Epoll<O> {
     fn clone(&self) -> Self {
-        Epoll { name: self.name, caps: self.caps, build: self.build }
+        Epoll { ..*self }
     }
 }
 
@@ -37,7 +39,7 @@ const ALONE: Caps = Caps {
 
 /// Without an offload.
 pub(crate) fn alone() -> Epoll<NoOffload> {
-    Epoll { name: "epoll_alone", caps: ALONE, build: EpollBackend::new }
+    Epoll { name: "epoll_alone", caps: ALONE, build: EpollBackend::new, renew: || Ok(()) }
 }
 
 /// With a pool of four workers, and with one that nobody has lent any.
@@ -46,9 +48,24 @@ pub(crate) fn offloaded() -> [Epoll<Offloaded>; 2] {
     let without = || EpollBackend::with_offload(idle_pool());
     let caps = Caps { blocking: Blocking::HoldsWorker, ..ALONE };
     [
-        Epoll { name: "epoll_pool", caps, build: with_workers },
-        Epoll { name: "epoll_idle_pool", caps: ALONE, build: without },
+        Epoll {
+            name: "epoll_pool",
+            caps,
+            build: with_workers,
+            renew: || renew(super::pool::shared(WORKERS)),
+        },
+        Epoll {
+            name: "epoll_idle_pool",
+            caps: ALONE,
+            build: without,
+            renew: || renew(idle_pool()),
+        },
     ]
+}
+
+/// The pool is shared: another test's backend may have made it new in this child. It has no workers here.
+fn renew(pool: Offloaded) -> Result<(), Errno> {
+    pool.reinit().or_else(|errno| if errno == Errno::ALREADY { Ok(()) } else { Err(errno) })
 }
 
 fn idle_pool() -> Offloaded {
@@ -69,6 +86,10 @@ impl<O: OffloadHandle + Sync + 'static> Fixture for Epoll<O> {
 
     fn available(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some((self.renew)().and_then(|()| backend.reinit()))
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
@@ -99,6 +120,10 @@ impl Fixture for LocalEpoll {
 
     fn available(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some(backend.reinit())
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
