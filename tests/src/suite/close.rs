@@ -13,11 +13,13 @@ use crate::rig::{Form, Note, Rig};
 use crate::skip::skip;
 use core::pin::Pin;
 use core::time::Duration;
-use io_core::op::{Accept, AcceptFlags, Cancel, Close, MsgFlags, Poll, PollEvents, Read};
-use io_core::op::{Readv, Recv, Sendfile};
+use io_core::op::{
+    Accept, AcceptFlags, Cancel, Close, Fdatasync, Fsync, MsgFlags, Poll, PollEvents, Pread,
+    Pwrite, Read, Readv, Recv, Sendfile,
+};
 use io_core::ops::Ops;
 use io_core::syscall::{close_fd, deadline_in, now_ns};
-use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope, Way};
+use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope, Seekable, Way};
 
 /// The cases of this module.
 #[must_use]
@@ -28,6 +30,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_close_ends_a_sendfile_that_waits_for_room::<F>),
         Case::of(a_close_ends_what_queues_behind_a_full_ring::<F>),
         Case::of(a_close_leaves_other_descriptors_alone::<F>),
+        Case::of(work_before_a_close_is_done_before_it::<F>),
         Case::of(a_closed_number_is_free_for_the_next_file::<F>),
         Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>),
         Case::of(closed_behind_our_back::<F>),
@@ -239,6 +242,34 @@ pub fn a_close_leaves_other_descriptors_alone<F: Fixture>(fx: &F) {
             for read in &mut others {
                 assert_eq!(read.wait(), 4, "polled: {polled}");
             }
+        }
+    });
+}
+
+/// What need not wait for a peer is done first: a close ends none of it, and takes its descriptor from none.
+pub fn work_before_a_close_is_done_before_it<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for round in 0..20 {
+            let file = Desc::file(&[b'f'; 1 << 18]);
+            let mut number = Number::of(file.clone());
+            let (fd, seekable) = (number.fd(), Seekable::Unknown);
+            // The longer one is not copied inside submit.
+            let (long, short) = (Mem::zeroed(1 << 18), Mem::filled(4, b'w'));
+            let keep = [long.clone(), short.clone()];
+            let (buf, len, offset) = (long.ptr(), long.len(), 0);
+            let read = Op::Pread(Pread { fd, seekable, buf, len, offset });
+            let (buf, len) = (short.ptr(), short.len());
+            let write = Op::Pwrite(Pwrite { fd, seekable, buf, len, offset: 1 << 18 });
+            let ops = [read, Op::Fsync(Fsync { fd }), write, Op::Fdatasync(Fdatasync { fd }), read];
+            let mut before = submit_all(rig, &ops, &keep);
+            if round % 2 == 0 {
+                rig.poll(Some(Duration::ZERO));
+            }
+            assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+            let results: Vec<i64> = before.iter_mut().map(Raw::wait).collect();
+            assert_eq!(results, [1 << 18, 0, 4, 0, 1 << 18], "round {round}");
+            assert!(long.all(b'f'));
+            assert_eq!(file.content().len(), (1 << 18) + 4);
         }
     });
 }
