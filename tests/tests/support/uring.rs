@@ -6,8 +6,9 @@ use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
 use io_core::{Errno, IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
-use io_pool_backend::{PoolBackend, SpinLock};
+use io_pool_backend::{PoolBackend, SpinLock, Worker};
 use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
+use std::thread;
 
 /// What the ring hands on to: a pool with four threads, for all tests.
 pub(crate) type Offloaded = &'static PoolBackend<SpinLock>;
@@ -18,8 +19,8 @@ pub(crate) struct Uring<M: Mode, O: OffloadHandle> {
     config: Config,
     caps: Caps,
     build: fn(&Config) -> Result<UringBackend<M, O>, BuildError>,
-    /// Makes what it hands on to new in a forked child.
-    reinit_offload: fn() -> Result<(), Errno>,
+    /// Makes the offload new in a forked child.
+    renew: fn() -> Result<(), Errno>,
 }
 
 impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
@@ -63,19 +64,14 @@ const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
 type Plain<M> = Uring<M, NoOffload>;
 
 fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
-    Uring { name, config, caps, build: UringBackend::<M>::new, reinit_offload: || Ok(()) }
+    Uring { name, config, caps, build: UringBackend::<M>::new, renew: || Ok(()) }
 }
 
 fn offloading(name: &'static str, config: Config, caps: Caps) -> Uring<Shared, Offloaded> {
     let build = |config: &Config| {
         UringBackend::<Shared, Offloaded>::with_offload(config, super::pool::shared(WORKERS))
     };
-    let reinit_offload = || match super::pool::shared(WORKERS).reinit() {
-        // Another ring's test may have been there before, in this child.
-        Ok(()) | Err(Errno::ALREADY) => Ok(()),
-        Err(errno) => Err(errno),
-    };
-    Uring { name, config, caps, build, reinit_offload }
+    Uring { name, config, caps, build, renew: renew_pool }
 }
 
 /// Rings that threads may share, without offload.
@@ -105,6 +101,22 @@ pub(crate) fn local() -> [Plain<Local>; 2] {
     ]
 }
 
+/// A child that makes a ring new lends its pool other threads: those of before are the parent's.
+fn renew_pool() -> Result<(), Errno> {
+    let pool = super::pool::shared(WORKERS);
+    match pool.reinit() {
+        Ok(()) => {}
+        Err(Errno::ALREADY) => return Ok(()),
+        Err(errno) => return Err(errno),
+    }
+    pool.start()?;
+    for _ in 0..WORKERS {
+        let worker = Worker::new(pool);
+        thread::spawn(move || worker.run());
+    }
+    Ok(())
+}
+
 impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
     type Backend = UringBackend<M, O>;
 
@@ -121,7 +133,7 @@ impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
     }
 
     fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
-        Some((self.reinit_offload)().and_then(|()| backend.reinit()))
+        Some((self.renew)().and_then(|()| backend.reinit()))
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
