@@ -184,7 +184,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let result = if stopping { Errno::CANCELED } else { errno }.to_result();
         // First, so that none of them gets the turn of one that ends below.
         while let Some(node) = self.held.pop() {
-            self.finish(node, result);
+            self.give_one_up(node, result);
         }
         let unsent = |node: &Node| {
             let number = node.result().cast_unsigned();

@@ -188,10 +188,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if position::KINDS.has(kind) {
             return self.start_at_position(node, known);
         }
-        match node.op() {
-            Op::Poll(_) => node.set_scratch(place::RING | place::WAITS),
-            Op::Close(close) => self.end_users(close.fd),
-            _ => {}
+        if kind == OpKind::Poll {
+            node.set_scratch(place::RING | place::WAITS);
         }
         self.to_ring(node, known);
     }
@@ -220,19 +218,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if plan == Plan::Own {
             return self.run_own(node, known);
         }
+        if let Op::Close(close) = *node.op() {
+            return self.start_close(node, close.fd, known);
+        }
         if node.is_timed() {
             self.clock.arm(&node);
         }
         match plan {
             Plan::Ring => self.start(node, kind, known),
-            Plan::Offload if kind != OpKind::Close => self.place_out(node),
-            Plan::Offload | Plan::Turn | Plan::Inline | Plan::Own => {
-                if plan != Plan::Offload {
-                    backend.tally.owner.way(turn_way(node.op())).add(1);
-                }
-                if let Op::Close(close) = node.op() {
-                    self.end_users(close.fd);
-                }
+            Plan::Offload => self.place_out(node),
+            Plan::Turn | Plan::Inline | Plan::Own => {
+                backend.tally.owner.way(turn_way(node.op())).add(1);
                 node.set_scratch(place::TURN);
                 self.turn.push(node);
             }
