@@ -128,7 +128,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn queued(&self) -> usize {
-        self.overflow.len() + self.held.len() + self.turn.len() + self.unsent()
+        self.overflow.len() + self.held.len() + self.closing.len() + self.turn.len() + self.unsent()
     }
 
     /// Hands everything that waits to the SQ, batch by batch; what is in the SQ at the end goes with the

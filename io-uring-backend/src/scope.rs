@@ -50,7 +50,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.end_in(&[&self.overflow], |node| waits(node) && node.op().uses(fd));
         let end = |node: &Node| {
             let (op, waits) = (node.op(), waits(node));
-            if op.uses(fd) && !op.kind().never_cancelled() && node.ask_cancel() && waits {
+            let goes_on = op.kind().never_cancelled() || !waits && is_late(node);
+            if op.uses(fd) && !goes_on && node.ask_cancel() && waits {
                 self.send_cancel(node);
             }
         };
@@ -69,8 +70,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Begins a close: behind what is in line at its file's position or has its turn before it.
     pub(crate) fn start_close(&self, node: Node, fd: Fd, known: Known) {
         self.end_users(fd);
+        if self.awaits_late(fd) {
+            node.set_scratch(place::CLOSING);
+            return self.closing.push(node);
+        }
         let mut line = None;
-        let mut turns = false;
+        let mut turns = self.backend.mode.outside() > 0;
         let in_line = |other: &Node| {
             if other.op().uses(fd) {
                 line = Some(other.scratch() >> place::KEY_SHIFT);
@@ -98,6 +103,35 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.turn.push(node);
     }
 
+    /// Whether the ring has, or is about to get, what looks this descriptor up late; their ends let the close
+    /// go on.
+    fn awaits_late(&self, fd: Fd) -> bool {
+        let mut found = false;
+        let mut mark = |node: &Node| {
+            if node.op().uses(fd) && is_late(node) {
+                node.set_scratch(node.scratch() | place::AWAITED);
+                found = true;
+            }
+        };
+        // SAFETY: as the top of the file says.
+        unsafe { self.in_flight.for_each_on(fd, &mut mark) };
+        let mut mark_queued = |node: &Node| {
+            mark(node);
+            true
+        };
+        // SAFETY: as above.
+        unsafe { self.overflow.for_each(&mut mark_queued) };
+        found
+    }
+
+    /// One that a close waits for is over: each close looks again, in its turn.
+    pub(crate) fn go_on_closing(&self) {
+        while let Some(node) = self.closing.pop() {
+            node.set_scratch(place::TURN);
+            self.turn.push(node);
+        }
+    }
+
     /// A close inside poll: when the kernel has every entry that names the descriptor, because one that is
     /// sent later would mean whatever the number means then.
     pub(crate) fn close_in_turn(&self, node: Node, fd: Fd) {
@@ -107,7 +141,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             // An error: the ring is dead, and what was not sent is given up.
             let _: Result<(), Errno> = self.push_out();
         }
+        if self.awaits_late(fd) {
+            node.set_scratch(place::CLOSING);
+            return self.closing.push(node);
+        }
         match self.backend.plans.of(OpKind::Close) {
+            // It may have some of the descriptor's, and lets them go first.
+            Plan::Ring | Plan::Offload if self.backend.mode.outside() > 0 => self.place_out(node),
             Plan::Ring => {
                 self.backend.tally.on_ring(OpKind::Close);
                 node.set_scratch(place::RING);
@@ -127,6 +167,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Whether a cancel that was pushed behind this operation, by another thread, means it: that one counts
     /// it then.
     pub(crate) fn is_cancelled_behind(&self, node: &Node) -> bool {
+        if node.op().kind().never_cancelled() {
+            return false;
+        }
         let mut found = false;
         let look = |other: &Node| {
             if let Op::Cancel(cancel) = other.op() {
@@ -178,4 +221,11 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             _ => 0,
         }
     }
+}
+
+/// Whether a kernel worker runs it from the start, which then looks its descriptor up: after entries that were
+/// pushed later.
+fn is_late(node: &Node) -> bool {
+    let kind = node.op().kind();
+    matches!(kind, OpKind::Fsync | OpKind::Fdatasync) || node.scratch() & place::BLOCKS != 0
 }

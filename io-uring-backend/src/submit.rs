@@ -384,6 +384,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if word & place::CANCELS != 0 {
             self.end_cancelling();
         }
+        if word & place::AWAITED != 0 {
+            self.go_on_closing();
+        }
         if word & place::POSITION != 0 {
             self.pass_position(word);
         }
@@ -393,7 +396,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline(always)]
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
-        if word & (place::POSITION | place::CANCELS) != 0 {
+        if word & (place::POSITION | place::CANCELS | place::AWAITED) != 0 {
             self.leave(word);
         }
         if node.is_timed() {
