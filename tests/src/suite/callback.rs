@@ -120,7 +120,8 @@ pub fn polling_an_operation_keeps_its_callback<F: Fixture>(fx: &F) {
     });
 }
 
-type Slot<'b, B> = RefCell<Option<Pin<Box<Raw<Pin<&'b B>>>>>>;
+type OneRaw<'b, B> = Pin<Box<Raw<Pin<&'b B>>>>;
+type Slot<'b, B> = RefCell<Option<OneRaw<'b, B>>>;
 
 struct Chain<'r, 'b, B: IoBackend> {
     rig: &'r Rig<'b, B>,
@@ -484,7 +485,7 @@ pub fn a_callback_may_cancel_all<F: Fixture>(fx: &F) {
 }
 
 struct Others<'b, B: IoBackend> {
-    rest: RefCell<Vec<Pin<Box<Raw<Pin<&'b B>>>>>>,
+    rest: RefCell<Vec<OneRaw<'b, B>>>,
     calls: Cell<u32>,
 }
 

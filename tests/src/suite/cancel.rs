@@ -290,10 +290,10 @@ pub fn cancelled_behind_a_full_ring<F: Fixture>(fx: &F) {
             if polled {
                 rig.poll(Some(Duration::ZERO));
             }
-            for read in reads.iter_mut().step_by(3) {
+            for read in reads.iter_mut().step_by(15) {
                 read.cancel();
             }
-            assert_eq!(rig.run(of(reader.raw()), &[]), 1000, "polled: {polled}");
+            assert_eq!(rig.run(of(reader.raw()), &[]), 1400, "polled: {polled}");
             each_is(&mut reads, canceled());
             writer.put(b"x");
             assert_eq!(reader.get(1), b"x");

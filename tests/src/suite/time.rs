@@ -86,7 +86,7 @@ pub fn a_thousand_sleeps_end<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let now = now_ns();
         let note = |i: u64| {
-            let at = now + 10_000_000 + if i % 2 == 0 { 0 } else { i * 10_000 };
+            let at = now + 10_000_000 + if i.is_multiple_of(2) { 0 } else { i * 10_000 };
             (rig.timed(TIMEOUT, &[], Deadline::from_nanos(at)), Note::new(rig.signal()))
         };
         let mut sleeps: Vec<_> = (0..1000).map(note).collect();
