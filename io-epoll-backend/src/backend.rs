@@ -86,7 +86,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             queues: Locked::new(Queues::new()),
             offload,
             park: Park::new()?,
-            count: Count::new(),
+            count: Count::new(L::SHARED),
             lineage: Lineage::new()?,
             lines: AtomicUsize::new(0),
             refusing: AtomicU32::new(0),

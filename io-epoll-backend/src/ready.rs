@@ -74,7 +74,20 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Moves what the events concern to work.
     pub(crate) fn ready_again(&self, events: &Events) {
+        if !L::SHARED {
+            // Nobody waits for the lock: once for all.
+            self.queues(|queues| {
+                for &Event { fd, generation, readiness } in events {
+                    if generation != 0 {
+                        queues.source_ready(fd, generation, readiness);
+                    }
+                }
+            });
+        }
         for &Event { fd, generation, readiness } in events {
+            if generation != 0 && !L::SHARED {
+                continue;
+            }
             if generation != 0 {
                 self.queues(|queues| queues.source_ready(fd, generation, readiness));
             } else if self.queues(|queues| queues.bare_ready(fd, readiness)) {

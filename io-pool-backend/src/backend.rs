@@ -67,7 +67,7 @@ impl<L: RawLock> PoolBackend<L> {
         Ok(PoolBackend {
             queues: Locked::new(Queues::new()),
             park: Park::new()?,
-            count: Count::new(),
+            count: Count::new(L::SHARED),
             workers: AtomicU32::new(0),
             release: AtomicU32::new(0),
             tellers: Tellers::new(),
@@ -178,7 +178,7 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Ends what waits on a descriptor that is about to be closed.
     pub(crate) fn end_waiting(&self, fd: Fd) {
-        let withdrawn = self.queues(|queues| queues.withdraw_fd(fd));
+        let withdrawn = self.queues(|queues| queues.withdraw_fd(fd, |_| true));
         self.refuse_all(withdrawn);
     }
 
@@ -583,6 +583,11 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
         let (recalled, count) = self.queues(|queues| queues.recall_all(home, scope));
         self.refuse_all(recalled);
         count
+    }
+
+    fn closing(&self, home: *const (), fd: Fd) {
+        let withdrawn = self.queues(|queues| queues.withdraw_fd(fd, |node| node.home() == home));
+        self.refuse_all(withdrawn);
     }
 }
 

@@ -248,8 +248,8 @@ impl Queues {
     }
 
     /// Takes out what waits on a descriptor that is about to be closed.
-    pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
-        let withdrawn = self.waiting.take_fd(fd);
+    pub(crate) fn withdraw_fd(&mut self, fd: Fd, which: impl Fn(&Node) -> bool) -> Fifo {
+        let withdrawn = self.waiting.take_fd_of(fd, which);
         withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
         withdrawn
     }

@@ -7,19 +7,24 @@
 //! # Safety
 //! What looks at the nodes in flight pushes entries and writes scratch words; it leaves the lists alone.
 
+use crate::UringBackend;
 use crate::inbox::Mode;
+use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::submit::Known;
-use io_core::{Binding, Errno, Fd, IoBackend, Node, OffloadHandle, Scope};
+use io_core::{Binding, Errno, Fd, IoBackend, Node, OffloadHandle, Op, OpKind, Scope};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
-    /// Asks everything in `scope` to end; how many that were not asked before.
+    /// Asks everything in `scope` to end; how many that were not asked before. A cancel from another thread
+    /// has asked at the offload backend before it was pushed: what came there since is not meant.
     pub(crate) fn cancel_scope(&self, scope: Scope, known: Known) -> usize {
+        let mut count = 0;
         if known == Known::Here {
             // What other threads submitted before counts too. A cancel from their side comes behind it.
             self.intake();
+            count = self.backend.recall_scope(scope);
         }
-        let mut count = self.end_queued(|node| node.op().is_in(scope));
+        count += self.end_queued(|node| node.op().is_in(scope));
         let ask = |node: &Node| {
             let meant = !node.op().kind().never_cancelled() && node.op().is_in(scope);
             if meant && node.ask_cancel() {
@@ -30,7 +35,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         };
         // SAFETY: as the top of the file says.
         unsafe { self.in_flight.for_each(ask) };
-        count + self.recall_scope(scope)
+        count
     }
 
     /// Ends what waits on a descriptor, or is queued to, before it is closed. Looks at those in flight only
@@ -47,7 +52,28 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         };
         // SAFETY: as the top of the file says.
         unsafe { self.in_flight.for_each_on(fd, end) };
-        self.recall_scope(Scope::Fd(fd));
+        // Where the offload backend performs the close, it does the same.
+        if self.backend.plans.of(OpKind::Close) == Plan::Ring {
+            self.backend.recall_scope(Scope::Fd(fd));
+        }
+    }
+
+    /// Whether a cancel that was pushed behind this operation, by another thread, means it: that one counts
+    /// it then.
+    pub(crate) fn is_cancelled_behind(&self, node: &Node) -> bool {
+        let mut found = false;
+        let look = |other: &Node| {
+            if let Op::Cancel(cancel) = other.op() {
+                found |= node.op().is_in(cancel.scope);
+                if found && node.ask_cancel() {
+                    other.set_result(other.result() + 1);
+                }
+            }
+            !found
+        };
+        // SAFETY: as the top of the file says.
+        unsafe { self.taken.for_each(look) };
+        found
     }
 
     fn send_cancel(&self, node: &Node) {
@@ -70,12 +96,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         count
     }
+}
 
-    /// The same at the offload backend.
+impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
+    /// The same at the offload backend, from any thread.
     pub(crate) fn recall_scope(&self, scope: Scope) -> usize {
-        match self.backend.offload.offload() {
-            Some(offload) if self.backend.mode.outside() > 0 => {
-                offload.recall_all(Binding::address(&self.backend.binding()), scope)
+        match self.offload.offload() {
+            Some(offload) if self.mode.outside() > 0 => {
+                offload.recall_all(Binding::address(&self.binding()), scope)
             }
             _ => 0,
         }

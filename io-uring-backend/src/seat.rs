@@ -99,6 +99,8 @@ pub(crate) struct Owned {
     pub(crate) wake_armed: Cell<bool>,
     /// Which cancels are still to be sent.
     pub(crate) cancels: Cell<Cancels>,
+    /// How many entries in the ring have been sent one.
+    pub(crate) being_cancelled: Cell<usize>,
     /// Whether a waker or callback is running inside [`Seat::deliver`].
     pub(crate) delivering: Cell<bool>,
     /// Whether `start` has succeeded since the last `stop`.
@@ -135,6 +137,7 @@ impl Owned {
             quiet: Cell::new(0),
             wake_armed: Cell::new(false),
             cancels: Cell::new(Cancels::None),
+            being_cancelled: Cell::new(0),
             delivering: Cell::new(false),
             started: Cell::new(false),
             dead: Cell::new(None),

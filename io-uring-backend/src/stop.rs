@@ -149,7 +149,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[cold]
     fn wind_down_now(&self) {
         self.started.set(false);
-        self.recall_scope(Scope::All);
+        self.backend.recall_scope(Scope::All);
         self.await_visitors();
         self.intake();
         if self.owned() > 0 {

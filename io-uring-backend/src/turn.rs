@@ -7,6 +7,7 @@
 //! An operation is performed only while its node is in this thread's hands.
 
 use crate::inbox::Mode;
+use crate::probe::Plan;
 use crate::seat::{Seat, place};
 use io_core::syscall::{Attempt, attempt, attempt_again, check_seekable, perform, perform_from};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind};
@@ -23,6 +24,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     fn run_turn(&self, node: Node) {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
+        }
+        if node.op().kind() == OpKind::Close {
+            return self.close(node);
         }
         let op = node.op();
         self.backend.tally.owner.syscalls.add(1);
@@ -53,6 +57,24 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         } else {
             self.finish(node, result);
         }
+    }
+}
+
+impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
+    /// Closes a descriptor when the kernel has every entry that names it: an entry that is sent later would
+    /// mean whatever the number means then.
+    fn close(&self, node: Node) {
+        if self.ring.unsent() > 0 {
+            // An error: the ring is dead, and what was not sent is given up.
+            let _: Result<(), Errno> = self.push_out();
+        }
+        if self.backend.plans.of(OpKind::Close) == Plan::Offload {
+            return self.place_out(node);
+        }
+        self.backend.tally.owner.syscalls.add(1);
+        // SAFETY: the operation of a node that is not completed.
+        let result = unsafe { perform(node.op()) };
+        self.finish(node, result);
     }
 }
 

@@ -23,16 +23,17 @@ impl Teller {
         Teller { shared, thread: Cell::new(None) }
     }
 
-    /// The thread's number (`gettid(2)`), asked for once.
+    /// The thread's number, asked for once.
     fn thread(&self) -> NonZeroI32 {
-        if !self.shared {
-            return NonZeroI32::MIN;
-        }
-        let known = self.thread.get();
-        let thread = known.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero());
+        let thread = self.thread.get().unwrap_or_else(gettid);
         self.thread.set(Some(thread));
         thread
     }
+}
+
+/// `gettid(2)`.
+fn gettid() -> NonZeroI32 {
+    rustix::thread::gettid().as_raw_nonzero()
 }
 
 /// The threads in user code.
@@ -64,13 +65,18 @@ impl Tellers {
     /// The teller's thread goes into user code.
     #[must_use]
     pub fn enter(&self, teller: &Teller) -> Telling<'_> {
+        if !teller.shared {
+            // One thread: a load and a store do.
+            self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return Telling { tellers: self, shared: false, place: None };
+        }
         self.count.fetch_add(1, Ordering::SeqCst);
         let thread = teller.thread().get();
         // Ordering: Relaxed, only the same thread asks for its own number.
         let free = |place: &&AtomicI32| {
             place.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
-        Telling { tellers: self, place: self.threads.iter().find(free) }
+        Telling { tellers: self, shared: true, place: self.threads.iter().find(free) }
     }
 
     /// Whether the calling thread is in user code; `shared` as in [`Teller::new`].
@@ -79,7 +85,10 @@ impl Tellers {
         if self.count() == 0 {
             return false;
         }
-        let thread = Teller::new(shared).thread().get();
+        if !shared {
+            return true;
+        }
+        let thread = gettid().get();
         self.threads.iter().any(|place| place.load(Ordering::Relaxed) == thread)
     }
 
@@ -94,12 +103,17 @@ impl Tellers {
 #[derive(Debug)]
 pub struct Telling<'t> {
     tellers: &'t Tellers,
+    shared: bool,
     place: Option<&'t AtomicI32>,
 }
 
 impl Telling<'_> {
     /// The thread is back.
     pub fn leave(&self) {
+        if !self.shared {
+            let count = &self.tellers.count;
+            return count.store(count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        }
         if let Some(place) = self.place {
             place.store(0, Ordering::Relaxed);
         }

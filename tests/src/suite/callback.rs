@@ -120,8 +120,7 @@ pub fn polling_an_operation_keeps_its_callback<F: Fixture>(fx: &F) {
     });
 }
 
-type OneRaw<'b, B> = Pin<Box<Raw<Pin<&'b B>>>>;
-type Slot<'b, B> = RefCell<Option<OneRaw<'b, B>>>;
+type Slot<'b, B> = RefCell<Option<Pin<Box<Raw<Pin<&'b B>>>>>>;
 
 struct Chain<'r, 'b, B: IoBackend> {
     rig: &'r Rig<'b, B>,
@@ -484,8 +483,10 @@ pub fn a_callback_may_cancel_all<F: Fixture>(fx: &F) {
     });
 }
 
+type Raws<'b, B> = Vec<Pin<Box<Raw<Pin<&'b B>>>>>;
+
 struct Others<'b, B: IoBackend> {
-    rest: RefCell<Vec<OneRaw<'b, B>>>,
+    rest: RefCell<Raws<'b, B>>,
     calls: Cell<u32>,
 }
 
