@@ -86,7 +86,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             queues: Locked::new(Queues::new()),
             offload,
             park: Park::new()?,
-            count: Count::new(),
+            count: Count::new(L::SHARED),
             lineage: Lineage::new()?,
             lines: AtomicUsize::new(0),
             refusing: AtomicU32::new(0),
@@ -143,10 +143,11 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 (result, core::mem::take(&mut queues.news))
             })
         };
-        if news.work {
+        // A thread that is alone looks by itself before it sleeps.
+        if news.work && L::SHARED {
             self.park.notify_work(true);
         }
-        if news.earlier {
+        if news.earlier && L::SHARED {
             self.park.notify_timer();
         }
         result

@@ -157,12 +157,12 @@ impl Queues {
         Ok(node)
     }
 
-    /// Hands the oldest work to the calling thread.
-    pub(crate) fn take_job(&mut self) -> Option<Job> {
+    /// Hands the oldest work to the calling thread. `shared` if there are others, who may be cancelling it.
+    pub(crate) fn take_job(&mut self, shared: bool) -> Option<Job> {
         loop {
             let node = self.work.pop()?;
             if let Some(node) = self.hold(node) {
-                return Some(self.run(node));
+                return Some(self.run(node, shared));
             }
         }
     }
@@ -182,7 +182,7 @@ impl Queues {
     ///
     /// # Safety
     /// * The node was submitted to this backend, and its storage is valid.
-    pub(crate) unsafe fn take_this_job(&mut self, node: NodePtr) -> Option<Job> {
+    pub(crate) unsafe fn take_this_job(&mut self, node: NodePtr, shared: bool) -> Option<Job> {
         let node = if self.may_be_away() {
             self.work.find_remove(node)?
         } else {
@@ -191,11 +191,15 @@ impl Queues {
             // SAFETY: its place says that it is in `work`.
             (place == Place::Work).then(|| unsafe { self.work.remove(node) })?
         };
-        self.hold(node).map(|node| self.run(node))
+        self.hold(node).map(|node| self.run(node, shared))
     }
 
-    fn run(&mut self, node: Node) -> Job {
-        node.begin();
+    fn run(&mut self, node: Node, shared: bool) -> Job {
+        if shared {
+            node.begin();
+        } else {
+            node.begin_unshared();
+        }
         set_place(&node, Place::Running);
         let (note, op) = (Note::of(&node), *node.op());
         let done = usize::try_from(node.result()).unwrap_or(0);

@@ -10,7 +10,7 @@ use crate::plan::{Next, after, tells};
 use crate::queues::Job;
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
-use io_core::{Errno, Node, OffloadHandle, RawLock, Way};
+use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +44,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
     pub(crate) fn work(&self, turn: Turn<'_>) -> Option<usize> {
         let job = self.queues(|queues| {
-            let job = queues.take_job();
+            let job = queues.take_job(L::SHARED);
             // Two pieces of work may have woken one sleeper.
             queues.news.work |= !queues.work.is_empty();
             job
         })?;
-        self.park.leave();
+        if L::SHARED {
+            self.park.leave();
+        }
         Some(self.run(&job, turn))
     }
 
@@ -86,17 +88,24 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// The system calls of one job.
     fn act(&self, job: &Job) -> Outcome {
-        let (op, offload) = (&job.op, self.helper().is_some());
+        let op = &job.op;
         let tried = if job.stage == Stage::Block {
             Attempt::Refused
         } else {
             self.count.syscall();
-            let again = job.stage == Stage::Ready;
+            // A source's call itself does not wait, so nobody has to look first.
+            let again =
+                job.stage == Stage::Ready && (job.claim.is_none() || op.kind() == OpKind::Connect);
             // SAFETY: the operation of a node that is in this thread's hands, and not completed.
             if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
         };
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
+        // Before anybody is asked who else could do it.
+        if let Attempt::Done(result) = tried {
+            return Outcome::Done(result, way);
+        }
+        let offload = self.helper().is_some();
         let result = match after(op, job.stage, tried, offload) {
             Next::Done(result) => return Outcome::Done(result, way),
             Next::Wait => return Outcome::Wait,
@@ -149,6 +158,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Completes and runs the sink. Nothing is held here: it is user code.
     fn deliver(&self, node: Node, result: i64, teller: &Teller) {
+        if !L::SHARED {
+            return self.deliver_alone(node, result, teller);
+        }
         let delivery = node.complete(result);
         self.count.delivered();
         if delivery.waiter() {
@@ -157,6 +169,22 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         // Other pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
         let _announced = Announce(self, self.tellers.enter(teller));
+        delivery.run();
+    }
+
+    /// [`deliver`](Self::deliver) where there is no other thread to tell or to exclude.
+    fn deliver_alone(&self, node: Node, result: i64, teller: &Teller) {
+        struct Leave<'t>(Telling<'t>);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        node.set_result(result);
+        // SAFETY: the lock is not `Sync`, and so neither is the backend.
+        let delivery = unsafe { node.complete_unshared() };
+        self.count.delivered();
+        let _inside = Leave(self.tellers.enter(teller));
         delivery.run();
     }
 
@@ -198,6 +226,8 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         node.set_result(result);
         self.queues(|queues| queues.push_ready(node));
-        self.park.notify_others();
+        if L::SHARED {
+            self.park.notify_others();
+        }
     }
 }

@@ -67,7 +67,7 @@ impl<L: RawLock> PoolBackend<L> {
         Ok(PoolBackend {
             queues: Locked::new(Queues::new()),
             park: Park::new()?,
-            count: Count::new(),
+            count: Count::new(L::SHARED),
             workers: AtomicU32::new(0),
             release: AtomicU32::new(0),
             tellers: Tellers::new(),

@@ -5,8 +5,12 @@ use crate::op::Op;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What a backend has done, apart from what its lists tell.
-#[derive(Debug, Default)]
+///
+/// Of a backend for one thread each counter is loaded and stored: an exchange between threads costs as much
+/// as everything else that is done for an operation.
+#[derive(Debug)]
 pub struct Count {
+    shared: bool,
     queued: AtomicU64,
     inline: AtomicU64,
     nops: AtomicU64,
@@ -16,10 +20,11 @@ pub struct Count {
 }
 
 impl Count {
-    /// Nothing yet.
+    /// Nothing yet; `shared` if several threads may count ([`RawLock::SHARED`](crate::RawLock::SHARED)).
     #[must_use]
-    pub const fn new() -> Count {
+    pub const fn new(shared: bool) -> Count {
         Count {
+            shared,
             queued: AtomicU64::new(0),
             inline: AtomicU64::new(0),
             nops: AtomicU64::new(0),
@@ -31,29 +36,42 @@ impl Count {
 
     /// Nothing yet, in a forked child.
     pub fn renew(&self) {
-        let Count { queued, inline, nops, delivered, syscalls, by_way } = self;
+        let Count { shared: _, queued, inline, nops, delivered, syscalls, by_way } = self;
         let all = [queued, inline, nops, delivered, syscalls].into_iter().chain(by_way);
         all.for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 
+    #[inline]
+    fn add(&self, counter: &AtomicU64) {
+        if self.shared {
+            counter.fetch_add(1, Ordering::Relaxed);
+        } else {
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
     /// An operation left submit unfinished.
+    #[inline]
     pub fn queued(&self) {
-        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.add(&self.queued);
     }
 
     /// An operation was finished, in this way.
+    #[inline]
     pub fn way(&self, way: Way) {
-        self.by_way[way as usize].fetch_add(1, Ordering::Relaxed);
+        self.add(&self.by_way[way as usize]);
     }
 
     /// An operation that left submit unfinished was delivered.
+    #[inline]
     pub fn delivered(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.add(&self.delivered);
     }
 
     /// The backend made a system call.
+    #[inline]
     pub fn syscall(&self) {
-        self.syscalls.fetch_add(1, Ordering::Relaxed);
+        self.add(&self.syscalls);
     }
 
     /// An operation was finished inside submit, with one system call unless it is a nop, and is delivered
@@ -61,12 +79,12 @@ impl Count {
     #[inline]
     pub fn inline(&self, op: &Op) {
         let counter = if matches!(op, Op::Nop(_)) { &self.nops } else { &self.inline };
-        counter.fetch_add(1, Ordering::Relaxed);
+        self.add(counter);
     }
 
     /// As [`inline`](Self::inline), without a system call.
     pub fn inline_free(&self) {
-        self.nops.fetch_add(1, Ordering::Relaxed);
+        self.add(&self.nops);
     }
 
     /// An operation has its result inside submit, but is delivered later.

@@ -25,9 +25,6 @@ impl Teller {
 
     /// The thread's number (`gettid(2)`), asked for once.
     fn thread(&self) -> NonZeroI32 {
-        if !self.shared {
-            return NonZeroI32::MIN;
-        }
         let known = self.thread.get();
         let thread = known.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero());
         self.thread.set(Some(thread));
@@ -63,21 +60,30 @@ impl Tellers {
 
     /// The teller's thread goes into user code.
     #[must_use]
+    #[inline]
     pub fn enter(&self, teller: &Teller) -> Telling<'_> {
+        if teller.shared {
+            return self.enter_shared(teller);
+        }
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Telling { tellers: self, shared: false, place: None }
+    }
+
+    fn enter_shared(&self, teller: &Teller) -> Telling<'_> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let thread = teller.thread().get();
         // Ordering: Relaxed, only the same thread asks for its own number.
         let free = |place: &&AtomicI32| {
             place.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
-        Telling { tellers: self, place: self.threads.iter().find(free) }
+        Telling { tellers: self, shared: true, place: self.threads.iter().find(free) }
     }
 
     /// Whether the calling thread is in user code; `shared` as in [`Teller::new`].
     #[must_use]
     pub fn is_inside(&self, shared: bool) -> bool {
-        if self.count() == 0 {
-            return false;
+        if self.count() == 0 || !shared {
+            return self.count() > 0;
         }
         let thread = Teller::new(shared).thread().get();
         self.threads.iter().any(|place| place.load(Ordering::Relaxed) == thread)
@@ -94,12 +100,18 @@ impl Tellers {
 #[derive(Debug)]
 pub struct Telling<'t> {
     tellers: &'t Tellers,
+    shared: bool,
     place: Option<&'t AtomicI32>,
 }
 
 impl Telling<'_> {
     /// The thread is back.
+    #[inline]
     pub fn leave(&self) {
+        if !self.shared {
+            let count = &self.tellers.count;
+            return count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+        }
         if let Some(place) = self.place {
             place.store(0, Ordering::Relaxed);
         }
