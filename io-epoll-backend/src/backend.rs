@@ -143,7 +143,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 (result, core::mem::take(&mut queues.news))
             })
         };
-        // A thread that is alone looks by itself before it sleeps.
+        // A thread that is alone looks by itself, in `sleep`.
         if news.work && L::SHARED {
             self.park.notify_work(true);
         }

@@ -7,7 +7,7 @@ use crate::backend::EpollBackend;
 use crate::line::{Arrival, lane};
 use crate::note::Stage;
 use crate::plan::{Next, after, tells};
-use crate::queues::Job;
+use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
 use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
@@ -42,21 +42,50 @@ impl<L: RawLock, O: OffloadHandle> Drop for Announce<'_, L, O> {
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
+    #[inline]
     pub(crate) fn work(&self, turn: Turn<'_>) -> Option<usize> {
+        if L::SHARED { self.work_shared(turn) } else { self.work_alone(turn) }
+    }
+
+    /// [`work`](Self::work) where nobody can look for the node meanwhile: a source's operation that gets its
+    /// result at once, which is nearly every one, is in no list while it is tried.
+    fn work_alone(&self, turn: Turn<'_>) -> Option<usize> {
+        let (node, generation) = match self.queues(Queues::take_alone)? {
+            Alone::Job(job) => return Some(self.run(&job, turn)),
+            Alone::Claimed(node, generation) => (node, generation),
+        };
+        self.count.syscall();
+        // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+        let tried = unsafe { attempt(node.op()) };
+        let Attempt::Done(result) = tried else {
+            let job = self.queues(|queues| queues.take_up(node, generation));
+            return Some(self.follow(&job, tried, turn));
+        };
+        let tells = tells(node.op(), result);
+        self.queues(|queues| queues.end_alone(&node, generation, tells));
+        self.count.way(Way::Readiness);
+        Some(self.finish(node, result, turn))
+    }
+
+    fn work_shared(&self, turn: Turn<'_>) -> Option<usize> {
         let job = self.queues(|queues| {
-            let job = queues.take_job(L::SHARED);
+            let job = queues.take_job();
             // Two pieces of work may have woken one sleeper.
             queues.news.work |= !queues.work.is_empty();
             job
         })?;
-        if L::SHARED {
-            self.park.leave();
-        }
+        self.park.leave();
         Some(self.run(&job, turn))
     }
 
     pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
-        match (self.act(job), lane(&job.op)) {
+        let tried = self.attempt(job);
+        self.follow(job, tried, turn)
+    }
+
+    /// What becomes of a job after its try.
+    fn follow(&self, job: &Job, tried: Attempt, turn: Turn<'_>) -> usize {
+        match (self.act(job, tried), lane(&job.op)) {
             (Outcome::Wait, Some((fd, its))) => {
                 // In one step: between two, a stop would find it neither running nor waiting.
                 let waits = self.queues(|queues| {
@@ -86,19 +115,23 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
     }
 
-    /// The system calls of one job.
-    fn act(&self, job: &Job) -> Outcome {
+    /// The try of one job.
+    fn attempt(&self, job: &Job) -> Attempt {
         let op = &job.op;
-        let tried = if job.stage == Stage::Block {
-            Attempt::Refused
-        } else {
-            self.count.syscall();
-            // A source's call itself does not wait, so nobody has to look first.
-            let again =
-                job.stage == Stage::Ready && (job.claim.is_none() || op.kind() == OpKind::Connect);
-            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
-            if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
-        };
+        if job.stage == Stage::Block {
+            return Attempt::Refused;
+        }
+        self.count.syscall();
+        // A source's call itself does not wait, so nobody has to look first.
+        let again =
+            job.stage == Stage::Ready && (job.claim.is_none() || op.kind() == OpKind::Connect);
+        // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+        if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
+    }
+
+    /// The system calls of one job, after its try.
+    fn act(&self, job: &Job, tried: Attempt) -> Outcome {
+        let op = &job.op;
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
         // Before anybody is asked who else could do it.

@@ -100,6 +100,10 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Sleeps until there may be news since `seen`, a deadline of any operation, or `deadline`.
     fn sleep(&self, seen: u32, deadline: Deadline) {
+        // Where others are, work that was added since `seen` has raised the epoch.
+        if !L::SHARED && !self.queues(|queues| queues.work.is_empty()) {
+            return;
+        }
         let timed = self.timed.load(Ordering::SeqCst) != 0;
         let timer =
             if timed { self.queues(|queues| queues.timers.next()) } else { Deadline::NEVER };
@@ -129,7 +133,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 return;
             }
             // SAFETY: promised by the caller.
-            let job = self.queues(|queues| unsafe { queues.take_this_job(node, L::SHARED) });
+            let job = self.queues(|queues| unsafe { queues.take_this_job(node) });
             if let Some(job) = job {
                 self.run(&job, Turn::Reap);
                 continue;

@@ -8,7 +8,10 @@ fn sizes_are_within_what_the_readme_says() {
     let readme = include_str!("../README.md");
     let larger = size_of::<EpollBackend>().max(size_of::<LocalEpoll>());
     for (size, limit) in [(larger, 5632), (size_of::<Source>(), 128)] {
-        assert!(readme.contains(&format!("at most {limit} bytes")), "the README says another limit");
+        assert!(
+            readme.contains(&format!("at most {limit} bytes")),
+            "the README says another limit"
+        );
         assert!(size <= limit, "{size} bytes");
     }
 }
