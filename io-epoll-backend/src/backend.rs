@@ -143,10 +143,11 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 (result, core::mem::take(&mut queues.news))
             })
         };
-        if news.work {
+        // A thread that is alone looks by itself, in `sleep`.
+        if news.work && L::SHARED {
             self.park.notify_work(true);
         }
-        if news.earlier {
+        if news.earlier && L::SHARED {
             self.park.notify_timer();
         }
         result

@@ -70,9 +70,13 @@ impl Queues {
     /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
     pub(crate) fn release(&mut self, fd: Fd, its: Lane, claim: Option<Claim>, tried: Tried) {
         if let Some(Claim { generation, tick }) = claim {
-            if let Some(state) = self.sources.find_generation(fd, generation) {
-                state.settle(its, tick, tried);
-                self.next_of_source(fd, its);
+            let Some(state) = self.sources.find_generation(fd, generation) else { return };
+            state.settle(its, tick, tried);
+            if its.is_line()
+                && let Some(node) = state.next(its)
+            {
+                self.in_lines -= 1;
+                self.push_claimed(node, Stage::Ready, generation);
             }
         } else if its.is_line()
             && !self.is_busy(fd, its)
@@ -98,8 +102,10 @@ impl Queues {
     pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
         let Some(state) = self.sources.find_generation(fd, generation) else { return };
         state.event(events);
-        for its in [Lane::Read, Lane::Write] {
-            self.next_of_source(fd, its);
+        let firsts = [Lane::Read, Lane::Write].map(|its| state.next(its));
+        for node in firsts.into_iter().flatten() {
+            self.in_lines -= 1;
+            self.push_claimed(node, Stage::Ready, generation);
         }
         while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
             self.in_lines -= 1;

@@ -74,6 +74,14 @@ pub(crate) struct Job {
     pub(crate) claim: Option<Claim>,
 }
 
+/// What a thread that is alone works on.
+#[derive(Debug)]
+pub(crate) enum Alone {
+    Job(Job),
+    /// An operation with the direction of the source of this generation, in no list.
+    Claimed(Node, u32),
+}
+
 /// The right to try on a source, and what it looked like before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Claim {
@@ -164,6 +172,39 @@ impl Queues {
             if let Some(node) = self.hold(node) {
                 return Some(self.run(node));
             }
+        }
+    }
+
+    /// [`take_job`](Self::take_job) for a thread that is alone: a source's operation that had to wait is given
+    /// out as it is.
+    pub(crate) fn take_alone(&mut self) -> Option<Alone> {
+        let first = self.work.iter().next()?;
+        let (note, connect) = (Note::of(&first), matches!(first.op(), Op::Connect(_)));
+        match note.claim() {
+            Some(generation) if note.stage() == Stage::Ready && !connect => {
+                let node = self.work.pop()?;
+                self.busy.leave(node.op().fd());
+                Some(Alone::Claimed(node, generation))
+            }
+            _ => self.take_job().map(Alone::Job),
+        }
+    }
+
+    /// Makes a job of what [`take_alone`](Self::take_alone) gave out.
+    pub(crate) fn take_up(&mut self, node: Node, generation: u32) -> Job {
+        set_claimed(&node, Place::Work, Stage::Ready, generation);
+        self.busy.enter(node.op().fd());
+        self.run(node)
+    }
+
+    /// What [`take_alone`](Self::take_alone) gave out has its result: as [`end_job`](Self::end_job).
+    pub(crate) fn end_alone(&mut self, node: &Node, generation: u32, tried: Tried) {
+        self.timers.disarm(node);
+        if let Some((fd, its)) = lane(node.op())
+            && let Some(state) = self.sources.find_generation(fd, generation)
+        {
+            let tick = state.tick();
+            self.release(fd, its, Some(Claim { generation, tick }), tried);
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::backend::EpollBackend;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::readiness::{Role, Teller};
 use io_core::syscall::{deadline_in, now_ns};
@@ -15,6 +15,11 @@ use io_core::{Deadline, Errno, NodePtr, OffloadHandle, RawLock, Scope, StopError
 /// So many turns in a row may deliver without a look into epoll, so that a stream of operations that
 /// finish inside submit does not starve those that wait.
 const UNLOOKED: u32 = 4;
+
+/// Lowers a flag; whether it was raised.
+fn take(flag: &AtomicU32) -> bool {
+    flag.load(Ordering::SeqCst) != 0 && flag.swap(0, Ordering::SeqCst) != 0
+}
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// The contract's `poll`. At most one `epoll_wait(2)` if there is something to deliver; none if nothing
@@ -32,9 +37,8 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             let seen = self.park.epoch();
             self.expire();
             let mut delivered = self.deliver_ready(&teller) + self.work_through(&teller);
-            let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
-            let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
-            let told = woken || announced || self.news.load(Ordering::SeqCst) != news;
+            let told = take(&self.woken) | take(&self.announced)
+                || self.news.load(Ordering::SeqCst) != news;
             if delivered > 0 || told || deadline.is_over(now_ns) {
                 if !looked && self.look(delivered > 0 || told) {
                     delivered += self.deliver_ready(&teller) + self.work_through(&teller);
@@ -96,6 +100,10 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Sleeps until there may be news since `seen`, a deadline of any operation, or `deadline`.
     fn sleep(&self, seen: u32, deadline: Deadline) {
+        // Where others are, work that was added since `seen` has raised the epoch.
+        if !L::SHARED && !self.queues(|queues| queues.work.is_empty()) {
+            return;
+        }
         let timed = self.timed.load(Ordering::SeqCst) != 0;
         let timer =
             if timed { self.queues(|queues| queues.timers.next()) } else { Deadline::NEVER };
