@@ -5,7 +5,6 @@
 //! one lock, whose closures call no user code and do not nest. In a forked child nothing but the
 //! generation is looked at until the backend is made new.
 
-use crate::lock::SpinLock;
 use crate::queues::Queues;
 use core::fmt;
 use core::marker::PhantomPinned;
@@ -14,6 +13,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
+use io_core::readiness::SpinLock;
 use io_core::readiness::{Count, Park, Source, Tellers};
 use io_core::syscall::close_fd;
 use io_core::{
