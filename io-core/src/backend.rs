@@ -323,6 +323,10 @@ pub unsafe trait Offload: IoBackend + Sync {
     /// Asks for the early end of everything in `scope` that was accepted from the backend at `home`
     /// ([`Binding::address`]); returns how many were asked for the first time.
     fn recall_all(&self, home: *const (), scope: Scope) -> usize;
+
+    /// The backend at `home` is about to close this descriptor: what was accepted from it and waits for
+    /// readiness on the descriptor goes home with `ECANCELED`. Costs no more the more waits on others.
+    fn closing(&self, home: *const (), fd: Fd);
 }
 
 /// How a backend reaches its offload backend, and keeps it in place.

@@ -8,8 +8,8 @@
 //!
 //! A child of `vfork(2)` shares the page with its parent, as it shares everything, and must not call the
 //! library; making a backend new is refused there. Where the kernel does not know `MADV_WIPEONFORK`
-//! (before 4.14, and some emulators), `getpid(2)` is asked at each call instead, and is the generation; such
-//! a child is then not told from others.
+//! (before 4.14, and some emulators), `getpid(2)` is asked at each call instead, and such a child is not told
+//! from others.
 #![allow(unsafe_code, reason = "maps a page and refers to it for ever")]
 //! # Safety
 //! The page is mapped readable and writable for the rest of the program, and holds one atomic word.
@@ -25,9 +25,12 @@ static NEWEST: AtomicU32 = AtomicU32::new(0);
 /// The process whose generation that is. Not wiped.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// Stands in for the page where it cannot be wiped, and is only pointed to: the generation is then made from
-/// the process number.
+/// Stands in for the page where it cannot be wiped: always 0, so that [`NUMBER`] is asked instead.
 static UNWIPED: AtomicU32 = AtomicU32::new(0);
+/// The generation where there is no page: it counts only in the process that [`PROCESS`] says.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// The process, a thread of which is writing those two; 0 if none is.
+static WRITING: AtomicI32 = AtomicI32::new(0);
 
 /// Set in a backend's generation while somebody makes it new. A claim says in which process, so that one
 /// that was forked away with its thread binds nobody.
@@ -58,6 +61,13 @@ impl Lineage {
     pub fn generation(&self) -> u32 {
         // Ordering: Acquire pairs with the Release of `finish`: who sees the new number sees the new backend.
         let born = self.born.load(Ordering::Acquire);
+        // Ordering: Acquire, for PROCESS in `adopt`.
+        if born == self.page.load(Ordering::Acquire) { born } else { self.generation_slowly(born) }
+    }
+
+    /// In a child, or where no page can be wiped.
+    #[cold]
+    fn generation_slowly(&self, born: u32) -> u32 {
         if born == read(self.page) { born } else { 0 }
     }
 
@@ -77,7 +87,7 @@ impl Lineage {
     pub fn adopt(&self) -> Result<Adoption<'_>, Errno> {
         let born = self.born.load(Ordering::Acquire);
         let generation = current(self.page);
-        if !is_unwiped(self.page) && PROCESS.load(Ordering::Relaxed) != process() {
+        if PROCESS.load(Ordering::Relaxed) != process() {
             return Err(Errno::PERM);
         }
         if born == generation {
@@ -122,17 +132,50 @@ fn is_unwiped(page: &AtomicU32) -> bool {
 /// What the page says: 0 in a child.
 #[inline]
 fn read(page: &AtomicU32) -> u32 {
+    if is_unwiped(page) {
+        return unwiped();
+    }
     // Ordering: Acquire, for PROCESS in `adopt`.
-    let word = page.load(Ordering::Acquire);
-    if is_unwiped(page) { unwiped() } else { word }
+    page.load(Ordering::Acquire)
 }
 
-/// The process number, so that its lower half is not 0 either.
 #[cold]
 fn unwiped() -> u32 {
-    // Under Miri nobody forks. Process numbers have 22 bits at most, and are not negative.
-    let number = if cfg!(miri) { 0 } else { process().unsigned_abs() };
-    number << 1 | 1
+    // Ordering: Acquire pairs with the store in `number`, which comes after the word's. Under Miri nobody
+    // forks.
+    let ours = cfg!(miri) || PROCESS.load(Ordering::Acquire) == process();
+    if ours { NUMBER.load(Ordering::Acquire) } else { 0 }
+}
+
+/// Numbers this process where no page can be wiped. Threads that want to at once do it one after the other:
+/// a second number would be another generation in the same process.
+fn number() {
+    let this = process();
+    // A number of another process is that of a thread which was not forked along.
+    let free = |&writing: &i32| writing != this;
+    let begin = || {
+        let writing = Some(WRITING.load(Ordering::Relaxed)).filter(free)?;
+        // Ordering: Acquire sees what the last one wrote.
+        WRITING.compare_exchange(writing, this, Ordering::Acquire, Ordering::Relaxed).ok()
+    };
+    while begin().is_none() {
+        core::hint::spin_loop();
+    }
+    if unwiped() == 0 {
+        NUMBER.store(next(), Ordering::Release);
+        PROCESS.store(this, Ordering::Release);
+    }
+    WRITING.store(0, Ordering::Release);
+}
+
+/// A number that no process was given that this one comes from.
+fn next() -> u32 {
+    let newest = NEWEST.load(Ordering::SeqCst);
+    // Operations keep the lower half, which is not 0 either; CLAIMED is not a generation's.
+    let next = if newest & 0xffff == 0xffff { newest + 2 } else { newest + 1 } & !CLAIMED;
+    // Before it is published, so that a child that is forked in between never uses the number again.
+    NEWEST.fetch_max(next, Ordering::SeqCst);
+    next
 }
 
 fn process() -> i32 {
@@ -146,15 +189,15 @@ fn current(page: &AtomicU32) -> u32 {
         if now != 0 {
             return now;
         }
-        let newest = NEWEST.load(Ordering::SeqCst);
-        // Operations keep the lower half, which is not 0 either; CLAIMED is not a generation's.
-        let next = if newest & 0xffff == 0xffff { newest + 2 } else { newest + 1 } & !CLAIMED;
-        // Before the page, so that a child that is forked in between never uses the number again.
-        NEWEST.fetch_max(next, Ordering::SeqCst);
-        PROCESS.store(process(), Ordering::SeqCst);
-        // One of several threads wins, and all take its number.
-        let _: Result<u32, u32> =
-            page.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst);
+        if is_unwiped(page) {
+            number();
+        } else {
+            let next = next();
+            PROCESS.store(process(), Ordering::SeqCst);
+            // One of several threads wins, and all take its number.
+            let _: Result<u32, u32> =
+                page.compare_exchange(0, next, Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 }
 
@@ -216,12 +259,17 @@ fn unmap(page: &'static AtomicU32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLAIMED, Lineage, UNWIPED, current, page};
+    use super::{CLAIMED, Lineage, NUMBER, PROCESS, UNWIPED, current, page};
     use crate::errno::Errno;
-    use core::sync::atomic::AtomicU32;
+    use core::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::Mutex;
+
+    /// The numbers are the process's, and so are those of all tests.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     #[test]
     fn a_backend_of_this_process_is_not_made_new() {
+        let _alone = ONE_AT_A_TIME.lock();
         let one = Lineage::new().expect("a page");
         let two = Lineage::new().expect("a page");
         assert_ne!(one.generation(), 0);
@@ -232,6 +280,7 @@ mod tests {
 
     #[test]
     fn a_backend_of_before_is_made_new_by_one_thread_of_this_process() {
+        let _alone = ONE_AT_A_TIME.lock();
         let page = page().expect("a page");
         for page in [page, &UNWIPED] {
             let now = current(page);
@@ -249,6 +298,22 @@ mod tests {
                 assert_eq!(lineage.generation(), now);
                 assert_eq!(lineage.adopt().map(drop), Err(Errno::ALREADY));
             }
+        }
+    }
+
+    #[test]
+    fn threads_that_number_a_process_at_once_agree() {
+        let _alone = ONE_AT_A_TIME.lock();
+        for _ in 0..if cfg!(miri) { 5 } else { 200 } {
+            // As after a fork.
+            NUMBER.store(0, Ordering::SeqCst);
+            PROCESS.store(-1, Ordering::SeqCst);
+            let mut numbers = std::thread::scope(|scope| {
+                let threads = [(); 3].map(|()| scope.spawn(|| current(&UNWIPED)));
+                threads.map(|thread| thread.join().expect("no panic"))
+            });
+            numbers.sort_unstable();
+            assert_eq!((numbers[0], numbers[0]), (numbers[1], numbers[2]));
         }
     }
 }

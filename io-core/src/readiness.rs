@@ -17,6 +17,7 @@ mod park;
 mod source;
 #[cfg(feature = "syscall")]
 mod tellers;
+mod turns;
 #[cfg(feature = "syscall")]
 mod waiting;
 
@@ -28,5 +29,6 @@ pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
+pub use turns::Claim;
 #[cfg(feature = "syscall")]
 pub use waiting::{BACKEND_BITS, Waiting};

@@ -38,7 +38,7 @@ pub(crate) enum Arrival {
 }
 
 pub(crate) fn lane(op: &Op) -> Option<(Fd, Lane)> {
-    op.interest().map(|(fd, interest)| (fd, Lane::of(interest)))
+    Lane::of_op(op)
 }
 
 fn in_lane(wanted: Lane) -> impl Fn(Interest) -> bool {

@@ -8,6 +8,7 @@ use crate::busy::Busy;
 use crate::line::lane;
 use crate::note::{Note, Place, Stage, place_of, set, set_claimed, set_place};
 use io_core::queue::Fifo;
+pub(crate) use io_core::readiness::Claim;
 use io_core::readiness::{Sources, Tried, Waiting};
 use io_core::{InFlight, Node, NodePtr, Op, Timers, Way};
 
@@ -80,13 +81,6 @@ pub(crate) enum Alone {
     Job(Job),
     /// An operation with the direction of the source of this generation, in no list.
     Claimed(Node, u32),
-}
-
-/// The right to try on a source, and what it looked like before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Claim {
-    pub(crate) generation: u32,
-    pub(crate) tick: u32,
 }
 
 impl Queues {

@@ -29,14 +29,26 @@ enum Outcome {
 }
 
 /// Tells pollers and waiters that something was delivered, also when its sink unwinds.
-struct Announce<'b, L: RawLock, O: OffloadHandle>(&'b EpollBackend<L, O>, Telling<'b>);
+struct Announce<'b, L: RawLock, O: OffloadHandle> {
+    backend: &'b EpollBackend<L, O>,
+    telling: Telling<'b>,
+    born: u32,
+}
 
 impl<L: RawLock, O: OffloadHandle> Drop for Announce<'_, L, O> {
     fn drop(&mut self) {
-        self.1.leave();
-        self.0.announce();
+        if self.backend.lineage.generation() != self.born {
+            // The sink has forked, and this is the child: it went into the parent's backend.
+            return;
+        }
+        self.telling.leave();
+        if !L::SHARED {
+            // Nobody else polls or waits; and the turn that this is inside of counts what it delivers.
+            return;
+        }
+        self.backend.announce();
         // The sink may have unwound, and this thread with it.
-        self.0.park.leave();
+        self.backend.park.leave();
     }
 }
 
@@ -71,7 +83,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         let job = self.queues(|queues| {
             let job = queues.take_job();
             // Two pieces of work may have woken one sleeper.
-            queues.news.work |= !queues.work.is_empty();
+            queues.news.work |= L::SHARED && !queues.work.is_empty();
             job
         })?;
         self.park.leave();
@@ -201,7 +213,8 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         // Other pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
-        let _announced = Announce(self, self.tellers.enter(teller));
+        let (telling, born) = (self.tellers.enter(teller), self.lineage.generation());
+        let _announced = Announce { backend: self, telling, born };
         delivery.run();
     }
 

@@ -2,11 +2,17 @@
 #![cfg_attr(not(test), no_std)]
 
 mod backend;
+mod line;
 mod lock;
 mod note;
+mod notify;
 mod queues;
+mod ready;
 mod run;
+mod source;
+mod submit;
 mod timing;
+mod turn;
 mod worker;
 
 pub use backend::{LocalPool, PoolBackend};

@@ -115,7 +115,7 @@ impl Engine {
         match self {
             Engine::Pool(_) => Ok(()),
             Engine::Epoll(epoll, _) => renewed(Backend::Epoll, pinned(epoll).reinit()),
-            Engine::Uring(..) => renewed(Backend::Uring, Err(Errno::NOSYS)),
+            Engine::Uring(ring, _) => renewed(Backend::Uring, pinned(ring).reinit()),
         }
     }
 

@@ -102,6 +102,9 @@ impl Io {
     /// before the fork stay ended; the parent's are untouched. The clones that the child has, the
     /// [`current`](crate::current) one too, work again.
     ///
+    /// Clones that other threads had at the fork are never dropped in the child: if there are any, what the
+    /// child inherited of the backend's descriptors stays open until it ends or calls `execve(2)`.
+    ///
     /// Between the fork and this call the child may do only what the child of a program with threads may
     /// do: this call makes threads and allocates.
     ///

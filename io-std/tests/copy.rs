@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-const BACKENDS: [&str; 2] = ["uring", "pool"];
+const BACKENDS: [&str; 3] = ["uring", "epoll", "pool"];
 
 fn copy(arguments: &[&OsStr]) -> Output {
     Command::new(example("copy")).args(arguments).output().expect("runs")

@@ -123,9 +123,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         let room = self.push_cancel(node);
         if room {
+            let first = word & place::CANCELS == 0;
+            self.being_cancelled.set(self.being_cancelled.get() + usize::from(first));
             node.set_scratch(word + place::CANCEL_SENT);
         }
         room
+    }
+
+    /// An entry that was sent a cancel has come back.
+    #[cold]
+    pub(crate) fn end_cancelling(&self) {
+        self.being_cancelled.set(self.being_cancelled.get() - 1);
     }
 
     fn push_cancel(&self, node: &Node) -> bool {

@@ -50,7 +50,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         // What becomes ready from here on is for the next poll: a callback that submits for ever does
         // not keep us here.
         let (quiet, ready) = (self.quiet.replace(0), self.ready.len());
-        Ok(quiet + self.deliver(ready))
+        let delivered = quiet + self.deliver(ready);
+        // A wake from one of those wakers, or from anywhere until now, ends this poll.
+        self.backend.wake.use_up();
+        Ok(delivered)
     }
 
     /// Delivers up to `limit` results, oldest first. If a waker or callback panics, the rest stays for
@@ -61,6 +64,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             match self.ready.pop() {
                 Some(node) => self.deliver_one(node),
                 None => return delivered,
+            }
+            if self.backend.lineage.is_forked() {
+                // Whoever was told has forked, and this is the child: the rest is the parent's.
+                return delivered;
             }
         }
         limit
@@ -96,7 +103,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn deliver_all(&self) {
-        loop {
+        while !self.backend.lineage.is_forked() {
             self.intake();
             match self.ready.pop() {
                 Some(node) => self.deliver_now(node),

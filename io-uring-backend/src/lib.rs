@@ -11,6 +11,7 @@ mod encode;
 mod flight;
 mod fork;
 mod gate;
+mod identity;
 mod inbox;
 mod list;
 mod position;

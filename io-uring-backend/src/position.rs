@@ -4,16 +4,13 @@
 //! move it at the end, so that two in the ring at once transfer the same bytes. So at most one operation
 //! per file is in the ring, and the others wait here in order. Files are told apart by their inode:
 //! duplicates of a descriptor share a position. Pipes, sockets and devices have none, as the kernel sees it.
-#![allow(unsafe_code, reason = "asks what a bare descriptor is")]
-//! # Safety
-//! A bare descriptor is only looked at.
 
+use crate::identity::{mix, stat_of};
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
 use crate::submit::Known;
 use io_core::{Node, OffloadHandle, Op, OpKind, OpSet};
-use rustix::fd::BorrowedFd;
-use rustix::fs::{FileType, fstat};
+use rustix::fs::FileType;
 
 /// The operations that use a file's own position.
 pub(crate) const KINDS: OpSet = OpSet::of(OpKind::Read)
@@ -40,6 +37,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     pub(crate) fn pass_position(&self, word: u32) {
         let key = word >> place::KEY_SHIFT;
         match self.held.take_first(|node| node.scratch() >> place::KEY_SHIFT == key) {
+            Some(next) if next.op().kind() == OpKind::Close => {
+                // Behind all of its descriptor's in line; the others go on.
+                next.set_scratch(place::TURN);
+                self.turn.push(next);
+                self.pass_position(word);
+            }
             Some(next) => self.take_turn(next, key, Known::Elsewhere),
             None => self.positions.set(self.positions.get() & !(1 << key)),
         }
@@ -55,15 +58,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 /// number by chance wait for each other without need.
 fn position_of(op: &Op) -> Option<u32> {
     let (fd, _) = op.interest()?;
-    if fd.raw() < 0 {
-        return None;
-    }
-    // SAFETY: only asked about; if it is closed, the kernel says so here and then to the operation.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
-    let stat = fstat(fd).ok()?;
+    let stat = stat_of(fd)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return None;
     }
-    let mixed = (stat.st_ino ^ stat.st_dev.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    u32::try_from(mixed >> 58).ok()
+    u32::try_from(mix(&stat) >> 58).ok()
 }

@@ -16,6 +16,7 @@
 //! entry at a time, and only its completion takes it out. An operation is performed only while its node is in
 //! this thread's hands.
 
+use crate::identity::{awaited_file, kept};
 use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
@@ -101,6 +102,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             self.finish(node, Errno::CANCELED.to_result());
         } else if node.op().kind() == OpKind::Poll {
             self.polled(node, result);
+        } else if self.is_another_file(&node) {
+            // For a cancel, its deadline or a stop.
+            node.set_scratch(place::ASLEEP);
+            self.asleep.push(node);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {
             self.again(node, 0);
         } else {
@@ -108,6 +113,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             node.set_scratch(place::TURN | place::WAS_READY);
             self.turn.push(node);
         }
+    }
+
+    /// Whether the number of what has waited is another file's by now, or nobody's.
+    fn is_another_file(&self, node: &Node) -> bool {
+        self.backend.tally.owner.syscalls.add(1);
+        awaited_file(node.op()) != kept(node)
     }
 
     /// The wait that is a poll is over: what is ready now is its result, or it waits again.
@@ -135,9 +146,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// `ENOENT` may mean that the operation was just being moved inside the kernel: it is asked again, a
-    /// few times. `EALREADY` means that it runs and has been told; 0, that it comes back cancelled.
+    /// few times, if there is one. `EALREADY` means that it runs and has been told; 0, that it comes back cancelled.
     fn cancel_answered(&self, result: i32) {
-        if result == -Errno::NOENT.raw() {
+        if result == -Errno::NOENT.raw() && self.being_cancelled.get() > 0 {
             self.want_cancels(Cancels::Again);
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::inbox::Mode;
 use crate::ring::{Entered, Sqe};
-use crate::seat::{Cancels, Seat};
+use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
 use core::time::Duration;
 use io_core::syscall::now_ns;
@@ -128,7 +128,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn queued(&self) -> usize {
-        self.overflow.len() + self.held.len() + self.turn.len() + self.unsent()
+        self.overflow.len() + self.held.len() + self.closing.len() + self.turn.len() + self.unsent()
     }
 
     /// Hands everything that waits to the SQ, batch by batch; what is in the SQ at the end goes with the
@@ -184,9 +184,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let result = if stopping { Errno::CANCELED } else { errno }.to_result();
         // First, so that none of them gets the turn of one that ends below.
         while let Some(node) = self.held.pop() {
-            self.finish(node, result);
+            self.give_one_up(node, result);
         }
-        let unsent = |node: &Node| node.result().cast_unsigned() >= first_unsent;
+        let unsent = |node: &Node| {
+            let number = node.result().cast_unsigned();
+            if node.scratch() & place::WAITS == 0 {
+                return number >= first_unsent;
+            }
+            // Half of the number is all there is. An entry of 2^32 pushes ago may be taken for one of the
+            // last few: then its wait is given up too.
+            (number.wrapping_sub(first_unsent) & u64::from(u32::MAX)) < self.ring.unsent() as u64
+        };
         self.in_flight.take_all(unsent, |node| self.give_one_up(node, result));
         while let Some(node) = self.overflow.pop() {
             self.give_one_up(node, result);

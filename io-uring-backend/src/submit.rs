@@ -8,6 +8,7 @@
 use crate::UringBackend;
 use crate::checks::{check, is_proven};
 use crate::encode::{encode, readiness};
+use crate::identity::{awaited_file, keep};
 use crate::inbox::Mode;
 use crate::position;
 use crate::probe::{Plan, own_way, turn_way};
@@ -55,6 +56,10 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             self.tally.anybody.way(Way::Offload).add_shared(1);
             return self.send_out(node);
         } else {
+            if let Op::Cancel(cancel) = node.op() {
+                let recalled = self.recall_scope(cancel.scope);
+                node.set_result(i64::try_from(recalled).unwrap_or(i64::MAX));
+            }
             node.set_scratch(place::FRESH);
         }
         self.mode.push(node);
@@ -183,10 +188,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if position::KINDS.has(kind) {
             return self.start_at_position(node, known);
         }
-        match node.op() {
-            Op::Poll(_) => node.set_scratch(place::RING | place::WAITS),
-            Op::Close(close) => self.end_users(close.fd),
-            _ => {}
+        if kind == OpKind::Poll {
+            node.set_scratch(place::RING | place::WAITS);
         }
         self.to_ring(node, known);
     }
@@ -215,6 +218,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if plan == Plan::Own {
             return self.run_own(node, known);
         }
+        if let Op::Close(close) = *node.op() {
+            return self.start_close(node, close.fd, known);
+        }
         if node.is_timed() {
             self.clock.arm(&node);
         }
@@ -223,9 +229,6 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             Plan::Offload => self.place_out(node),
             Plan::Turn | Plan::Inline | Plan::Own => {
                 backend.tally.owner.way(turn_way(node.op())).add(1);
-                if let Op::Close(close) = node.op() {
-                    self.end_users(close.fd);
-                }
                 node.set_scratch(place::TURN);
                 self.turn.push(node);
             }
@@ -233,12 +236,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// To the offload backend, from the owner's hands.
-    fn place_out(&self, node: Node) {
+    pub(crate) fn place_out(&self, node: Node) {
         let backend = self.backend;
-        backend.tally.owner.way(Way::Offload).add(1);
-        if let Op::Close(close) = node.op() {
-            self.end_users(close.fd);
+        if self.is_cancelled_behind(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
         }
+        backend.tally.owner.way(Way::Offload).add(1);
         let ptr = node.ptr();
         let _visit = backend.mode.visit();
         backend.send_out(node);
@@ -259,7 +262,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         match *node.op() {
             Op::Cancel(cancel) => {
                 let count = self.cancel_scope(cancel.scope, known);
-                let result = i64::try_from(count).unwrap_or(i64::MAX);
+                // And what its submitter has asked.
+                let result = node.result() + i64::try_from(count).unwrap_or(i64::MAX);
                 match known {
                     Known::Here => self.finish_inline(node, result),
                     Known::Elsewhere => self.finish(node, result),
@@ -305,7 +309,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        node.set_scratch(place::RING | flags | (node.scratch() & place::KEPT));
+        let word = node.scratch();
+        if word & place::CANCELS != 0 {
+            self.end_cancelling();
+        }
+        node.set_scratch(place::RING | flags | (word & place::KEPT));
         node.requeue();
         self.to_ring(node, Known::Elsewhere);
     }
@@ -346,6 +354,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         // Until the real result comes: which entry this is, to know whether the kernel has it.
         node.set_result(number.cast_signed());
+        if matches!(token, Token::Ready(_)) {
+            self.backend.tally.owner.syscalls.add(1);
+            node.set_result(keep(awaited_file(node.op()), number));
+        }
         Some(fd)
     }
 
@@ -366,12 +378,26 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.finish_reaped(node, result);
     }
 
+    /// What an operation with this scratch word leaves behind when it is done.
+    #[cold]
+    fn leave(&self, word: u32) {
+        if word & place::CANCELS != 0 {
+            self.end_cancelling();
+        }
+        if word & place::AWAITED != 0 {
+            self.go_on_closing();
+        }
+        if word & place::POSITION != 0 {
+            self.pass_position(word);
+        }
+    }
+
     /// [`finish`](Self::finish), inline for the one place where it matters.
     #[inline(always)]
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
-        if word & place::POSITION != 0 {
-            self.pass_position(word);
+        if word & (place::POSITION | place::CANCELS | place::AWAITED) != 0 {
+            self.leave(word);
         }
         if node.is_timed() {
             self.clock.disarm(&node);

@@ -24,6 +24,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
+        if let Op::Close(close) = *node.op() {
+            return self.close_in_turn(node, close.fd);
+        }
         let op = node.op();
         self.backend.tally.owner.syscalls.add(1);
         // A connect that wants to be told waits for another reason.
@@ -33,8 +36,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             let result = unsafe { perform(op) };
             return self.finish(node, result);
         }
-        // Once ready, what cannot wait in the ring blocks here: an act without a form that does not
-        // block, and a file, which is always ready and still waits for its device.
+        // What cannot wait in the ring blocks here: once ready, an act without a form that does not block; and
+        // at once a file, which is always ready and still waits for its device.
         let was_ready = node.scratch() & place::WAS_READY != 0;
         // SAFETY: the operation of a node that is not completed; so in the rest of this function.
         let tried = if was_ready { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } };
@@ -43,9 +46,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             // SAFETY: as above.
             Attempt::Partial(done) => unsafe { perform_from(op, done) },
             // SAFETY: as above.
-            Attempt::Refused if was_ready => unsafe { perform(op) },
+            Attempt::Refused if was_ready || on_device(op) => unsafe { perform(op) },
             // SAFETY: as above.
-            Attempt::WouldBlock if was_ready && on_device(op) => unsafe { perform(op) },
+            Attempt::WouldBlock if on_device(op) => unsafe { perform(op) },
             Attempt::WouldBlock | Attempt::Refused => return self.await_readiness(node),
         };
         if result == Errno::AGAIN.to_result() && !op.wants_eagain() {

@@ -101,6 +101,14 @@ impl Wake {
         self.word.swap(RUNNING, Ordering::SeqCst) == WOKEN
     }
 
+    /// The poll that returns now is the one that a wake has ended.
+    pub(crate) fn use_up(&self) {
+        if self.word.load(Ordering::Relaxed) == WOKEN {
+            // Ordering: SeqCst, what was done before the wake is seen after the poll.
+            self.word.swap(RUNNING, Ordering::SeqCst);
+        }
+    }
+
     /// Gives a wake back that came to the wrong wait.
     pub(crate) fn keep(&self) {
         self.word.store(WOKEN, Ordering::SeqCst);

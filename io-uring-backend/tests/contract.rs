@@ -344,6 +344,71 @@ fn a_close_among_many_idle_ones_looks_at_few() {
 }
 
 #[test]
+fn a_close_comes_behind_what_is_in_line_before_it() {
+    let close_masked = Config::new().mask(OpSet::of(OpKind::Close).complement());
+    let masked = Config::new().mask(OpSet::empty());
+    for config in [Config::new(), Config::new().entries(1), close_masked, masked] {
+        let backend = UringBackend::<Local>::new(&config).unwrap();
+        let file = tempfile("line-close");
+        let (dup, block) = (file.try_clone().unwrap(), [7_u8; 4096]);
+        let write = Op::Write(Write { fd: fd(&dup), buf: block.as_ptr(), len: block.len() });
+        let mut writes: Vec<_> = (0..5).map(|_| submitted(&backend, write)).collect();
+        let mut close = submitted(&backend, close(dup.into_raw_fd()));
+        assert_eq!(close.as_mut().wait(), 0);
+        for write in &mut writes {
+            assert_eq!(write.as_mut().wait(), 4096);
+        }
+        assert_eq!(file.metadata().unwrap().len(), 5 * 4096);
+        assert_eq!(backend.in_flight(), 0);
+    }
+}
+
+#[test]
+fn what_waits_does_not_meet_a_numbers_next_file() {
+    let masked = Config::new().mask(OpSet::empty());
+    for config in [Config::new(), masked] {
+        let backend = UringBackend::<Local>::new(&config).unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(unsafe { borrow(&reader) }, true).unwrap();
+        let (next, mut feed) = std::io::pipe().unwrap();
+        let mut buf = [0_u8; 4];
+        let mut op = submitted(&backend, read(&reader, &mut buf));
+        idle_poll(&backend);
+        idle_poll(&backend);
+        // The old file lives on under another number.
+        let old = reader.try_clone().unwrap();
+        let mut number = std::mem::ManuallyDrop::new(unsafe {
+            <rustix::fd::OwnedFd as rustix::fd::FromRawFd>::from_raw_fd(reader.as_raw_fd())
+        });
+        rustix::io::dup2(unsafe { borrow(&next) }, &mut number).unwrap();
+        feed.write_all(b"next").unwrap();
+        writer.write_all(b"late").unwrap();
+        backend.poll(Some(SOON)).unwrap();
+        let before = backend.counters().syscalls;
+        backend.poll(Some(SOON)).unwrap();
+        assert!(backend.counters().syscalls - before < 5, "nothing spins");
+        op.as_mut().cancel();
+        let mut bytes = [0; 4];
+        match op.as_mut().wait() {
+            // It never found the old file again.
+            CANCELED => std::io::Read::read_exact(&mut &old, &mut bytes).unwrap(),
+            // The kernel has held it all the time.
+            4 => bytes = buf,
+            other => panic!("{other}"),
+        }
+        assert_eq!(&bytes, b"late");
+        std::io::Read::read_exact(&mut &next, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"next");
+    }
+}
+
+/// # Safety
+/// * The file is open while the result is used.
+unsafe fn borrow(file: &impl AsRawFd) -> rustix::fd::BorrowedFd<'static> {
+    unsafe { rustix::fd::BorrowedFd::borrow_raw(file.as_raw_fd()) }
+}
+
+#[test]
 fn a_stop_from_another_thread_asks_the_owner() {
     let backend = shared();
     let (reader, _writer) = std::io::pipe().unwrap();

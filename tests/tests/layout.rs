@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 use core::pin::Pin;
 use io_core::op::IoVec;
-use io_core::{Fd, IoAwaitable, IoBackend, Op, OpenFd, Stat, SubmitContext};
+use io_core::{Fd, IoAwaitable, IoBackend, Op, OpenFd, Stat, SubmitContext, Timed};
 use io_pool_backend::LocalPool;
 
 #[test]
@@ -13,6 +13,12 @@ fn an_operation_is_at_most_128_bytes() {
     assert!(size_of::<IoAwaitable<Pin<&dyn IoBackend>>>() <= 128);
     assert!(size_of::<SubmitContext>() <= 120, "{}", size_of::<SubmitContext>());
     assert!(size_of::<Op>() <= 40, "{}", size_of::<Op>());
+}
+
+#[test]
+fn an_operation_with_a_deadline_is_at_most_192_bytes() {
+    assert!(size_of::<Timed<IoAwaitable>>() <= 192, "{}", size_of::<Timed<IoAwaitable>>());
+    assert!(size_of::<Timed<IoAwaitable<Pin<&LocalPool>>>>() <= 192);
 }
 
 #[test]

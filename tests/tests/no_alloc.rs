@@ -8,6 +8,8 @@ mod support;
 use core::alloc::{GlobalAlloc, Layout};
 use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use io_conformance::child::fork;
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
 use io_conformance::rig::{Note, Rig};
@@ -23,6 +25,7 @@ use io_core::{Address, Fd, IoBackend, Op, Seekable, Stat};
 use libtest_mimic::{Failed, Trial};
 use std::alloc::System;
 use std::process::ExitCode;
+use support::epoll::{self, LocalEpoll};
 use support::pool::{LocalPool, Pool};
 use support::uring;
 
@@ -249,8 +252,65 @@ fn overflow_allocates_nothing<F: Fixture>(fx: &F) {
     });
 }
 
+/// Deadlines that pass and that do not, sleeps, and cancels by scope.
+fn deadlines_and_cancels_allocate_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (be, (reader, writer)) = (rig.backend(), Desc::pipe());
+        let round = || {
+            assert_eq!(rig.block_on(be.sleep(Duration::from_micros(200))), Ok(()));
+            let late = be.read(reader.clone(), [7_u8; 4]).with_timeout(Duration::from_micros(200));
+            assert_eq!(rig.block_on(late), (Err(io_core::Errno::TIMEDOUT), [7; 4]));
+            let mut read = pin!(be.read(reader.clone(), [0_u8; 4]).with_timeout(Duration::MAX));
+            assert!(rig.poll_once(read.as_mut()).is_pending());
+            writer.put(b"data");
+            assert_eq!(rig.block_on(read), (Ok(4), *b"data"));
+            let mut read = pin!(be.read(reader.clone(), [0_u8; 4]));
+            assert!(rig.poll_once(read.as_mut()).is_pending());
+            assert_eq!(rig.block_on(be.cancel_fd(&reader)), Ok(1));
+            assert_eq!(rig.block_on(read).0, Err(io_core::Errno::CANCELED));
+            assert_eq!(rig.block_on(be.cancel_all()), Ok(0));
+            assert_eq!(be.dump(&mut [io_core::InFlight::EMPTY; 4]), 0);
+        };
+        round();
+        assert_eq!(count(|| (0..ROUNDS).for_each(|_| round())), 0, "calls of the allocator");
+    });
+}
+
+/// In a forked child: neither the renewal of the backend nor what it does then.
+fn renewal_allocates_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let file = Desc::file(&[1; 64]);
+        let mem = Mem::zeroed(64);
+        let mut raw = rig.raw(Op::Nop(Nop), mem.only());
+        let child = || {
+            let mut renewed = None;
+            let calls = count(|| renewed = fx.reinit(rig.backend()));
+            assert_eq!(renewed, Some(Ok(())));
+            assert_eq!(calls, 0, "calls of the allocator by the renewal");
+            let mut round = || {
+                for op in [Op::Nop(Nop), file.pread_op(&mem, 0), file.write_op(&mem)] {
+                    raw.reset(op).expect("reset");
+                    raw.submit().expect("submit");
+                    assert!(raw.wait() >= 0, "{op:?}");
+                }
+            };
+            round();
+            assert_eq!(count(round), 0, "calls of the allocator by the operations");
+        };
+        fork(child).join("makes the backend new");
+    });
+}
+
+/// For fixtures whose renewal is the backend's alone: no threads are lent anew.
+fn alone<F: Fixture>() -> Vec<Case<F>> {
+    let mut cases = cases();
+    cases.push(Case::of(renewal_allocates_nothing::<F>));
+    cases
+}
+
 fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
+        Case::of(deadlines_and_cancels_allocate_nothing::<F>),
         Case::of(raw_forms_allocate_nothing::<F>),
         Case::of(waiting_allocates_nothing::<F>),
         Case::of(typed_forms_allocate_nothing::<F>),
@@ -268,17 +328,22 @@ fn the_counter_counts() -> Trial {
 
 fn main() -> ExitCode {
     let mut every = vec![the_counter_counts()];
-    every.extend(trials(Pool { name: "pool_4_workers", workers: 4 }, cases()));
-    every.extend(trials(Pool { name: "pool_no_workers", workers: 0 }, cases()));
-    every.extend(trials(LocalPool, cases()));
+    every.extend(trials(Pool { name: "pool_4_workers", workers: 4 }, alone()));
+    every.extend(trials(Pool { name: "pool_no_workers", workers: 0 }, alone()));
+    every.extend(trials(LocalPool, alone()));
     for variant in uring::shared() {
-        every.extend(trials(variant, cases()));
+        every.extend(trials(variant, alone()));
     }
     for variant in uring::offloaded() {
         every.extend(trials(variant, cases()));
     }
     for variant in uring::local() {
+        every.extend(trials(variant, alone()));
+    }
+    every.extend(trials(epoll::alone(), cases()));
+    for variant in epoll::offloaded() {
         every.extend(trials(variant, cases()));
     }
+    every.extend(trials(LocalEpoll, cases()));
     run(every, &[])
 }

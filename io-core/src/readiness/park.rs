@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::thread::futex;
 use rustix::time::Timespec;
@@ -48,6 +48,11 @@ const LONGEST: u64 = 1_000_000 * 0x7fff_ffff;
 const NOBODY: u32 = 0;
 /// The token of the eventfd among epoll's events; no descriptor has it.
 const WAKE: u64 = u64::MAX;
+/// Nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+/// Waits shorter than this are counted exactly, for one more system call. Miri knows no descriptors of
+/// epoll in `ppoll`.
+const SHORT: u64 = if cfg!(miri) { 0 } else { 20 * MILLISECOND };
 /// How descriptors are registered: one event, then no more until registered again. Miri knows edges
 /// only, which bring events we do not need and ignore.
 const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
@@ -213,7 +218,16 @@ impl Park {
         let timeout = match deadline {
             Deadline::NEVER => None,
             Deadline::NOW => Some(timespec(0)),
-            _ => deadline.remaining(now_ns()).map(|left| timespec(nanos(left).min(LONGEST))),
+            _ => match deadline.remaining(now_ns()).map(nanos) {
+                Some(left) if left < SHORT => {
+                    if !self.ready_within(left) {
+                        return Events::new();
+                    }
+                    Some(timespec(0))
+                }
+                // Down to the millisecond: what is left is short, and waited for then.
+                left => left.map(|left| timespec((left - left % MILLISECOND).min(LONGEST))),
+            },
         };
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         // Interrupted is an early return with nothing ready, as is anything else it could say about
@@ -233,6 +247,14 @@ impl Park {
             }
         }
         events
+    }
+
+    /// Whether there is anything to take within `ns` nanoseconds, which `ppoll(2)` counts exactly, and
+    /// `epoll_wait(2)` in milliseconds (`epoll_pwait2` is younger than the oldest kernel).
+    fn ready_within(&self, ns: u64) -> bool {
+        let mut asked = [PollFd::from_borrowed_fd(self.files.epoll(), PollFlags::IN)];
+        // Interrupted is an early return, as in `watch`.
+        rustix::event::poll(&mut asked, Some(&timespec(ns))).is_ok_and(|ready| ready > 0)
     }
 
     /// Nobody watches: if anybody sleeps, one of them must.

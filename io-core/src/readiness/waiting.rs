@@ -220,8 +220,15 @@ impl Waiting {
     /// that wait for a file that the number meant before.
     #[must_use]
     pub fn take_fd(&mut self, fd: Fd) -> Fifo {
+        self.take_fd_of(fd, |_| true)
+    }
+
+    /// [`take_fd`](Self::take_fd) of those that `which` accepts.
+    #[must_use]
+    pub fn take_fd_of(&mut self, fd: Fd, which: impl Fn(&Node) -> bool) -> Fifo {
         let taken = self.buckets[bucket(fd)].take_all(|node| {
-            descriptor(node).is_some_and(|(its, _)| its == fd) && !Mark::of(node).is_orphan()
+            let same = descriptor(node).is_some_and(|(its, _)| its == fd);
+            same && !Mark::of(node).is_orphan() && which(node)
         });
         self.len -= taken.len();
         taken

@@ -1,4 +1,4 @@
-//! Who is compared with whom: the rings at each depth, and the pool with blocking reads.
+//! Who is compared with whom: the rings at each depth, and pool and epoll with blocking reads.
 
 use crate::Failure;
 use crate::callbacks::CallbackForm;
@@ -10,6 +10,7 @@ use crate::rows::{Backend, Form, Row, Workload};
 use crate::work::{Nops, Reads, Work};
 use core::pin::{Pin, pin};
 use io_core::IoBackend;
+use io_epoll_backend::LocalEpoll;
 use io_pool_backend::{PoolBackend, Worker};
 use io_uring_backend::{Config, Local, UringBackend};
 use std::path::Path;
@@ -19,6 +20,7 @@ const DEPTHS: [usize; 3] = [1, 32, 128];
 const WORKLOADS: [Workload; 3] = [Workload::Nop, Workload::ReadHot, Workload::ReadWide];
 const POOL_WORKERS: usize = 2;
 
+type Epoll = LocalEpoll;
 type Pool = PoolBackend;
 type Uring = UringBackend<Local>;
 
@@ -51,19 +53,22 @@ pub(crate) fn compare_all(
         }
         Err(error) => eprintln!("bench: no rows of the ring: {error}"),
     }
+    let epoll = pin!(Epoll::new()?);
+    let epoll = epoll.into_ref();
     with_pool(|pool| {
         for (workload, depth) in cases() {
             match workload {
                 Workload::Nop => {
-                    compare(
-                        pool_entries(pool, workload, &vec![Nops; depth], None),
-                        plan,
-                        &mut report,
-                    )?;
+                    let work = vec![Nops; depth];
+                    let mut group = pool_entries(pool, workload, &work, None);
+                    group.extend(epoll_entries(epoll, workload, &work, None));
+                    compare(group, plan, &mut report)?;
                 }
                 _ => {
                     let reads = all_reads(&data, workload, depth)?;
-                    compare(reading_entries(pool, &data, workload, &reads), plan, &mut report)?;
+                    let mut group = reading_entries(pool, &data, workload, &reads);
+                    group.extend(epoll_entries(epoll, workload, &reads, Some(0)));
+                    compare(group, plan, &mut report)?;
                 }
             }
         }
@@ -95,6 +100,10 @@ fn count_of<W: Work>(row: Row, ops: u64, work: &[W]) -> Result<(), Failure> {
             let uring = pin!(new_uring(row.depth)?);
             let uring = uring.into_ref();
             finish(form::<_, _, false>(uring, row.form, work).as_mut(), ops)
+        }
+        (Backend::Epoll, Form::Future | Form::Callback) => {
+            let epoll = pin!(Epoll::new()?);
+            finish(form::<_, _, false>(epoll.into_ref(), row.form, work).as_mut(), ops)
         }
         (Backend::Pool, Form::Future | Form::Callback) => {
             with_pool(|pool| finish(form::<_, _, true>(pool, row.form, work).as_mut(), ops))
@@ -219,4 +228,20 @@ fn pool_entries<'a, W: Work + 'a>(
         contender: form::<_, _, true>(pool, kind, work),
     };
     [(2, Form::Future), (3, Form::Callback)].into_iter().map(entry).collect()
+}
+
+/// Epoll without an offload: what a read needs that would wait for a disk is done inside poll. To be put at
+/// index 4, behind the pool.
+fn epoll_entries<'a, W: Work + 'a>(
+    epoll: Pin<&'a Epoll>,
+    workload: Workload,
+    work: &[W],
+    limit: Option<usize>,
+) -> Vec<Entry<'a>> {
+    let entry = |(index, kind)| Entry {
+        row: Some(Row { workload, backend: Backend::Epoll, form: kind, depth: work.len() }),
+        ratio: limit.map(|limit| (index, limit)),
+        contender: form::<_, _, false>(epoll, kind, work),
+    };
+    [(4, Form::Future), (5, Form::Callback)].into_iter().map(entry).collect()
 }

@@ -18,7 +18,7 @@ Usage: bench [--json] [--quick] [--dir DIR]
 
 One row is one workload (nop, 4 KiB reads within 256 KiB or 256 MiB of page cache) on one backend in
 one form at one depth. Figures are medians over rounds in which all contenders take turns.
-ratio: CPU time against the limit: uring against raw-ring, pool against pread; for the limits
+ratio: CPU time against the limit: uring against raw-ring, epoll and pool against pread; for the limits
 themselves, a second run of the same loop against the first, which is the noise.
 syscalls/op: from the backend's own counters.";
 

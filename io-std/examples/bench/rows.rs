@@ -19,6 +19,7 @@ pub(crate) enum Workload {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Backend {
     Uring,
+    Epoll,
     Pool,
     RawRing,
     Pread,
@@ -63,6 +64,7 @@ impl Named for Workload {
 impl Named for Backend {
     const ALL: &'static [(&'static str, Self)] = &[
         ("uring", Backend::Uring),
+        ("epoll", Backend::Epoll),
         ("pool", Backend::Pool),
         ("raw-ring", Backend::RawRing),
         ("pread", Backend::Pread),

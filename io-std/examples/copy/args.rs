@@ -6,7 +6,7 @@ use lexopt::ValueExt;
 use std::path::PathBuf;
 
 /// One line, for errors.
-pub(crate) const USAGE: &str = "usage: copy [--backend auto|uring|pool] [--jobs N] [--workers N] \
+pub(crate) const USAGE: &str = "usage: copy [--backend auto|uring|epoll|pool] [--jobs N] [--workers N] \
                                 [--force] [--json] SRC DST";
 
 /// All of it.
@@ -15,7 +15,7 @@ Copies SRC, a file or a whole tree, to the new name DST.
 
 usage: copy [OPTIONS] SRC DST
 
-  --backend B   auto (the default), uring or pool; a backend that cannot work here is an error
+  --backend B   auto (the default), uring, epoll or pool; a backend that cannot work here is an error
   --jobs N      files in flight, 1 to 4096 (32)
   --workers N   worker threads of the backend (0: this thread does all the work, which is fastest for
                 what is in memory; some help the pool where reads wait for a slow disk)

@@ -84,6 +84,9 @@ impl Builder<'_, '_> {
         limit: &'static str,
         build: impl FnOnce(OwnedFd) -> Result<Box<dyn Server>, Failure>,
     ) -> Result<(), Failure> {
+        if self.options.only.as_deref().is_some_and(|only| only != name) {
+            return Ok(());
+        }
         let (listener, address) = listener()?;
         let load = self.client.connect(address, self.options.connections);
         let server = build(listener).map_err(|error| format!("{name}: {error}"))?;

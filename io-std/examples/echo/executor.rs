@@ -1,124 +1,99 @@
-//! A small executor for one thread: as many futures of one type as there are connections, a run queue
-//! with room for all of them, and wakers that allocate nothing and count no references.
+//! A small executor for one thread: as many futures of one type as there are connections, each polled
+//! right where it is woken, with wakers that allocate nothing and count no references.
+//!
+//! A backend wakes with nothing held, so the future may run there: what was received is sent while it is
+//! still in the processor's caches. A queue of woken futures would first receive everywhere, and then send
+//! everywhere.
 #![allow(unsafe_code, reason = "pins futures in an array and makes wakers out of raw pointers")]
 //! # Safety
-//! * Futures, tags and queue are [`Stable`]; the futures, which hold the wakers by way of their
-//!   operations, are dropped first.
-//! * Wakers are used on this thread only: [`Executor::new`]'s caller gives them to no backend that leaves
-//!   it.
+//! * The tasks are [`Stable`]; their wakers, which the futures hold by way of their operations, are used
+//!   on this thread only ([`Executor::new`]'s caller gives them to no backend that leaves it), and not
+//!   while the executor is dropped: a drop of an operation runs no sinks.
+//! * A future is reached only by [`Task::poll`], which does not enter itself.
 
 use crate::stable::Stable;
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::future::Future;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::pin::Pin;
 use core::task::{Context, RawWaker, RawWakerVTable, Waker};
 
-/// The futures and the queue. Fields drop in order.
+/// The futures.
 pub(crate) struct Executor<F> {
-    futures: Stable<F>,
-    wakers: Vec<Waker>,
-    tags: Stable<Tag>,
-    queue: Stable<Queue>,
+    tasks: Stable<Task<F>>,
+    /// One thread.
+    _local: PhantomData<*mut F>,
 }
 
-/// The woken futures, oldest first, none twice.
-struct Queue {
-    slots: Box<[Cell<usize>]>,
-    first: Cell<usize>,
-    len: Cell<usize>,
+/// A future, and what its waker points to.
+struct Task<F> {
+    running: Cell<bool>,
+    woken: Cell<bool>,
+    future: UnsafeCell<F>,
 }
 
-/// What a waker points to.
-struct Tag {
-    queue: *const Queue,
-    index: usize,
-    queued: Cell<bool>,
-}
-
-impl Queue {
-    fn push(&self, index: usize) {
-        let mut at = self.first.get() + self.len.get();
-        if at >= self.slots.len() {
-            at -= self.slots.len();
-        }
-        self.slots[at].set(index);
-        self.len.set(self.len.get() + 1);
-    }
-
-    fn pop(&self) -> Option<usize> {
-        let left = self.len.get().checked_sub(1)?;
-        self.len.set(left);
-        let first = self.first.get();
-        let next = first + 1;
-        self.first.set(if next == self.slots.len() { 0 } else { next });
-        Some(self.slots[first].get())
-    }
-}
-
-impl Tag {
+impl<F: Future<Output = ()>> Task<F> {
     const VTABLE: RawWakerVTable = RawWakerVTable::new(
-        |tag| RawWaker::new(tag, &Self::VTABLE),
+        |task| RawWaker::new(task, &Self::VTABLE),
         Self::wake,
         Self::wake,
-        |_tag| {},
+        |_task| {},
     );
 
-    fn wake(tag: *const ()) {
-        // SAFETY: the tag outlives its wakers; see the top of the file.
-        let tag = unsafe { &*tag.cast::<Tag>() };
-        if !tag.queued.replace(true) {
-            // SAFETY: so does the queue.
-            unsafe { &*tag.queue }.push(tag.index);
+    fn wake(task: *const ()) {
+        // SAFETY: the task outlives its wakers; see the top of the file.
+        unsafe { &*task.cast::<Self>() }.poll();
+    }
+
+    /// Polls the future until nobody has woken it meanwhile.
+    fn poll(&self) {
+        self.woken.set(true);
+        if self.running.get() {
+            // It is being polled further up on this stack, and will be once more.
+            return;
         }
+        self.running.set(true);
+        let task = core::ptr::from_ref(self).cast();
+        // SAFETY: the vtable's functions accept a task's address; there is nothing to drop.
+        let waker =
+            ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(task, &Self::VTABLE)) });
+        while self.woken.replace(false) {
+            // SAFETY: nobody else is here: `running` was off.
+            let future = unsafe { &mut *self.future.get() };
+            // SAFETY: it stays at this address until it is dropped.
+            let future = unsafe { Pin::new_unchecked(future) };
+            // An echo has no end but an error, after which the server is dropped.
+            let _ = future.poll(&mut Context::from_waker(&waker));
+        }
+        self.running.set(false);
     }
 }
 
 impl<F: Future<Output = ()>> Executor<F> {
-    /// An executor of these futures, all of which are due.
+    /// An executor of these futures, none of which has begun.
     ///
     /// # Safety
     /// * The futures give their wakers to nothing that uses them on another thread.
     pub(crate) unsafe fn new(futures: Vec<F>) -> Executor<F> {
         let count = futures.len();
-        let queue = Stable::new(1, |_, _| Queue {
-            slots: vec![Cell::new(0); count].into_boxed_slice(),
-            first: Cell::new(0),
-            len: Cell::new(0),
-        });
-        let tags = Stable::new(count, |index, _| Tag {
-            queue: queue.at(0),
-            index,
-            queued: Cell::new(false),
-        });
-        let waker = |index| {
-            let raw = RawWaker::new(tags.at(index).cast(), &Tag::VTABLE);
-            // SAFETY: the vtable's functions accept a tag's address; tags outlive wakers, and threads
-            // are the caller's promise.
-            unsafe { Waker::from_raw(raw) }
-        };
-        let wakers: Vec<Waker> = (0..count).map(waker).collect();
-        wakers.iter().for_each(Waker::wake_by_ref);
-        let mut futures = futures.into_iter().map(Some).collect::<Vec<_>>().into_iter();
-        let futures = Stable::new(count, |_, _| match futures.next().flatten() {
-            Some(future) => future,
+        let mut futures = futures.into_iter();
+        let tasks = Stable::new(count, |_, _| match futures.next() {
+            Some(future) => Task {
+                running: Cell::new(false),
+                woken: Cell::new(false),
+                future: UnsafeCell::new(future),
+            },
             None => unreachable!("as many as were counted"),
         });
-        Executor { futures, wakers, tags, queue }
+        Executor { tasks, _local: PhantomData }
     }
 
-    /// Polls what is woken until nothing is.
-    pub(crate) fn run(&mut self) {
-        // SAFETY: made in `new`, freed with `self`, only ever shared.
-        let queue = unsafe { &*self.queue.at(0) };
-        while let Some(index) = queue.pop() {
+    /// Polls each once. From then on their wakers do.
+    pub(crate) fn begin(&self) {
+        for index in 0..self.tasks.len() {
             // SAFETY: an index of the array; only ever shared.
-            unsafe { &*self.tags.at(index) }.queued.set(false);
-            // SAFETY: an index of the array, borrowed exclusively with `self`.
-            let future = unsafe { &mut *self.futures.at(index) };
-            // SAFETY: it stays at this address until it is dropped.
-            let future = unsafe { Pin::new_unchecked(future) };
-            // An echo has no end but an error, after which the server is dropped.
-            let _ = future.poll(&mut Context::from_waker(&self.wakers[index]));
+            unsafe { &*self.tasks.at(index) }.poll();
         }
     }
 }

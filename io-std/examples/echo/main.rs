@@ -17,7 +17,6 @@ mod raw_ring;
 mod report;
 mod service;
 mod sockets;
-#[allow(dead_code, reason = "the other examples use all of it")]
 #[path = "../bench/stable.rs"]
 mod stable;
 

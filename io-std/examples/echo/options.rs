@@ -17,8 +17,8 @@ usage: echo [OPTIONS]
   --help           this text
 
 Each server is one thread that owns its backend; each of its connections receives, sends back what came,
-and receives again. One client thread keeps one message in flight on every connection and checks what
-comes back. All servers keep their connections for the whole run and take turns in short rounds; figures
+and receives again. One client thread sends a message on every connection, takes all the echoes, checks
+them, and begins again. All servers keep their connections for the whole run and take turns in short rounds; figures
 are medians over the rounds.
 
 ns/rt        time of one round trip as the client sees it, all connections together
@@ -56,6 +56,8 @@ pub(crate) struct Options {
     /// Of each server.
     pub(crate) time: Duration,
     pub(crate) json: bool,
+    /// Only the server of this name, and compared with nothing: something to run under a profiler.
+    pub(crate) only: Option<String>,
 }
 
 impl Options {
@@ -77,12 +79,14 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         bytes: 64,
         time: Duration::from_secs(2),
         json: false,
+        only: None,
     };
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("json") => options.json = true,
             Arg::Long("backend") => options.choice = choice(&parser.value()?.string()?)?,
+            Arg::Long("only") => options.only = Some(parser.value()?.string()?),
             Arg::Long("connections") => options.connections = parser.value()?.parse()?,
             Arg::Long("bytes") => options.bytes = parser.value()?.parse()?,
             Arg::Long("seconds") => options.time = seconds(parser.value()?.parse()?)?,

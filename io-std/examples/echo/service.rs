@@ -87,6 +87,7 @@ async fn echo<B: IoBackend + 'static>(
 /// The server.
 struct Service<B: IoBackend + 'static, F> {
     connections: Executor<F>,
+    begun: bool,
     progress: Rc<Progress>,
     backend: Pin<&'static B>,
 }
@@ -122,7 +123,7 @@ pub(crate) unsafe fn service<B: IoBackend>(
     }
     // SAFETY: the futures give their wakers to the backend, which stays on this thread.
     let connections = unsafe { Executor::new(connections) };
-    Ok(Box::new(Service { connections, progress, backend }))
+    Ok(Box::new(Service { connections, begun: false, progress, backend }))
 }
 
 /// One connection's future.
@@ -139,8 +140,10 @@ async fn connection<B: IoBackend + 'static>(
 impl<B: IoBackend, F: Future<Output = ()>> Server for Service<B, F> {
     fn serve(&mut self, bytes: u64) -> Result<(), Failure> {
         let target = self.progress.sent.get() + bytes;
+        if !core::mem::replace(&mut self.begun, true) {
+            self.connections.begin();
+        }
         loop {
-            self.connections.run();
             if let Some(errno) = self.progress.failed.get() {
                 return Err(format!("a connection has ended: {errno}").into());
             }

@@ -483,8 +483,10 @@ pub fn a_callback_may_cancel_all<F: Fixture>(fx: &F) {
     });
 }
 
+type Raws<'b, B> = Vec<Pin<Box<Raw<Pin<&'b B>>>>>;
+
 struct Others<'b, B: IoBackend> {
-    rest: RefCell<Vec<Pin<Box<Raw<Pin<&'b B>>>>>>,
+    rest: RefCell<Raws<'b, B>>,
     calls: Cell<u32>,
 }
 

@@ -10,13 +10,16 @@ use crate::fixture::Fixture;
 use crate::mem::Mem;
 use crate::raw::Raw;
 use crate::rig::{Form, Note, Rig};
+use crate::skip::skip;
 use core::pin::Pin;
 use core::time::Duration;
-use io_core::op::{Accept, AcceptFlags, Cancel, Close, MsgFlags, Poll, PollEvents, Read};
-use io_core::op::{Readv, Recv, Sendfile};
+use io_core::op::{
+    Accept, AcceptFlags, Cancel, Close, Fdatasync, Fsync, MsgFlags, Poll, PollEvents, Pread,
+    Pwrite, Read, Readv, Recv, Sendfile,
+};
 use io_core::ops::Ops;
 use io_core::syscall::{close_fd, deadline_in, now_ns};
-use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope};
+use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope, Seekable, Way};
 
 /// The cases of this module.
 #[must_use]
@@ -27,6 +30,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_close_ends_a_sendfile_that_waits_for_room::<F>),
         Case::of(a_close_ends_what_queues_behind_a_full_ring::<F>),
         Case::of(a_close_leaves_other_descriptors_alone::<F>),
+        Case::of(work_before_a_close_is_done_before_it::<F>),
         Case::of(a_closed_number_is_free_for_the_next_file::<F>),
         Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>),
         Case::of(closed_behind_our_back::<F>),
@@ -242,6 +246,34 @@ pub fn a_close_leaves_other_descriptors_alone<F: Fixture>(fx: &F) {
     });
 }
 
+/// What need not wait for a peer is done first: a close ends none of it, and takes its descriptor from none.
+pub fn work_before_a_close_is_done_before_it<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for round in 0..20 {
+            let file = Desc::file(&[b'f'; 1 << 18]);
+            let mut number = Number::of(file.clone());
+            let (fd, seekable) = (number.fd(), Seekable::Unknown);
+            // The longer one is not copied inside submit.
+            let (long, short) = (Mem::zeroed(1 << 18), Mem::filled(4, b'w'));
+            let keep = [long.clone(), short.clone()];
+            let (buf, len, offset) = (long.ptr(), long.len(), 0);
+            let read = Op::Pread(Pread { fd, seekable, buf, len, offset });
+            let (buf, len) = (short.ptr(), short.len());
+            let write = Op::Pwrite(Pwrite { fd, seekable, buf, len, offset: 1 << 18 });
+            let ops = [read, Op::Fsync(Fsync { fd }), write, Op::Fdatasync(Fdatasync { fd }), read];
+            let mut before = submit_all(rig, &ops, &keep);
+            if round % 2 == 0 {
+                rig.poll(Some(Duration::ZERO));
+            }
+            assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
+            let results: Vec<i64> = before.iter_mut().map(Raw::wait).collect();
+            assert_eq!(results, [1 << 18, 0, 4, 0, 1 << 18], "round {round}");
+            assert!(long.all(b'f'));
+            assert_eq!(file.content().len(), (1 << 18) + 4);
+        }
+    });
+}
+
 /// Closed through the backend with reads waiting; the number's next file is read by the next file's
 /// reads alone.
 pub fn a_closed_number_is_free_for_the_next_file<F: Fixture>(fx: &F) {
@@ -273,34 +305,37 @@ pub fn a_closed_number_is_free_for_the_next_file<F: Fixture>(fx: &F) {
     });
 }
 
-/// The middle of 101 measurements of one close, in nanoseconds.
+/// The least of 101 measurements of one close, in nanoseconds. Not the middle one: where a worker does it,
+/// that is how long the scheduler takes to bring it.
 fn close_ns<B: IoBackend>(rig: &Rig<'_, B>, file: &Desc) -> u64 {
-    let mut times: Vec<u64> = (0..101)
-        .map(|_| {
-            let fd = Number::of(file.clone()).give();
-            let begin = now_ns();
-            assert_eq!(rig.run(Op::Close(Close { fd }), &[]), 0);
-            now_ns() - begin
-        })
-        .collect();
-    times.sort_unstable();
-    times[50]
+    let times = (0..101).map(|_| {
+        let fd = Number::of(file.clone()).give();
+        let begin = now_ns();
+        assert_eq!(rig.run(Op::Close(Close { fd }), &[]), 0);
+        now_ns() - begin
+    });
+    times.min().unwrap_or(0)
 }
 
 /// What waits on other descriptors does not make a close slower.
 pub fn a_close_costs_the_same_with_thousands_in_flight<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let file = Desc::file(b"");
-        let (reader, _writer) = Desc::pipe();
+        let pipes: Vec<_> = (0..60).map(|_| Desc::pipe()).collect();
         let mem = Mem::zeroed(1);
-        let few = submit_all(rig, &[reader.read_op(&mem); 10], mem.only());
+        let mut waiting = submit_all(rig, &[pipes[0].0.read_op(&mem); 10], mem.only());
         rig.poll(Some(Duration::ZERO));
         let few_ns = close_ns(rig, &file);
-        let many = submit_all(rig, &[reader.read_op(&mem); 3000], mem.only());
+        for (reader, _) in &pipes[1..] {
+            waiting.append(&mut submit_all(rig, &[reader.read_op(&mem); 50], mem.only()));
+        }
         rig.poll(Some(Duration::ZERO));
-        let many_ns = close_ns(rig, &file);
-        drop((few, many));
-        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with 3000, {few_ns} ns with 10");
+        // The least of some: another thread may have a part in it, and the machine other work.
+        let many_ns = (0..5).map(|_| close_ns(rig, &file)).min().expect("five");
+        let count = i64::try_from(waiting.len()).expect("small");
+        assert_eq!(rig.run(Op::Cancel(Cancel { scope: Scope::All }), &[]), count);
+        drop(waiting);
+        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with {count}, {few_ns} ns with 10");
     });
 }
 
@@ -328,6 +363,14 @@ fn check_old<B: IoBackend>(rig: &Rig<'_, B>, old: &mut Raws<'_, B>, fd: Fd, next
     assert_eq!(reader.get(4), b"left", "an old read took the new file's data");
 }
 
+/// Skips where nobody can tell when the kernel has seen the old file: an offload's worker looks at it at a
+/// time of its own.
+fn not_by_number<B: IoBackend>(rig: &Rig<'_, B>, fd: Fd, mem: &Mem) {
+    if rig.backend().route(&read_op(fd, mem)).way == Way::Offload {
+        skip("a read is handed on, and may find the next file when it gets there");
+    }
+}
+
 /// Closed by number while reads wait, without a word to the backend, and the number used again.
 pub fn closed_behind_our_back<F: Fixture>(fx: &F) {
     fx.both(|rig| {
@@ -336,6 +379,7 @@ pub fn closed_behind_our_back<F: Fixture>(fx: &F) {
             let (next, feed) = Desc::pipe();
             let mut number = Number::of(reader);
             let mem = Mem::filled(4, 0xaa);
+            not_by_number(rig, number.fd(), &mem);
             let mut old = submit_all(rig, &[read_op(number.fd(), &mem); 2], mem.only());
             if polled {
                 rig.poll(Some(Duration::ZERO));
@@ -363,6 +407,11 @@ pub fn closed_behind_our_back_while_a_duplicate_lives<F: Fixture>(fx: &F) {
         let (next, feed) = Desc::pipe();
         let mut number = Number::of(reader.clone());
         let mem = Mem::filled(4, 0xaa);
+        not_by_number(rig, number.fd(), &mem);
+        let way = rig.backend().route(&read_op(number.fd(), &mem)).way;
+        if rig.backend().name() == "io_uring" && matches!(way, Way::Readiness | Way::Inline) {
+            skip("a ring without the opcode waits for the old file, then acts on the number");
+        }
         let mut old = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
         rig.poll(Some(Duration::ZERO));
         let number = Number::again(number.close(), &next);
@@ -393,6 +442,7 @@ pub fn replaced_behind_our_back<F: Fixture>(fx: &F) {
         let mut old = Vec::new();
         let (mut reader, mut feed) = Desc::pipe();
         let number = Number::of(reader.clone());
+        not_by_number(rig, number.fd(), &mem);
         for round in 0..20_u8 {
             let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
             rig.poll(Some(Duration::ZERO));
@@ -425,6 +475,7 @@ pub fn closed_behind_our_back_it_expires_and_stops<F: Fixture>(fx: &F) {
         let (reader, _writer) = Desc::pipe();
         let mut number = Number::of(reader);
         let mem = Mem::filled(1, 0xaa);
+        not_by_number(rig, number.fd(), &mem);
         let deadline = deadline_in(Duration::from_millis(10));
         let mut timed = rig.timed(read_op(number.fd(), &mem), mem.only(), deadline);
         assert!(rig.poll_once(timed.as_mut()).is_pending());

@@ -7,7 +7,7 @@ use crate::count_fds;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
-use crate::raw::{Raw, TimedRaw, raw};
+use crate::raw::{Hook, Raw, TimedRaw, raw};
 use crate::rig::{Form, Note, Rig};
 use crate::skip::skip;
 use crate::watchdog::rounds;
@@ -20,7 +20,7 @@ use io_core::op::{Cancel, Nop, OpenFlags, Timeout};
 use io_core::ops::Ops;
 use io_core::syscall::deadline_in;
 use io_core::{Deadline, Errno, InFlight, IoBackend, Op, Phase, Scope, StopError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Wake;
 use std::thread;
 use std::time::Instant;
@@ -33,6 +33,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_child_is_refused_everything::<F>),
         Case::of(a_child_wakes_nobody::<F>),
         Case::of(a_child_drops_the_backend::<F>),
+        Case::of(a_callback_that_forks_is_the_childs_last::<F>),
         Case::of(a_child_that_does_nothing_disturbs_nothing::<F>),
         Case::of(renewal_in_the_parent_is_ealready::<F>),
         Case::of(a_renewed_backend_works::<F>),
@@ -133,7 +134,7 @@ impl<'b, B: IoBackend> Before<'b, B> {
         assert_eq!(self.nop_note.wait(rig), 0);
         assert_eq!(self.mem.bytes(1), b"x");
         let sleep = self.sleep.as_mut().expect("here");
-        assert_eq!(sleep.phase() == Phase::Done, false, "the sleep is over");
+        assert_ne!(sleep.phase(), Phase::Done, "the sleep is over");
         sleep.cancel();
         assert_eq!(sleep.wait(), Errno::CANCELED.to_result());
         drop((self.called, self.nop));
@@ -238,6 +239,45 @@ pub fn a_child_drops_the_backend<F: Fixture>(fx: &F) {
             }
         });
         assert!(!in_child || count_fds() <= start, "descriptors of the backend are open");
+    });
+}
+
+/// A callback forks and returns in the child: the other callbacks are the parent's, and run there alone.
+pub fn a_callback_that_forks_is_the_childs_last<F: Fixture>(fx: &F) {
+    ending_in_the_child(|| {
+        fx.unstarted(|rig| {
+            let ran = Arc::new(AtomicUsize::new(0));
+            let in_child = Arc::new(AtomicBool::new(false));
+            let child = Arc::new(Mutex::new(None));
+            let hook = {
+                let (ran, in_child, child) = (ran.clone(), in_child.clone(), child.clone());
+                Hook::new(move |_| {
+                    if ran.fetch_add(1, Ordering::SeqCst) == 3 {
+                        let forked = split();
+                        in_child.store(forked.is_none(), Ordering::SeqCst);
+                        *child.lock().expect("one thread") = forked;
+                    }
+                })
+            };
+            let mut nops: Vec<_> = (0..64).map(|_| rig.raw(NOP, &[])).collect();
+            for nop in &mut nops {
+                nop.submit_callback(&hook).expect("submit");
+            }
+            while ran.load(Ordering::SeqCst) < 64 {
+                let polled = rig.backend().poll(Some(Duration::from_millis(1)));
+                if in_child.load(Ordering::SeqCst) {
+                    // The poll that it returned into may say what it likes.
+                    assert_eq!(ran.load(Ordering::SeqCst), 4, "the parent's callbacks ran");
+                    assert_eq!(rig.backend().poll(None), Err(Errno::OWNERDEAD));
+                    return;
+                }
+                polled.expect("poll");
+            }
+            let child = child.lock().expect("one thread").take();
+            child.expect("a child").join("returns from a callback");
+            assert_eq!(ran.load(Ordering::SeqCst), 64);
+            assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+        });
     });
 }
 

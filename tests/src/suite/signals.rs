@@ -16,6 +16,7 @@ use io_core::op::{
     Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
+use io_core::syscall::deadline_in;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
 use std::time::Instant;
@@ -26,6 +27,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(a_storm_of_signals_changes_no_result::<F>),
         Case::of(a_storm_of_signals_cuts_no_wait::<F>),
+        Case::of(a_storm_of_signals_moves_no_deadline::<F>),
         Case::of(a_storm_of_signals_cuts_no_connect::<F>),
         Case::of(a_send_to_nobody_raises_no_sigpipe::<F>),
         Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>),
@@ -163,6 +165,29 @@ pub fn a_storm_of_signals_cuts_no_wait<F: Fixture>(fx: &F) {
             assert_eq!(read.wait(), 1, "a blocking wait was cut short");
             assert!(begin.elapsed() >= Duration::from_millis(25));
             drop(far.join());
+        });
+    });
+}
+
+/// A wait that a signal interrupts keeps its deadline: it ends on time, neither early nor anew.
+pub fn a_storm_of_signals_moves_no_deadline<F: Fixture>(fx: &F) {
+    storm(|| {
+        fx.both(|rig| {
+            let (reader, _writer) = Desc::pipe();
+            let mem = Mem::zeroed(1);
+            for form in Form::ALL {
+                for op in [reader.read_op(&mem), Op::Timeout(io_core::op::Timeout)] {
+                    let timeout = Duration::from_millis(25);
+                    let (begin, deadline) = (Instant::now(), deadline_in(timeout));
+                    let result = rig.run_timed(form, op, mem.only(), deadline);
+                    let gone = Errno::TIMEDOUT.to_result();
+                    let expected = if matches!(op, Op::Timeout(_)) { 0 } else { gone };
+                    assert_eq!(result, expected, "{form:?}");
+                    let took = begin.elapsed();
+                    assert!(took >= timeout, "{form:?}: after {took:?}");
+                    assert!(took < Duration::from_secs(2), "{form:?}: after {took:?}");
+                }
+            }
         });
     });
 }

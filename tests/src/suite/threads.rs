@@ -14,8 +14,10 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::Nop;
 use io_core::ops::Ops;
-use io_core::{Errno, IoBackend, Op};
-use std::sync::Arc;
+use io_core::syscall::{deadline_in, now_ns};
+use io_core::{Deadline, Errno, IoBackend, Op, Scope, StopError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::task::Wake;
 use std::thread::{self, Thread};
 
@@ -37,6 +39,15 @@ pub fn cases<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
         Case::of(blocked_reads_hold_no_worker::<F>),
         Case::of(stop_while_others_submit::<F>),
         Case::of(wait_on_another_thread_while_the_owner_waits::<F>),
+        Case::of(others_sleep_while_the_owner_polls::<F>),
+        Case::of(deadlines_of_four_threads::<F>),
+        Case::of(another_thread_cancels_all::<F>),
+        Case::of(four_threads_cancel_by_descriptor::<F>),
+        Case::of(data_and_a_cancel_from_two_threads::<F>),
+        Case::of(another_thread_stops::<F>),
+        Case::of(several_threads_stop_at_once::<F>),
+        Case::of(another_thread_stops_and_nobody_polls::<F>),
+        Case::of(tasks_that_move_between_four_threads::<F>),
     ]
 }
 
@@ -377,7 +388,7 @@ pub fn stop_while_others_submit<F: Fixture<Backend: Sync>>(fx: &F) {
                 for _ in 0..5 {
                     rig.poll(Some(Duration::from_micros(100)));
                 }
-                assert_eq!(rig.backend().stop(io_core::Deadline::NEVER), Ok(()));
+                assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
                 rig.poll(Some(Duration::ZERO));
                 assert_eq!(rig.backend().start(), Ok(()));
             }
@@ -410,5 +421,324 @@ pub fn wait_on_another_thread_while_the_owner_waits<F: Fixture<Backend: Sync>>(f
                 assert_eq!(there.join().expect("the other thread"), 1);
             });
         }
+    });
+}
+
+/// Sleeps submitted elsewhere end an owner's poll that has no end, each in its own time, though longer ones
+/// were there first.
+pub fn others_sleep_while_the_owner_polls<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let hour = deadline_in(Duration::from_secs(3600));
+        let mut long = rig.timed(Op::Timeout(io_core::op::Timeout), &[], hour);
+        long.submit().expect("submit");
+        on_threads(rig, 4, |i, be| {
+            for round in 0..rounds(20) {
+                let us = 1000 - u64::from(round % 4) * 200 + 10 * u64::try_from(i).expect("small");
+                let deadline = deadline_in(Duration::from_micros(us));
+                assert_eq!(park_on(be.sleep_until(deadline)), Ok(()));
+                assert!(deadline.is_over(now_ns), "too early");
+                assert_eq!(park_on(be.sleep(Duration::ZERO)), Ok(()));
+            }
+        });
+        drop(long);
+        assert_eq!(rig.backend().in_flight(), 0);
+    });
+}
+
+/// Reads of four threads that time out, and reads that do not.
+pub fn deadlines_of_four_threads<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        on_threads(rig, 4, |_, be| {
+            let (reader, writer) = Desc::pipe();
+            for round in 0..rounds(50) {
+                let timeout = Duration::from_micros(500);
+                let read = be.read(reader.clone(), [7_u8; 4]).with_timeout(timeout);
+                assert_eq!(park_on(read), (Err(Errno::TIMEDOUT), [7; 4]));
+                let mut read = pin!(be.read(reader.clone(), [7_u8; 4]).with_timeout(timeout * 2));
+                let mut cx = Context::from_waker(Waker::noop());
+                let early = read.as_mut().poll(&mut cx).is_ready();
+                assert_eq!(park_on(be.write(writer.clone(), round.to_le_bytes())).0, Ok(4));
+                if early {
+                    assert_eq!(reader.get(4), round.to_le_bytes());
+                    continue;
+                }
+                match park_on(read) {
+                    (Ok(count), buf) => assert_eq!((count, buf), (4, round.to_le_bytes())),
+                    (error, _) => {
+                        assert_eq!(error, Err(Errno::TIMEDOUT));
+                        assert_eq!(reader.get(4), round.to_le_bytes());
+                    }
+                }
+            }
+        });
+        assert_eq!(rig.backend().in_flight(), 0);
+    });
+}
+
+/// What the owner has in flight is cancelled from another thread, which is told how many.
+pub fn another_thread_cancels_all<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        for round in 0..20 {
+            let (reader, _writer) = Desc::pipe();
+            let mem = Mem::zeroed(1);
+            let mut reads: Vec<_> =
+                (0..50).map(|_| rig.raw(reader.read_op(&mem), mem.only())).collect();
+            for read in &mut reads {
+                read.submit().expect("submit");
+            }
+            if round % 2 == 0 {
+                rig.poll(Some(Duration::ZERO));
+            }
+            on_threads(rig, 1, |_, be| {
+                let cancelled = match round % 4 {
+                    0 | 1 => park_on(be.cancel_all()),
+                    _ => park_on(be.cancel_fd(&reader)),
+                };
+                assert_eq!(cancelled, Ok(50), "round {round}");
+            });
+            for read in &mut reads {
+                assert_eq!(read.wait(), Errno::CANCELED.to_result());
+            }
+        }
+    });
+}
+
+/// Each thread cancels its own descriptor's operations, and no other's.
+pub fn four_threads_cancel_by_descriptor<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        on_threads(rig, 4, |i, be| {
+            let (reader, _writer) = Desc::pipe();
+            let mem = Mem::zeroed(1);
+            for round in 0..rounds(100) {
+                let mut reads: Vec<_> =
+                    (0..3).map(|_| raw(be, reader.read_op(&mem), mem.only())).collect();
+                for read in &mut reads {
+                    read.submit().expect("submit");
+                }
+                let scope = Scope::Fd(io_core::IoFd::fd(&reader));
+                let op = Op::Cancel(io_core::op::Cancel { scope });
+                let asked = park_on(raw(be, op, &[]).as_mut());
+                assert_eq!(asked, 3, "thread {i}, round {round}");
+                for read in &mut reads {
+                    assert_eq!(park_on(read.as_mut()), Errno::CANCELED.to_result());
+                }
+            }
+        });
+        assert_eq!(rig.backend().in_flight(), 0);
+    });
+}
+
+/// One thread writes while another cancels the read: the byte is read once, by the read or afterwards.
+pub fn data_and_a_cancel_from_two_threads<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let (reader, writer) = Desc::pipe();
+        let rounds = rounds(500);
+        let turn = AtomicU32::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=rounds {
+                    while turn.load(Ordering::SeqCst) < round {
+                        core::hint::spin_loop();
+                        thread::yield_now();
+                    }
+                    writer.put(&[round.to_le_bytes()[0]]);
+                }
+            });
+            let mem = Mem::zeroed(1);
+            for round in 1..=rounds {
+                let byte = round.to_le_bytes()[0];
+                let mut read = rig.raw(reader.read_op(&mem), mem.only());
+                assert!(rig.poll_once(read.as_mut()).is_pending());
+                if round % 2 == 0 {
+                    rig.poll(Some(Duration::ZERO));
+                }
+                turn.store(round, Ordering::SeqCst);
+                for _ in 0..round % 50 {
+                    core::hint::spin_loop();
+                }
+                if round % 5 == 0 {
+                    rig.poll(Some(Duration::ZERO));
+                }
+                read.cancel();
+                match rig.block_on(read.as_mut()) {
+                    1 => assert_eq!(mem.bytes(1), [byte], "round {round}"),
+                    result => {
+                        assert_eq!(result, Errno::CANCELED.to_result(), "round {round}");
+                        assert_eq!(reader.get(1), [byte], "round {round}");
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// Reads that wait for ever, of the thread that drives.
+fn waiting_reads<'b, B: IoBackend>(
+    rig: &Rig<'b, B>,
+    reader: &Desc,
+    count: usize,
+) -> Vec<Pin<Box<crate::raw::Raw<Pin<&'b B>>>>> {
+    let mem = Mem::zeroed(1);
+    let submit = |_| {
+        let mut read = rig.raw(reader.read_op(&mem), mem.only());
+        read.submit().expect("submit");
+        read
+    };
+    (0..count).map(submit).collect()
+}
+
+/// A stop from a thread that does not drive: it returns when all is over, and then everything is refused.
+pub fn another_thread_stops<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let (reader, _writer) = Desc::pipe();
+        for round in 0..20 {
+            let mut reads = waiting_reads(rig, &reader, 50);
+            let note = Note::new(rig.signal());
+            let mut called = rig.raw(Op::Nop(Nop), &[]);
+            called.submit_callback(note.hook()).expect("submit");
+            on_threads(rig, 1, |_, be| {
+                let deadline = if round % 2 == 0 {
+                    Deadline::NEVER
+                } else {
+                    deadline_in(Duration::from_secs(30))
+                };
+                assert_eq!(be.stop(deadline), Ok(()), "round {round}");
+                assert_eq!(be.stop(deadline), Ok(()), "twice");
+                assert_eq!(park_on(be.nop()), Err(Errno::CANCELED), "round {round}");
+            });
+            for read in &mut reads {
+                assert_eq!(read.wait(), Errno::CANCELED.to_result());
+            }
+            let _: i64 = note.wait(rig);
+            assert_eq!(rig.backend().start(), Ok(()));
+            assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+        }
+    });
+}
+
+/// Several stops at once all return, and the backend can be started again.
+pub fn several_threads_stop_at_once<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let (reader, _writer) = Desc::pipe();
+        for _ in 0..20 {
+            let mut reads = waiting_reads(rig, &reader, 20);
+            on_threads(rig, 3, |_, be| assert_eq!(be.stop(Deadline::NEVER), Ok(())));
+            assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
+            for read in &mut reads {
+                assert_eq!(read.wait(), Errno::CANCELED.to_result());
+            }
+            assert_eq!(rig.backend().start(), Ok(()));
+        }
+    });
+}
+
+/// With an owner that does not come, a stop from elsewhere keeps its deadline and says how many are left;
+/// without an owner it needs nobody.
+pub fn another_thread_stops_and_nobody_polls<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let (reader, _writer) = Desc::pipe();
+        let mut reads = waiting_reads(rig, &reader, 20);
+        rig.poll(Some(Duration::ZERO));
+        let backend = rig.backend();
+        let stop = || {
+            let deadline = deadline_in(Duration::from_millis(20));
+            (backend.stop(deadline), deadline.is_over(now_ns))
+        };
+        let (stopped, over) =
+            thread::scope(|scope| scope.spawn(stop).join().expect("the other thread"));
+        match stopped {
+            Ok(()) => {}
+            Err(StopError::StillOwned(owned)) => {
+                assert_eq!(owned, 20);
+                assert!(over, "it gave up early");
+                assert!(fx.caps().one_owner, "nobody is needed here");
+                // An offload's threads may have brought the last one home since.
+                match backend.start() {
+                    Ok(()) => {}
+                    refused => {
+                        assert_eq!(refused, Err(Errno::BUSY));
+                        assert_eq!(rig.run(Op::Nop(Nop), &[]), Errno::CANCELED.to_result());
+                    }
+                }
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert_eq!(backend.stop(Deadline::NEVER), Ok(()));
+        for read in &mut reads {
+            assert_eq!(read.wait(), Errno::CANCELED.to_result());
+        }
+        assert_eq!(backend.start(), Ok(()));
+        assert_eq!(rig.block_on(backend.nop()), Ok(()));
+    });
+}
+
+type Task<'t> = Pin<Box<dyn Future<Output = ()> + Send + 't>>;
+
+/// The smallest executor that many threads share: woken tasks in a queue, each in one thread at a time.
+#[derive(Default)]
+struct Executor<'t> {
+    tasks: Vec<Mutex<Option<Task<'t>>>>,
+    queue: Arc<Mutex<VecDeque<usize>>>,
+    left: AtomicUsize,
+}
+
+struct Enqueue(Arc<Mutex<VecDeque<usize>>>, usize);
+
+impl Wake for Enqueue {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().expect("no panic inside").push_back(self.1);
+    }
+}
+
+impl Executor<'_> {
+    /// Polls a task that was woken. `false` if there was none.
+    fn turn(&self) -> bool {
+        let Some(index) = self.queue.lock().expect("no panic inside").pop_front() else {
+            return false;
+        };
+        let mut slot = self.tasks[index].lock().expect("no panic inside");
+        let Some(task) = slot.as_mut() else { return true };
+        let waker = Waker::from(Arc::new(Enqueue(Arc::clone(&self.queue), index)));
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            *slot = None;
+            self.left.fetch_sub(1, Ordering::SeqCst);
+        }
+        true
+    }
+}
+
+/// 200 tasks on four threads, each polled by whichever is free: every operation may be submitted by one
+/// thread, polled by a second and dropped by a third.
+pub fn tasks_that_move_between_four_threads<F: Fixture<Backend: Sync>>(fx: &F) {
+    driven(fx, |rig| {
+        let (be, file) = (rig.backend(), Desc::file(b"0123456789"));
+        let mut executor = Executor::default();
+        for number in 0..200_u32 {
+            let file = file.clone();
+            executor.tasks.push(Mutex::new(Some(Box::pin(async move {
+                let (reader, writer) = Desc::pipe();
+                for _ in 0..5 {
+                    let late = be.read(reader.clone(), [0_u8; 4]);
+                    let late = late.with_timeout(Duration::from_micros(300));
+                    assert_eq!(late.await.0, Err(Errno::TIMEDOUT));
+                    assert_eq!(be.write(writer.clone(), number.to_le_bytes()).await.0, Ok(4));
+                    let read = be.read(reader.clone(), [0_u8; 4]).await;
+                    assert_eq!(read, (Ok(4), number.to_le_bytes()));
+                    assert_eq!(be.pread(file.clone(), [0; 2], 3).await, (Ok(2), *b"34"));
+                    assert_eq!(be.sleep(Duration::from_micros(100)).await, Ok(()));
+                    assert_eq!(be.nop().await, Ok(()));
+                }
+            }))));
+            executor.queue.lock().expect("no panic").push_back(number as usize);
+        }
+        executor.left = AtomicUsize::new(executor.tasks.len());
+        on_threads(rig, 4, |_, _| {
+            while executor.left.load(Ordering::SeqCst) > 0 {
+                if !executor.turn() {
+                    thread::yield_now();
+                }
+            }
+        });
+        assert_eq!(rig.backend().in_flight(), 0);
     });
 }

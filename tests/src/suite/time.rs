@@ -86,7 +86,7 @@ pub fn a_thousand_sleeps_end<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let now = now_ns();
         let note = |i: u64| {
-            let at = now + 10_000_000 + if i % 2 == 0 { 0 } else { i * 10_000 };
+            let at = now + 10_000_000 + if i.is_multiple_of(2) { 0 } else { i * 10_000 };
             (rig.timed(TIMEOUT, &[], Deadline::from_nanos(at)), Note::new(rig.signal()))
         };
         let mut sleeps: Vec<_> = (0..1000).map(note).collect();
@@ -169,13 +169,26 @@ fn idle_calls<B: IoBackend>(rig: &Rig<'_, B>, timeout: Duration) -> u64 {
     rig.backend().counters().syscalls - before
 }
 
+/// Polls until a poll waits for its time: no wake is left over.
+fn calm<B: IoBackend>(rig: &Rig<'_, B>) {
+    let timeout = Duration::from_micros(100);
+    for _ in 0..100 {
+        let begin = Instant::now();
+        rig.poll(Some(timeout));
+        if begin.elapsed() >= timeout {
+            return;
+        }
+    }
+    panic!("an idle poll never waits");
+}
+
 /// 100 operations of each kind whose deadlines are to pass in the next idle poll end early: by data, by a
 /// cancel, by a drop. Nothing stirs when their time comes.
 fn end_early<B: IoBackend>(rig: &Rig<'_, B>, idle: Duration) {
     let (reader, writer) = Desc::pipe();
     let mem = Mem::zeroed(1);
-    let begin = now_ns() + 1_000_000;
-    let step = u64::try_from(idle.as_nanos()).expect("small") / 150;
+    let begin = now_ns() + 8_000_000;
+    let step = u64::try_from(idle.as_nanos()).expect("small") / 200;
     for deadline in (1..=100).map(|i| Deadline::from_nanos(begin + i * step)) {
         let mut read = rig.timed(reader.read_op(&mem), mem.only(), deadline);
         let early = rig.poll_once(read.as_mut()).is_ready();
@@ -191,7 +204,7 @@ fn end_early<B: IoBackend>(rig: &Rig<'_, B>, idle: Duration) {
         dropped.submit().expect("submit");
         drop(dropped);
     }
-    rig.poll(Some(Duration::ZERO));
+    calm(rig);
     assert_eq!(rig.backend().in_flight(), 0);
 }
 
@@ -203,7 +216,7 @@ pub fn no_timer_is_left_behind<F: Fixture>(fx: &F) {
         let allowed = if by_itself { 20 } else { 0 };
         fx.with(flavour, |rig| {
             let idle = Duration::from_millis(20);
-            rig.poll(Some(Duration::from_millis(1)));
+            calm(rig);
             let mut seen = Vec::new();
             // A signal or a stray wake-up may disturb: one quiet round is the proof.
             for _ in 0..3 {
@@ -253,7 +266,8 @@ pub fn ten_thousand_deadlines_cost_a_poll_no_more_than_ten<F: Fixture>(fx: &F) {
         let few = armed(10);
         let (few_ns, few_calls) = cost(rig);
         let many = armed(9_990);
-        let (many_ns, many_calls) = cost(rig);
+        // The least of some: another thread may have a part in it, and the machine other work.
+        let (many_ns, many_calls) = (0..3).map(|_| cost(rig)).min().expect("three");
         assert_eq!(rig.backend().in_flight(), 10_000);
         drop((few, many));
         // One more now and then, where other threads have a part in it.
@@ -300,7 +314,7 @@ pub fn deadlines_pass_behind_busy_workers<F: Fixture>(fx: &F) {
         for open in &mut opens {
             open.submit().expect("submit");
         }
-        rig.until_seen(|| rig.backend().counters().in_kernel_now > 0);
+        rig.until_seen(|| opens.iter().any(|open| open.phase() == Phase::InFlight));
         rig.poll(Some(Duration::from_millis(5)));
         let file = Desc::file(b"");
         let fsync = Op::Fsync(Fsync { fd: file.raw() });

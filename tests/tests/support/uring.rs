@@ -1,13 +1,14 @@
 //! The ring's variants: shared and local, large and small, old and without some or all of its opcodes.
 
 use super::pool::{FAULTS, WORKERS};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
 use io_conformance::rig::Rig;
 use io_conformance::tally;
-use io_core::{IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
-use io_pool_backend::{PoolBackend, SpinLock};
+use io_core::{Errno, IoBackend, NoOffload, OffloadHandle, OpKind, OpSet};
+use io_pool_backend::{PoolBackend, SpinLock, Worker};
 use io_uring_backend::{BuildError, Config, Local, Mode, Shared, UringBackend};
+use std::thread;
 
 /// What the ring hands on to: a pool with four threads, for all tests.
 pub(crate) type Offloaded = &'static PoolBackend<SpinLock>;
@@ -18,11 +19,13 @@ pub(crate) struct Uring<M: Mode, O: OffloadHandle> {
     config: Config,
     caps: Caps,
     build: fn(&Config) -> Result<UringBackend<M, O>, BuildError>,
+    /// Makes the offload new in a forked child.
+    renew: fn() -> Result<(), Errno>,
 }
 
 impl<M: Mode, O: OffloadHandle> Clone for Uring<M, O> {
     fn clone(&self) -> Self {
-        Uring { name: self.name, config: self.config.clone(), caps: self.caps, build: self.build }
+        Uring { config: self.config.clone(), ..*self }
     }
 }
 
@@ -61,14 +64,14 @@ const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
 type Plain<M> = Uring<M, NoOffload>;
 
 fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
-    Uring { name, config, caps, build: UringBackend::<M>::new }
+    Uring { name, config, caps, build: UringBackend::<M>::new, renew: || Ok(()) }
 }
 
 fn offloading(name: &'static str, config: Config, caps: Caps) -> Uring<Shared, Offloaded> {
     let build = |config: &Config| {
         UringBackend::<Shared, Offloaded>::with_offload(config, super::pool::shared(WORKERS))
     };
-    Uring { name, config, caps, build }
+    Uring { name, config, caps, build, renew: renew_pool }
 }
 
 /// Rings that threads may share, without offload.
@@ -98,6 +101,22 @@ pub(crate) fn local() -> [Plain<Local>; 2] {
     ]
 }
 
+/// A child that makes a ring new lends its pool other threads: those of before are the parent's.
+fn renew_pool() -> Result<(), Errno> {
+    let pool = super::pool::shared(WORKERS);
+    match pool.reinit() {
+        Ok(()) => {}
+        Err(Errno::ALREADY) => return Ok(()),
+        Err(errno) => return Err(errno),
+    }
+    pool.start()?;
+    for _ in 0..WORKERS {
+        let worker = Worker::new(pool);
+        thread::spawn(move || worker.run());
+    }
+    Ok(())
+}
+
 impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
     type Backend = UringBackend<M, O>;
 
@@ -111,6 +130,10 @@ impl<M: Mode + 'static, O: OffloadHandle + 'static> Fixture for Uring<M, O> {
 
     fn available(&self) -> Result<(), String> {
         (self.build)(&self.config).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn reinit(&self, backend: Pin<&Self::Backend>) -> Option<Result<(), Errno>> {
+        Some((self.renew)().and_then(|()| backend.reinit()))
     }
 
     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
