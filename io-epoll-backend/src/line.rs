@@ -58,13 +58,13 @@ impl Queues {
 
     /// Whether an operation on this bare number must wait behind others.
     pub(crate) fn has_before(&self, fd: Fd, its: Lane) -> bool {
-        its.is_line()
-            && (!self.waiting.union_of(fd, in_lane(its)).is_empty() || self.is_busy(fd, its))
+        its.is_line() && (self.waiting.any_of(fd, in_lane(its)) || self.is_busy(fd, its))
     }
 
     /// What is to be registered for a bare number: what waits and has nobody before it.
     pub(crate) fn wanted(&self, fd: Fd) -> Readiness {
-        self.waiting.union_of(fd, |interest| !self.is_busy(fd, Lane::of(interest)))
+        let busy = Lane::ALL.map(|its| self.is_busy(fd, its));
+        self.waiting.union_of(fd, |interest| !busy[Lane::of(interest) as usize])
     }
 
     /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
