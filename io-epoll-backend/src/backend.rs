@@ -162,6 +162,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         self.lineage.is_forked()
     }
 
+    /// Whether the backend still is what it was in this generation. Asked when user code has run: it may have
+    /// forked, and come back here in the child.
+    pub(crate) fn is_of(&self, born: u32) -> bool {
+        born != 0 && self.lineage.generation() == born
+    }
+
     /// Something was delivered by a thread that is not in `poll`: pollers and waiters look again.
     pub(crate) fn announce(&self) {
         self.announced.store(1, Ordering::SeqCst);
@@ -221,10 +227,10 @@ unsafe impl<L: RawLock, O: OffloadHandle> IoBackend for EpollBackend<L, O> {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        if self.is_forked() {
-            return Err(Errno::OWNERDEAD);
+        match self.lineage.generation() {
+            0 => Err(Errno::OWNERDEAD),
+            born => self.turn(born, timeout),
         }
-        Ok(self.turn(timeout))
     }
 
     fn flush(&self) -> Result<usize, Errno> {

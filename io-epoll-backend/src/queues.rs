@@ -270,9 +270,16 @@ impl Queues {
 
     /// Whether some thread's system call uses the descriptor that this is to close: the number must not
     /// mean another file under it.
-    pub(crate) fn must_be_held(&self, node: &Node) -> bool {
+    fn must_be_held(&self, node: &Node) -> bool {
         let Op::Close(close) = node.op() else { return false };
         self.busy.maybe(close.fd) && self.running.iter().any(|running| running.op().uses(close.fd))
+    }
+
+    /// Whether this is a close of a descriptor that is used by what is to be tried before it.
+    pub(crate) fn is_behind(&self, node: &Node) -> bool {
+        let Op::Close(close) = node.op() else { return false };
+        let uses = |list: &Fifo| list.iter().any(|node| node.op().uses(close.fd));
+        self.busy.maybe(close.fd) && (uses(&self.work) || uses(&self.running))
     }
 
     /// Ends a job that the offload backend is to go on with. `Err` if it is to end early instead.

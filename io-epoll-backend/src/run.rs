@@ -10,7 +10,7 @@ use crate::plan::{Next, after, tells};
 use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
-use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
+use io_core::{Errno, Node, OffloadHandle, Op, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,10 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     }
 
     pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
+        if let Op::Close(close) = job.op {
+            // Some may have come to wait while the close was queued.
+            self.end_waiting(close.fd);
+        }
         let tried = self.attempt(job);
         self.follow(job, tried, turn)
     }
@@ -213,32 +217,31 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         // Other pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
-        let (telling, born) = (self.tellers.enter(teller), self.lineage.generation());
-        let _announced = Announce { backend: self, telling, born };
+        let _announced = self.inside(teller);
         delivery.run();
+    }
+
+    fn inside(&self, teller: &Teller) -> Announce<'_, L, O> {
+        let (telling, born) = (self.tellers.enter(teller), self.lineage.generation());
+        Announce { backend: self, telling, born }
     }
 
     /// [`deliver`](Self::deliver) where there is no other thread to tell or to exclude.
     fn deliver_alone(&self, node: Node, result: i64, teller: &Teller) {
-        struct Leave<'t>(Telling<'t>);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.leave();
-            }
-        }
         node.set_result(result);
         // SAFETY: the lock is not `Sync`, and so neither is the backend.
         let delivery = unsafe { node.complete_unshared() };
         self.count.delivered();
-        let _inside = Leave(self.tellers.enter(teller));
+        let _inside = self.inside(teller);
         delivery.run();
     }
 
     /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
-    pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
+    pub(crate) fn deliver_ready(&self, born: u32, teller: &Teller) -> usize {
         let mut left = self.queues(|queues| queues.ready.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(node) = self.queues(|queues| queues.take_ready())
         {
             let result = node.result();

@@ -22,9 +22,9 @@ fn take(flag: &AtomicU32) -> bool {
 }
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
-    /// The contract's `poll`. At most one `epoll_wait(2)` if there is something to deliver; none if nothing
+    /// The contract's `poll`, in the backend's generation `born`. At most one `epoll_wait(2)` if there is something to deliver; none if nothing
     /// waits there and nobody is to be waited for.
-    pub(crate) fn turn(&self, timeout: Option<Duration>) -> usize {
+    pub(crate) fn turn(&self, born: u32, timeout: Option<Duration>) -> Result<usize, Errno> {
         let deadline = match timeout {
             None => Deadline::NEVER,
             Some(Duration::ZERO) => Deadline::NOW,
@@ -36,20 +36,36 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         loop {
             let seen = self.park.epoch();
             self.expire();
-            let mut delivered = self.deliver_ready(&teller) + self.work_through(&teller);
+            let mut delivered = self.deliver_all(born, &teller);
+            if !self.is_of(born) {
+                return self.in_child(delivered);
+            }
             let told = take(&self.woken) | take(&self.announced)
                 || self.news.load(Ordering::SeqCst) != news;
             if delivered > 0 || told || deadline.is_over(now_ns) {
                 if !looked && self.look(delivered > 0 || told) {
-                    delivered += self.deliver_ready(&teller) + self.work_through(&teller);
+                    delivered += self.deliver_all(born, &teller);
+                    if !self.is_of(born) {
+                        return self.in_child(delivered);
+                    }
                     self.announced.store(0, Ordering::SeqCst);
                 }
                 self.park.leave();
-                return delivered;
+                return Ok(delivered);
             }
             looked = true;
             self.sleep(seen, deadline);
         }
+    }
+
+    fn deliver_all(&self, born: u32, teller: &Teller) -> usize {
+        self.deliver_ready(born, teller) + self.work_through(born, teller)
+    }
+
+    /// A callback has forked, and this is the child. It may have made the backend new: then nothing of what
+    /// this turn began is left.
+    fn in_child(&self, delivered: usize) -> Result<usize, Errno> {
+        if self.is_forked() { Err(Errno::OWNERDEAD) } else { Ok(delivered) }
     }
 
     /// Looks into epoll without waiting, if something waits there; not each time if the turn has delivered.
@@ -67,10 +83,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     }
 
     /// Does the work there is now; what it adds is for the next turn.
-    fn work_through(&self, teller: &Teller) -> usize {
+    fn work_through(&self, born: u32, teller: &Teller) -> usize {
+        if !self.is_of(born) {
+            return 0;
+        }
         let mut left = self.queues(|queues| queues.work.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(done) = self.work(Turn::Deliver(teller))
         {
             left -= 1;
@@ -239,6 +259,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         debug_assert_eq!(owned, 0, "a drain without deadline ends at zero");
         self.await_visitors();
         let teller = Teller::new(L::SHARED);
-        while self.deliver_ready(&teller) > 0 {}
+        let born = self.lineage.generation();
+        while self.deliver_ready(born, &teller) > 0 && self.is_of(born) {}
     }
 }

@@ -16,9 +16,9 @@ pub(super) fn look(op: &Poll) -> i64 {
     ask(op, Some(&NOW))
 }
 
-/// Whether none of this holds now, nor any error.
+/// Whether none of this holds now, nor any error. Miri has no `poll`: there it always may hold.
 pub(super) fn is_idle(fd: Fd, events: PollEvents) -> bool {
-    look(&Poll { fd, events }) == 0
+    !cfg!(miri) && look(&Poll { fd, events }) == 0
 }
 
 /// `poll(2)` without a timeout; `EPERM` for what can never be ready.
