@@ -216,17 +216,21 @@ impl<L: RawLock> PoolBackend<L> {
     #[inline]
     pub(crate) fn finish_inline(&self, node: Node, result: i64) {
         if node.has_callback() {
-            self.count.inline_later(node.op());
-            // Submit runs no user code: the next turn does.
-            node.set_result(result);
-            self.queues(|queues| {
-                set_place(&node, Place::Nowhere);
-                queues.push_ready(node);
-            });
-            self.notify_ready();
-        } else {
-            self.count.inline(node.op());
-            node.complete_inline(result);
+            return self.finish_later(node, result);
         }
+        self.count.inline(node.op());
+        node.complete_inline(result);
+    }
+
+    /// Submit runs no user code: the next turn does.
+    #[inline(never)]
+    fn finish_later(&self, node: Node, result: i64) {
+        self.count.inline_later(node.op());
+        node.set_result(result);
+        self.queues(|queues| {
+            set_place(&node, Place::Nowhere);
+            queues.push_ready(node);
+        });
+        self.notify_ready();
     }
 }

@@ -40,6 +40,7 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Joins the line of a source, or tries at once if there is none.
+    #[inline(never)]
     fn join(&self, node: Node) {
         let line = self.queues(|queues| {
             queues.enter_line(node).map_err(|node| {
@@ -59,7 +60,8 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Tries the operation here if it is short enough.
-    #[inline]
+    // Twice in line: the usual way has no claim, and pays for none.
+    #[inline(always)]
     fn try_inline(&self, node: Node, claim: Option<Claim>) {
         // SAFETY: the operation of a node that is not completed.
         let fits = unsafe { fits_inline(node.op()) };

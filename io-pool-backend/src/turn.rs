@@ -69,13 +69,19 @@ impl<L: RawLock> PoolBackend<L> {
     /// Looks into epoll without waiting, if something waits there and no worker watches it; not each time if
     /// the turn has delivered.
     fn look(&self, delivered: bool) -> bool {
-        if self.has_workers()
-            || delivered && self.unlooked.fetch_add(1, Ordering::Relaxed) < UNLOOKED
-            || self.queues(|queues| queues.parked()) == 0
-        {
+        if self.has_workers() {
+            return false;
+        }
+        // Ordering: Relaxed, and not one step: it is only about how often.
+        let unlooked = self.unlooked.load(Ordering::Relaxed);
+        if delivered && unlooked < UNLOOKED {
+            self.unlooked.store(unlooked + 1, Ordering::Relaxed);
             return false;
         }
         self.unlooked.store(0, Ordering::Relaxed);
+        if self.queues(|queues| queues.parked()) == 0 {
+            return false;
+        }
         self.count.syscall();
         let events = self.park.look();
         self.ready_again(&events);
