@@ -1,4 +1,5 @@
 //! Sockets that keep their registration: what they cost, and that caching their readiness loses nothing.
+#![cfg(not(miri))]
 #![allow(unsafe_code, reason = "takes descriptors over")]
 
 use core::future::Future;

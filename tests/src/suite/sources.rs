@@ -27,6 +27,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     ]
 }
 
+type Waiting<'b, B> = Pin<Box<Raw<Pin<&'b B>>>>;
 type Source<'b, B> = Pin<Box<Registered<Pin<&'b B>, Desc>>>;
 
 /// A connected pair, of which the first is a source of the rig's backend.
@@ -48,7 +49,7 @@ fn receives<'b, B: IoBackend>(
     rig: &Rig<'b, B>,
     socket: &Desc,
     count: usize,
-) -> Vec<(Mem, Pin<Box<Raw<Pin<&'b B>>>>)> {
+) -> Vec<(Mem, Waiting<'b, B>)> {
     let submitted = |_| {
         let mem = Mem::zeroed(1);
         let mut raw = rig.raw(recv(socket, &mem), mem.only());
