@@ -170,14 +170,14 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Ends operations early that were taken off their lists.
-    fn refuse_all(&self, mut withdrawn: Fifo) {
+    pub(crate) fn refuse_all(&self, mut withdrawn: Fifo) {
         while let Some(node) = withdrawn.pop() {
             self.refuse(node, Turn::Reap);
         }
     }
 
     /// Ends what waits on a descriptor that is about to be closed.
-    pub(crate) fn end_waiting(&self, fd: Fd) {
+    fn end_waiting(&self, fd: Fd) {
         let withdrawn = self.queues(|queues| queues.withdraw_fd(fd, |_| true));
         self.refuse_all(withdrawn);
     }
@@ -349,7 +349,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             // SAFETY: as above.
             let job = self.queues(|queues| unsafe { queues.take_this_job(node) });
             if let Some(job) = job {
-                self.run(&job, Turn::Reap);
+                self.run(job, Turn::Reap);
                 continue;
             }
             // SAFETY: valid, promised by the caller.

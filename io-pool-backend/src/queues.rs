@@ -38,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) op: Op,
     pub(crate) stage: Stage,
     pub(crate) done: usize,
+    /// For a close: what has waited on its descriptor, and ends before it.
+    pub(crate) ended: Fifo,
 }
 
 impl Queues {
@@ -153,13 +155,19 @@ impl Queues {
     }
 
     fn run(&mut self, node: Node) -> Job {
+        // In one step with the look at what runs: in between, an event could make what waits work again,
+        // behind the close, and that would mean the number's next file.
+        let ended = match *node.op() {
+            Op::Close(close) => self.withdraw_before_close(close.fd),
+            _ => Fifo::new(),
+        };
         node.begin();
         set_place(&node, Place::Running);
         let (stage, op) = (Note::of(&node).stage(), *node.op());
         let done = usize::try_from(node.result()).unwrap_or(0);
         let ptr = node.ptr();
         self.running.push(node);
-        Job { node: ptr, op, stage, done }
+        Job { node: ptr, op, stage, done, ended }
     }
 
     /// Takes a node back from the thread that ran it.
@@ -251,6 +259,18 @@ impl Queues {
     pub(crate) fn withdraw_fd(&mut self, fd: Fd, which: impl Fn(&Node) -> bool) -> Fifo {
         let withdrawn = self.waiting.take_fd_of(fd, which);
         withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        withdrawn
+    }
+
+    /// [`withdraw_fd`](Self::withdraw_fd), and what an event has just made work again.
+    fn withdraw_before_close(&mut self, fd: Fd) -> Fifo {
+        let mut withdrawn = self.withdraw_fd(fd, |_| true);
+        let ready = self.work.take_all(|node| {
+            let waited = Note::of(node).stage() == Stage::Ready;
+            waited && node.op().interest().is_some_and(|(its, _)| its == fd)
+        });
+        ready.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        withdrawn.append(ready);
         withdrawn
     }
 

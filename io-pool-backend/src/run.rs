@@ -65,19 +65,16 @@ impl<L: RawLock> PoolBackend<L> {
             self.park.notify_work(!self.has_workers());
         }
         self.park.leave();
-        Some(self.run(&job, turn))
+        Some(self.run(job, turn))
     }
 
-    pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
-        if let Op::Close(close) = job.op {
-            // Some may have come to wait while the close was queued.
-            self.end_waiting(close.fd);
-        }
-        match self.act(job) {
+    pub(crate) fn run(&self, mut job: Job, turn: Turn<'_>) -> usize {
+        self.refuse_all(core::mem::take(&mut job.ended));
+        match self.act(&job) {
             Outcome::Done(result, way) => {
                 let (node, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
-                    (queues.end_run(job), held)
+                    (queues.end_run(&job), held)
                 });
                 self.notify_held(held);
                 self.count.way(way);
@@ -87,7 +84,7 @@ impl<L: RawLock> PoolBackend<L> {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
                 let (refused, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
-                    let node = queues.end_run(job);
+                    let node = queues.end_run(&job);
                     node.requeue();
                     (queues.let_wait(node, fd), held)
                 });
@@ -257,12 +254,14 @@ impl<L: RawLock> PoolBackend<L> {
                     }
                 }
                 // A file or directory (EPERM), a closed descriptor, no room: nothing to wait for, so a
-                // worker acts, and its system call says what is wrong.
-                Err(_) => {
+                // worker acts, and its system call says what is wrong. Not blocking where the descriptor was
+                // closed: its number may be another file's by now, which has something to wait for.
+                Err(errno) => {
+                    let stage = if errno == Errno::BADF { Stage::Fresh } else { Stage::Block };
                     let moved = self.queues(|queues| {
                         let mut moved = false;
                         while let Some(node) = queues.waiting.take_unarmed(fd) {
-                            queues.push_work(node, Stage::Block);
+                            queues.push_work(node, stage);
                             moved = true;
                         }
                         moved
