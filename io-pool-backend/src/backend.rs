@@ -249,7 +249,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             // SAFETY: as above.
             let job = self.queues(|queues| unsafe { queues.take_this_job(node) });
             if let Some(job) = job {
-                self.run(&job, Turn::Reap);
+                self.run(job, Turn::Reap);
                 continue;
             }
             // SAFETY: valid, promised by the caller.

@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) done: usize,
     pub(crate) claim: Option<Claim>,
+    /// For a close: what has waited on its descriptor, and ends before it.
+    pub(crate) ended: Fifo,
 }
 
 impl Queues {
@@ -160,6 +162,12 @@ impl Queues {
     }
 
     fn run(&mut self, node: Node) -> Job {
+        // In one step with the look at what runs: in between, an event could make what waits work again,
+        // behind the close, and that would mean the number's next file.
+        let ended = match *node.op() {
+            Op::Close(close) => self.withdraw_before_close(close.fd),
+            _ => Fifo::new(),
+        };
         node.begin();
         set_place(&node, Place::Running);
         let (note, op) = (Note::of(&node), *node.op());
@@ -170,7 +178,7 @@ impl Queues {
         });
         let ptr = node.ptr();
         self.running.push(node);
-        Job { node: ptr, op, stage: note.stage(), done, claim }
+        Job { node: ptr, op, stage: note.stage(), done, claim, ended }
     }
 
     /// [`end_run`](Self::end_run) for an operation that has its result: its line is passed on.
@@ -296,6 +304,18 @@ impl Queues {
     /// Whether some thread's system call uses the descriptor.
     pub(crate) fn is_running(&self, fd: Fd) -> bool {
         self.running.iter().any(|running| running.op().uses(fd))
+    }
+
+    /// [`withdraw_fd`](Self::withdraw_fd), and what an event has just made work again.
+    fn withdraw_before_close(&mut self, fd: Fd) -> Fifo {
+        let mut withdrawn = self.withdraw_fd(fd, |_| true);
+        let ready = self.work.take_all(|node| {
+            let waited = Note::of(node).stage() == Stage::Ready;
+            waited && node.op().interest().is_some_and(|(its, _)| its == fd)
+        });
+        ready.iter().for_each(|node| self.taken_out(&node));
+        withdrawn.append(ready);
+        withdrawn
     }
 
     /// Takes a node out of the ready list, if it is there.

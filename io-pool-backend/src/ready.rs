@@ -5,7 +5,7 @@ use crate::line::Waits;
 use crate::note::Stage;
 use crate::run::Turn;
 use io_core::readiness::{Event, Events};
-use io_core::{Fd, RawLock};
+use io_core::{Errno, Fd, RawLock};
 
 impl<L: RawLock> PoolBackend<L> {
     /// What is to be done outside the lock when a node was let wait on this descriptor. How many were
@@ -32,7 +32,10 @@ impl<L: RawLock> PoolBackend<L> {
                 return;
             }
             self.count.syscall();
-            let Ok(fresh) = self.park.register(fd, wanted) else { return self.no_readiness(fd) };
+            let fresh = match self.park.register(fd, wanted) {
+                Ok(fresh) => fresh,
+                Err(errno) => return self.no_readiness(fd, errno),
+            };
             let (covered, lost) = self.queues(|queues| {
                 queues.waiting.registered(fd, wanted, fresh.then_some(since));
                 // It became a source meanwhile, whose registration this may have undone.
@@ -49,11 +52,13 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so a worker
-    /// acts, and its system call says what is wrong.
-    fn no_readiness(&self, fd: Fd) {
+    /// acts, and its system call says what is wrong. Not blocking where the descriptor was closed: its number
+    /// may be another file's by now, which has something to wait for.
+    fn no_readiness(&self, fd: Fd, why: Errno) {
+        let stage = if why == Errno::BADF { Stage::Fresh } else { Stage::Block };
         self.queues(|queues| {
             while let Some(node) = queues.waiting.take_unarmed(fd) {
-                queues.push_work(node, Stage::Block);
+                queues.push_work(node, stage);
                 queues.passed += 1;
             }
         });

@@ -68,19 +68,16 @@ impl<L: RawLock> PoolBackend<L> {
             self.notify_work();
         }
         self.park.leave();
-        Some(self.run(&job, turn))
+        Some(self.run(job, turn))
     }
 
-    pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
-        if let Op::Close(close) = job.op {
-            // Some may have come to wait while the close was queued.
-            self.end_waiting(close.fd);
-        }
-        match self.act(job) {
+    pub(crate) fn run(&self, mut job: Job, turn: Turn<'_>) -> usize {
+        self.refuse_all(core::mem::take(&mut job.ended));
+        match self.act(&job) {
             Outcome::Done(result, way) => {
                 let (node, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
-                    (queues.end_job(job, Tried::of(&job.op, result)), held)
+                    (queues.end_job(&job, Tried::of(&job.op, result)), held)
                 });
                 self.notify_held(held);
                 self.count.way(way);
@@ -90,7 +87,7 @@ impl<L: RawLock> PoolBackend<L> {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
                 let (waits, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
-                    let node = queues.end_run(job);
+                    let node = queues.end_run(&job);
                     node.requeue();
                     (queues.wait_again(node, job.claim), held)
                 });

@@ -446,8 +446,11 @@ pub fn replaced_behind_our_back<F: Fixture>(fx: &F) {
         for round in 0..20_u8 {
             let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
             rig.poll(Some(Duration::ZERO));
-            (reader, feed) = Desc::pipe();
-            number.replace(&reader);
+            // The old file's end must not come before: an event that is on its way when the number is
+            // replaced makes the old read try the new file, which nobody can see.
+            let next = Desc::pipe();
+            number.replace(&next.0);
+            (reader, feed) = next;
             let fresh = Mem::zeroed(4);
             let mut after = rig.raw(read_op(number.fd(), &fresh), fresh.only());
             assert!(rig.poll_once(after.as_mut()).is_pending());
@@ -481,10 +484,17 @@ pub fn closed_behind_our_back_it_expires_and_stops<F: Fixture>(fx: &F) {
         assert!(rig.poll_once(timed.as_mut()).is_pending());
         let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
         rig.poll(Some(Duration::ZERO));
+        let offloaded = rig.backend().route(&read_op(number.fd(), &mem)).way == Way::Offload;
         let _: Fd = number.close();
-        assert_eq!(rig.block_on(timed.as_mut()), Errno::TIMEDOUT.to_result());
+        // A worker may come to it only now: then there is nothing to read from.
+        let ends = |result, end: Errno| {
+            result == end.to_result() || offloaded && result == Errno::BADF.to_result()
+        };
+        let result = rig.block_on(timed.as_mut());
+        assert!(ends(result, Errno::TIMEDOUT), "{result}");
         assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
-        assert_eq!(read[0].wait(), canceled());
+        let result = read[0].wait();
+        assert!(ends(result, Errno::CANCELED), "{result}");
         assert!(mem.all(0xaa));
     });
 }
