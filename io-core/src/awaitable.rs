@@ -127,6 +127,7 @@ impl<H: Handle> IoAwaitable<H> {
     /// # Errors
     /// `EALREADY` if it was submitted before, `EOWNERDEAD` if the backend is another process's (see
     /// [`IoBackend::generation`]); the callback is then not called.
+    #[inline]
     pub fn submit_with_callback(
         self: Pin<&mut Self>,
         function: CompletionFn,
@@ -145,6 +146,7 @@ impl<H: Handle> IoAwaitable<H> {
         self.submit_with(Some(Sink::Callback(function, context)), false)
     }
 
+    #[inline]
     fn submit_with(self: Pin<&mut Self>, sink: Option<Sink>, gives: bool) -> Result<(), Errno> {
         if self.phase() != Phase::Idle {
             return Err(Errno::ALREADY);

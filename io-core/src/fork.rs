@@ -25,8 +25,10 @@ static NEWEST: AtomicU32 = AtomicU32::new(0);
 /// The process whose generation that is. Not wiped.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// Stands in for the page where it cannot be wiped: it counts only in the process that [`PROCESS`] says.
+/// Stands in for the page where it cannot be wiped: always 0, so that [`NUMBER`] is asked instead.
 static UNWIPED: AtomicU32 = AtomicU32::new(0);
+/// The generation where there is no page: it counts only in the process that [`PROCESS`] says.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// The process, a thread of which is writing those two; 0 if none is.
 static WRITING: AtomicI32 = AtomicI32::new(0);
 
@@ -59,6 +61,13 @@ impl Lineage {
     pub fn generation(&self) -> u32 {
         // Ordering: Acquire pairs with the Release of `finish`: who sees the new number sees the new backend.
         let born = self.born.load(Ordering::Acquire);
+        // Ordering: Acquire, for PROCESS in `adopt`.
+        if born == self.page.load(Ordering::Acquire) { born } else { self.generation_slowly(born) }
+    }
+
+    /// In a child, or where no page can be wiped.
+    #[cold]
+    fn generation_slowly(&self, born: u32) -> u32 {
         if born == read(self.page) { born } else { 0 }
     }
 
@@ -135,7 +144,7 @@ fn unwiped() -> u32 {
     // Ordering: Acquire pairs with the store in `number`, which comes after the word's. Under Miri nobody
     // forks.
     let ours = cfg!(miri) || PROCESS.load(Ordering::Acquire) == process();
-    if ours { UNWIPED.load(Ordering::Acquire) } else { 0 }
+    if ours { NUMBER.load(Ordering::Acquire) } else { 0 }
 }
 
 /// Numbers this process where no page can be wiped. Threads that want to at once do it one after the other:
@@ -153,7 +162,7 @@ fn number() {
         core::hint::spin_loop();
     }
     if unwiped() == 0 {
-        UNWIPED.store(next(), Ordering::Release);
+        NUMBER.store(next(), Ordering::Release);
         PROCESS.store(this, Ordering::Release);
     }
     WRITING.store(0, Ordering::Release);
@@ -250,7 +259,7 @@ fn unmap(page: &'static AtomicU32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLAIMED, Lineage, PROCESS, UNWIPED, current, page};
+    use super::{CLAIMED, Lineage, NUMBER, PROCESS, UNWIPED, current, page};
     use crate::errno::Errno;
     use core::sync::atomic::{AtomicU32, Ordering};
     use std::sync::Mutex;
@@ -297,7 +306,7 @@ mod tests {
         let _alone = ONE_AT_A_TIME.lock();
         for _ in 0..if cfg!(miri) { 5 } else { 200 } {
             // As after a fork.
-            UNWIPED.store(0, Ordering::SeqCst);
+            NUMBER.store(0, Ordering::SeqCst);
             PROCESS.store(-1, Ordering::SeqCst);
             let mut numbers = std::thread::scope(|scope| {
                 let threads = [(); 3].map(|()| scope.spawn(|| current(&UNWIPED)));

@@ -16,6 +16,7 @@ mod events;
 mod park;
 mod source;
 #[cfg(feature = "syscall")]
+mod spin_lock;
 mod tellers;
 mod turns;
 #[cfg(feature = "syscall")]
@@ -28,6 +29,7 @@ pub use events::{Event, Events, Readiness};
 pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
+pub use spin_lock::SpinLock;
 pub use tellers::{Teller, Tellers, Telling};
 pub use turns::Claim;
 #[cfg(feature = "syscall")]

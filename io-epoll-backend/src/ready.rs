@@ -74,23 +74,23 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Moves what the events concern to work.
     pub(crate) fn ready_again(&self, events: &Events) {
-        if !L::SHARED {
-            // Nobody waits for the lock: once for all.
+        let mut bare = false;
+        if !events.as_slice().is_empty() {
             self.queues(|queues| {
                 for &Event { fd, generation, readiness } in events {
-                    if generation != 0 {
+                    if generation == 0 {
+                        bare = true;
+                    } else {
                         queues.source_ready(fd, generation, readiness);
                     }
                 }
             });
         }
+        if !bare {
+            return;
+        }
         for &Event { fd, generation, readiness } in events {
-            if generation != 0 && !L::SHARED {
-                continue;
-            }
-            if generation != 0 {
-                self.queues(|queues| queues.source_ready(fd, generation, readiness));
-            } else if self.queues(|queues| queues.bare_ready(fd, readiness)) {
+            if generation == 0 && self.queues(|queues| queues.bare_ready(fd, readiness)) {
                 self.register(fd);
             }
         }

@@ -4,7 +4,6 @@
 //! A node is in one list or in one thread's hands, as its note says; every list change is under the one
 //! lock, whose closures call no user code and do not nest.
 
-use crate::lock::SpinLock;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::fmt;
@@ -15,6 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
 use io_core::queue::Fifo;
+use io_core::readiness::SpinLock;
 use io_core::readiness::{Count, Park, Role, Source, Teller, Tellers};
 use io_core::syscall::{close_fd, now_ns};
 use io_core::{

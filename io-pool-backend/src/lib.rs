@@ -3,7 +3,6 @@
 
 mod backend;
 mod line;
-mod lock;
 mod note;
 mod notify;
 mod queues;
@@ -16,5 +15,5 @@ mod turn;
 mod worker;
 
 pub use backend::{LocalPool, PoolBackend};
-pub use lock::SpinLock;
+pub use io_core::readiness::SpinLock;
 pub use worker::Worker;

@@ -238,6 +238,10 @@ impl<M: Mode, O: OffloadHandle> Drop for UringBackend<M, O> {
             let _: Result<_, Errno> = self.take_seat().map(drop);
         }
         self.last_seat().finish_all();
+        if self.lineage.is_forked() {
+            // Whoever was told last has forked, and this is the child.
+            self.let_go();
+        }
     }
 }
 

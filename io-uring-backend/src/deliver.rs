@@ -65,6 +65,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 Some(node) => self.deliver_one(node),
                 None => return delivered,
             }
+            if self.backend.lineage.is_forked() {
+                // Whoever was told has forked, and this is the child: the rest is the parent's.
+                return delivered;
+            }
         }
         limit
     }
@@ -99,7 +103,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn deliver_all(&self) {
-        loop {
+        while !self.backend.lineage.is_forked() {
             self.intake();
             match self.ready.pop() {
                 Some(node) => self.deliver_now(node),

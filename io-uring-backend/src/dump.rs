@@ -20,8 +20,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         };
         // SAFETY: as the top of the file says.
         unsafe { self.in_flight.for_each(&mut describe) };
-        let lists =
-            [&self.overflow, &self.held, &self.turn, &self.asleep, &self.taken, &self.ready];
+        let lists = [
+            &self.overflow,
+            &self.held,
+            &self.closing,
+            &self.turn,
+            &self.asleep,
+            &self.taken,
+            &self.ready,
+        ];
         for list in lists {
             // SAFETY: as above.
             unsafe { list.for_each(&mut describe) };

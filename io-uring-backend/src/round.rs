@@ -128,7 +128,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     fn queued(&self) -> usize {
-        self.overflow.len() + self.held.len() + self.turn.len() + self.unsent()
+        self.overflow.len() + self.held.len() + self.closing.len() + self.turn.len() + self.unsent()
     }
 
     /// Hands everything that waits to the SQ, batch by batch; what is in the SQ at the end goes with the
@@ -184,7 +184,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let result = if stopping { Errno::CANCELED } else { errno }.to_result();
         // First, so that none of them gets the turn of one that ends below.
         while let Some(node) = self.held.pop() {
-            self.finish(node, result);
+            self.give_one_up(node, result);
         }
         let unsent = |node: &Node| {
             let number = node.result().cast_unsigned();

@@ -1,18 +1,21 @@
 //! The early end of many: what a cancel operation means, and what a close ends.
 //!
 //! A close ends what waits on its descriptor, or is queued to wait for it, before the number can be another
-//! file's. What only transfers, such as a read of a file, has its file already and goes on; but it does not
-//! go again, because then it would look the number up once more (see [`Seat::again`]).
+//! file's. What only transfers, such as a read of a file, goes before it: in the order of the entries, of the
+//! line at a position, of the turns. What has its file already goes on, but does not go again, because then it
+//! would look the number up once more (see [`Seat::again`]).
 #![allow(unsafe_code, reason = "looks at nodes in lists")]
 //! # Safety
 //! What looks at the nodes in flight pushes entries and writes scratch words; it leaves the lists alone.
 
 use crate::UringBackend;
 use crate::inbox::Mode;
+use crate::list::List;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::submit::Known;
-use io_core::{Binding, Errno, Fd, IoBackend, Node, OffloadHandle, Op, OpKind, Scope};
+use io_core::syscall::perform;
+use io_core::{Binding, Errno, Fd, IoBackend, Node, OffloadHandle, Op, OpKind, Scope, Way};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Asks everything in `scope` to end; how many that were not asked before. A cancel from another thread
@@ -41,26 +44,132 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Ends what waits on a descriptor, or is queued to, before it is closed. Looks at those in flight only
     /// that share its bucket.
     pub(crate) fn end_users(&self, fd: Fd) {
-        self.end_queued(|node| node.op().interest().is_some() && node.op().uses(fd));
+        // At a file's position nothing waits; and what has a turn inside poll will see.
+        let waits =
+            |node: &Node| node.op().interest().is_some() && node.scratch() & place::POSITION == 0;
+        self.end_in(&[&self.overflow], |node| waits(node) && node.op().uses(fd));
         let end = |node: &Node| {
-            let op = node.op();
-            // At a file's position nothing waits.
-            let waits = op.interest().is_some() && node.scratch() & place::POSITION == 0;
-            if op.uses(fd) && !op.kind().never_cancelled() && node.ask_cancel() && waits {
+            let (op, waits) = (node.op(), waits(node));
+            let goes_on = op.kind().never_cancelled() || !waits && is_late(node);
+            if op.uses(fd) && !goes_on && node.ask_cancel() && waits {
                 self.send_cancel(node);
             }
         };
         // SAFETY: as the top of the file says.
         unsafe { self.in_flight.for_each_on(fd, end) };
-        // Where the offload backend performs the close, it does the same.
-        if self.backend.plans.of(OpKind::Close) == Plan::Ring {
-            self.backend.recall_scope(Scope::Fd(fd));
+        let backend = self.backend;
+        // Where the offload backend performs the close, it does this itself.
+        if backend.plans.of(OpKind::Close) != Plan::Offload
+            && backend.mode.outside() > 0
+            && let Some(offload) = backend.offload.offload()
+        {
+            offload.closing(Binding::address(&backend.binding()), fd);
+        }
+    }
+
+    /// Begins a close: behind what is in line at its file's position or has its turn before it.
+    pub(crate) fn start_close(&self, node: Node, fd: Fd, known: Known) {
+        self.end_users(fd);
+        if self.awaits_late(fd) {
+            node.set_scratch(place::CLOSING);
+            return self.closing.push(node);
+        }
+        let mut line = None;
+        let mut turns = self.backend.mode.outside() > 0;
+        let in_line = |other: &Node| {
+            if other.op().uses(fd) {
+                line = Some(other.scratch() >> place::KEY_SHIFT);
+            }
+            true
+        };
+        // SAFETY: as the top of the file says.
+        unsafe { self.held.for_each(in_line) };
+        if let Some(key) = line {
+            node.set_scratch(place::HELD | (key << place::KEY_SHIFT));
+            return self.held.push(node);
+        }
+        let has_turn = |other: &Node| {
+            turns |= other.op().uses(fd);
+            !turns
+        };
+        // SAFETY: as above.
+        unsafe { self.turn.for_each(has_turn) };
+        if !turns && self.backend.plans.of(OpKind::Close) == Plan::Ring {
+            self.backend.tally.on_ring(OpKind::Close);
+            node.set_scratch(place::RING);
+            return self.to_ring(node, known);
+        }
+        node.set_scratch(place::TURN);
+        self.turn.push(node);
+    }
+
+    /// Whether the ring has, or is about to get, what looks this descriptor up late; their ends let the close
+    /// go on.
+    fn awaits_late(&self, fd: Fd) -> bool {
+        let mut found = false;
+        let mut mark = |node: &Node| {
+            if node.op().uses(fd) && is_late(node) {
+                node.set_scratch(node.scratch() | place::AWAITED);
+                found = true;
+            }
+        };
+        // SAFETY: as the top of the file says.
+        unsafe { self.in_flight.for_each_on(fd, &mut mark) };
+        let mut mark_queued = |node: &Node| {
+            mark(node);
+            true
+        };
+        // SAFETY: as above.
+        unsafe { self.overflow.for_each(&mut mark_queued) };
+        found
+    }
+
+    /// One that a close waits for is over: each close looks again, in its turn.
+    pub(crate) fn go_on_closing(&self) {
+        while let Some(node) = self.closing.pop() {
+            node.set_scratch(place::TURN);
+            self.turn.push(node);
+        }
+    }
+
+    /// A close inside poll: when the kernel has every entry that names the descriptor, because one that is
+    /// sent later would mean whatever the number means then.
+    pub(crate) fn close_in_turn(&self, node: Node, fd: Fd) {
+        // Some may have come to wait since.
+        self.end_users(fd);
+        if self.ring.unsent() > 0 || !self.overflow.is_empty() {
+            // An error: the ring is dead, and what was not sent is given up.
+            let _: Result<(), Errno> = self.push_out();
+        }
+        if self.awaits_late(fd) {
+            node.set_scratch(place::CLOSING);
+            return self.closing.push(node);
+        }
+        match self.backend.plans.of(OpKind::Close) {
+            // It may have some of the descriptor's, and lets them go first.
+            Plan::Ring | Plan::Offload if self.backend.mode.outside() > 0 => self.place_out(node),
+            Plan::Ring => {
+                self.backend.tally.on_ring(OpKind::Close);
+                node.set_scratch(place::RING);
+                self.to_ring(node, Known::Elsewhere);
+            }
+            Plan::Offload => self.place_out(node),
+            _ => {
+                self.backend.tally.owner.way(Way::Inline).add(1);
+                self.backend.tally.owner.syscalls.add(1);
+                // SAFETY: the operation of a node that is not completed, in this thread's hands.
+                let result = unsafe { perform(node.op()) };
+                self.finish(node, result);
+            }
         }
     }
 
     /// Whether a cancel that was pushed behind this operation, by another thread, means it: that one counts
     /// it then.
     pub(crate) fn is_cancelled_behind(&self, node: &Node) -> bool {
+        if node.op().kind().never_cancelled() {
+            return false;
+        }
         let mut found = false;
         let look = |other: &Node| {
             if let Op::Cancel(cancel) = other.op() {
@@ -84,11 +193,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// Ends what waits in our own lists and is `wanted` to; how many of them were not asked before.
     pub(crate) fn end_queued(&self, wanted: impl Fn(&Node) -> bool) -> usize {
+        // Who is in line first, so that none of them gets the turn of one that ends here.
+        self.end_in(&[&self.held, &self.overflow, &self.turn, &self.asleep], wanted)
+    }
+
+    fn end_in(&self, lists: &[&List], wanted: impl Fn(&Node) -> bool) -> usize {
         let wanted = |node: &Node| !node.op().kind().never_cancelled() && wanted(node);
         let mut count = 0;
-        // Who is in line first, so that none of them gets the turn of one that ends here.
-        for list in [&self.held, &self.overflow, &self.turn, &self.asleep] {
-            let mut ended = list.take_all(wanted);
+        for list in lists {
+            let mut ended = list.take_all(&wanted);
             while let Some(node) = ended.pop() {
                 count += usize::from(node.ask_cancel());
                 self.finish(node, Errno::CANCELED.to_result());
@@ -108,4 +221,11 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             _ => 0,
         }
     }
+}
+
+/// Whether a kernel worker runs it from the start, which then looks its descriptor up: after entries that were
+/// pushed later.
+fn is_late(node: &Node) -> bool {
+    let kind = node.op().kind();
+    matches!(kind, OpKind::Fsync | OpKind::Fdatasync) || node.scratch() & place::BLOCKS != 0
 }

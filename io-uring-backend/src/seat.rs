@@ -38,6 +38,8 @@ pub(crate) mod place {
     pub(crate) const HELD: u32 = 7;
     /// In [`Owned::asleep`](super::Owned::asleep).
     pub(crate) const ASLEEP: u32 = 8;
+    /// In [`Owned::closing`](super::Owned::closing).
+    pub(crate) const CLOSING: u32 = 9;
     /// The bits of the place.
     pub(crate) const MASK: u32 = 0b1111;
     /// Flag: the SQE, pushed or waiting, asks for readiness, not for the operation.
@@ -60,10 +62,12 @@ pub(crate) mod place {
     pub(crate) const FILED: u32 = 1 << 12;
     /// Flag: a connect that has waited for the connection; "connected already" is its success.
     pub(crate) const CONNECTS: u32 = 1 << 13;
+    /// Flag: a close waits for it; see `scope.rs`.
+    pub(crate) const AWAITED: u32 = 1 << 14;
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 = POSITION | CONNECTS | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;
@@ -83,6 +87,8 @@ pub(crate) struct Owned {
     pub(crate) positions: Cell<u64>,
     /// To be performed inside poll.
     pub(crate) turn: List,
+    /// Closes that wait for those before them.
+    pub(crate) closing: List,
     /// Waiting for nothing but their deadlines.
     pub(crate) asleep: List,
     /// The deadlines of all of these.
@@ -129,6 +135,7 @@ impl Owned {
             held: List::new(),
             positions: Cell::new(0),
             turn: List::new(),
+            closing: List::new(),
             asleep: List::new(),
             clock: Clock::new(),
             ready: List::new(),

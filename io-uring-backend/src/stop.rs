@@ -133,7 +133,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// How many operations are owned by the kernel, by a worker, or by our own lists.
     pub(crate) fn owned(&self) -> usize {
         let outside = self.backend.mode.outside();
-        let listed = self.overflow.len() + self.held.len() + self.turn.len() + self.asleep.len();
+        let listed = self.overflow.len()
+            + self.held.len()
+            + self.closing.len()
+            + self.turn.len()
+            + self.asleep.len();
         self.in_flight.len() + listed + outside
     }
 

@@ -188,10 +188,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if position::KINDS.has(kind) {
             return self.start_at_position(node, known);
         }
-        match node.op() {
-            Op::Poll(_) => node.set_scratch(place::RING | place::WAITS),
-            Op::Close(close) => self.end_users(close.fd),
-            _ => {}
+        if kind == OpKind::Poll {
+            node.set_scratch(place::RING | place::WAITS);
         }
         self.to_ring(node, known);
     }
@@ -220,19 +218,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if plan == Plan::Own {
             return self.run_own(node, known);
         }
+        if let Op::Close(close) = *node.op() {
+            return self.start_close(node, close.fd, known);
+        }
         if node.is_timed() {
             self.clock.arm(&node);
         }
         match plan {
             Plan::Ring => self.start(node, kind, known),
-            Plan::Offload if kind != OpKind::Close => self.place_out(node),
-            Plan::Offload | Plan::Turn | Plan::Inline | Plan::Own => {
-                if plan != Plan::Offload {
-                    backend.tally.owner.way(turn_way(node.op())).add(1);
-                }
-                if let Op::Close(close) = node.op() {
-                    self.end_users(close.fd);
-                }
+            Plan::Offload => self.place_out(node),
+            Plan::Turn | Plan::Inline | Plan::Own => {
+                backend.tally.owner.way(turn_way(node.op())).add(1);
                 node.set_scratch(place::TURN);
                 self.turn.push(node);
             }
@@ -388,6 +384,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if word & place::CANCELS != 0 {
             self.end_cancelling();
         }
+        if word & place::AWAITED != 0 {
+            self.go_on_closing();
+        }
         if word & place::POSITION != 0 {
             self.pass_position(word);
         }
@@ -397,7 +396,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[inline(always)]
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
-        if word & (place::POSITION | place::CANCELS) != 0 {
+        if word & (place::POSITION | place::CANCELS | place::AWAITED) != 0 {
             self.leave(word);
         }
         if node.is_timed() {

@@ -7,7 +7,6 @@
 //! An operation is performed only while its node is in this thread's hands.
 
 use crate::inbox::Mode;
-use crate::probe::Plan;
 use crate::seat::{Seat, place};
 use io_core::syscall::{Attempt, attempt, attempt_again, check_seekable, perform, perform_from};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind};
@@ -25,8 +24,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        if node.op().kind() == OpKind::Close {
-            return self.close(node);
+        if let Op::Close(close) = *node.op() {
+            return self.close_in_turn(node, close.fd);
         }
         let op = node.op();
         self.backend.tally.owner.syscalls.add(1);
@@ -37,8 +36,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             let result = unsafe { perform(op) };
             return self.finish(node, result);
         }
-        // Once ready, what cannot wait in the ring blocks here: an act without a form that does not
-        // block, and a file, which is always ready and still waits for its device.
+        // What cannot wait in the ring blocks here: once ready, an act without a form that does not block; and
+        // at once a file, which is always ready and still waits for its device.
         let was_ready = node.scratch() & place::WAS_READY != 0;
         // SAFETY: the operation of a node that is not completed; so in the rest of this function.
         let tried = if was_ready { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } };
@@ -47,9 +46,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             // SAFETY: as above.
             Attempt::Partial(done) => unsafe { perform_from(op, done) },
             // SAFETY: as above.
-            Attempt::Refused if was_ready => unsafe { perform(op) },
+            Attempt::Refused if was_ready || on_device(op) => unsafe { perform(op) },
             // SAFETY: as above.
-            Attempt::WouldBlock if was_ready && on_device(op) => unsafe { perform(op) },
+            Attempt::WouldBlock if on_device(op) => unsafe { perform(op) },
             Attempt::WouldBlock | Attempt::Refused => return self.await_readiness(node),
         };
         if result == Errno::AGAIN.to_result() && !op.wants_eagain() {
@@ -57,24 +56,6 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         } else {
             self.finish(node, result);
         }
-    }
-}
-
-impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
-    /// Closes a descriptor when the kernel has every entry that names it: an entry that is sent later would
-    /// mean whatever the number means then.
-    fn close(&self, node: Node) {
-        if self.ring.unsent() > 0 {
-            // An error: the ring is dead, and what was not sent is given up.
-            let _: Result<(), Errno> = self.push_out();
-        }
-        if self.backend.plans.of(OpKind::Close) == Plan::Offload {
-            return self.place_out(node);
-        }
-        self.backend.tally.owner.syscalls.add(1);
-        // SAFETY: the operation of a node that is not completed.
-        let result = unsafe { perform(node.op()) };
-        self.finish(node, result);
     }
 }
 

@@ -344,6 +344,26 @@ fn a_close_among_many_idle_ones_looks_at_few() {
 }
 
 #[test]
+fn a_close_comes_behind_what_is_in_line_before_it() {
+    let close_masked = Config::new().mask(OpSet::of(OpKind::Close).complement());
+    let masked = Config::new().mask(OpSet::empty());
+    for config in [Config::new(), Config::new().entries(1), close_masked, masked] {
+        let backend = UringBackend::<Local>::new(&config).unwrap();
+        let file = tempfile("line-close");
+        let (dup, block) = (file.try_clone().unwrap(), [7_u8; 4096]);
+        let write = Op::Write(Write { fd: fd(&dup), buf: block.as_ptr(), len: block.len() });
+        let mut writes: Vec<_> = (0..5).map(|_| submitted(&backend, write)).collect();
+        let mut close = submitted(&backend, close(dup.into_raw_fd()));
+        assert_eq!(close.as_mut().wait(), 0);
+        for write in &mut writes {
+            assert_eq!(write.as_mut().wait(), 4096);
+        }
+        assert_eq!(file.metadata().unwrap().len(), 5 * 4096);
+        assert_eq!(backend.in_flight(), 0);
+    }
+}
+
+#[test]
 fn what_waits_does_not_meet_a_numbers_next_file() {
     let masked = Config::new().mask(OpSet::empty());
     for config in [Config::new(), masked] {

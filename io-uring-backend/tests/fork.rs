@@ -248,6 +248,37 @@ fn child_drops() {
     free();
 }
 
+/// A callback that forks, and returns in the child too: the parent's other callbacks do not run there.
+fn fork_in_a_callback() {
+    fn forks(pid: *mut (), _: i64) {
+        // SAFETY: no other thread; and the test's own cell.
+        unsafe { *pid.cast::<i32>() = fork() };
+    }
+    let backend = UringBackend::<Local>::new(&Config::new()).unwrap();
+    let (mut first, mut second) =
+        (pin!(awaitable(&backend, Op::Nop(Nop))), pin!(awaitable(&backend, Op::Nop(Nop))));
+    let mut pid = -1;
+    first.as_mut().submit_with_callback(forks, (&raw mut pid).cast()).unwrap();
+    second.as_mut().submit_with_callback(call, std::ptr::null_mut()).unwrap();
+    let called = CALLED.load(Ordering::SeqCst);
+    let polled = backend.poll(None);
+    // SAFETY: as written by the callback.
+    if unsafe { (&raw const pid).read_volatile() } == 0 {
+        unsafe { alarm(20) };
+        check!(CALLED.load(Ordering::SeqCst) == called);
+        check_parents(&backend);
+        check!(second.as_mut().wait() == OWNERDEAD);
+        check!(backend.reinit() == Ok(()));
+        check_works(&backend);
+        check!(CALLED.load(Ordering::SeqCst) == called);
+        unsafe { _exit(0) };
+    }
+    assert_eq!((polled, CALLED.load(Ordering::SeqCst)), (Ok(2), called + 1));
+    let mut status = 0;
+    assert_eq!(unsafe { waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0);
+}
+
 /// Forks while another thread drives the backend and a third one submits.
 fn storm() {
     let backend = UringBackend::<Shared>::new(&Config::new().entries(8)).unwrap();
@@ -298,6 +329,7 @@ fn main() {
             child_and_parent(UringBackend::<Local>::new(&config).unwrap());
         }),
         ("drops", child_drops),
+        ("in a callback", fork_in_a_callback),
         ("storm", storm),
     ] {
         test();

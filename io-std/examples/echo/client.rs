@@ -1,14 +1,17 @@
-//! The load: one thread with one epoll loop that keeps one message in flight on each connection, and
-//! checks every byte that comes back.
+//! The load: one thread that sends a message on every connection, waits for the echo on the last of them,
+//! takes the others, and begins again; it checks every byte.
 //!
-//! It is the same for every server, and its CPU time is left out of theirs.
+//! So a server is woken once for all connections, and wakes the client once: in a tighter loop the slower
+//! of the two would sleep between any two messages, and the server pay for waking the client each time or
+//! never, as the race goes. The client is the same for every server, and its CPU time is left out of
+//! theirs.
 
 use crate::Failure;
 use crate::gate::Gate;
 use core::net::SocketAddr;
 use core::time::Duration;
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -110,9 +113,7 @@ fn cpu_time() -> Duration {
 
 /// One server's connections.
 struct Load {
-    epoll: OwnedFd,
     connections: Vec<Connection>,
-    events: Vec<Event>,
     message: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -122,88 +123,58 @@ struct Connection {
     socket: OwnedFd,
     sent: usize,
     received: usize,
-    /// Between the start of a message and the end of its echo.
-    busy: bool,
-}
-
-/// What one look at a connection came to.
-#[derive(PartialEq, Eq)]
-enum Look {
-    /// The rest of the echo is still to come.
-    Waits,
-    /// The echo is there, all of it.
-    Echoed,
 }
 
 impl Load {
     fn new(address: SocketAddr, count: usize, bytes: usize) -> Result<Load, Failure> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut connections = Vec::with_capacity(count);
-        for index in 0..count {
+        for _ in 0..count {
             let socket = TcpStream::connect(address)?;
             socket.set_nodelay(true)?;
             socket.set_nonblocking(true)?;
-            let socket = OwnedFd::from(socket);
-            // Edges, once for the whole run: the client's cost is no part of the result, but on a machine
-            // with few processors it slows the servers down.
-            let events = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-            epoll::add(&epoll, &socket, EventData::new_u64(index as u64), events)?;
-            connections.push(Connection { socket, sent: 0, received: 0, busy: false });
+            connections.push(Connection { socket: socket.into(), sent: 0, received: 0 });
         }
         let mut random = 1_u32;
         let message = (0..bytes).map(|_| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             random.to_le_bytes()[3]
         });
-        Ok(Load {
-            epoll,
-            connections,
-            events: Vec::with_capacity(count.min(512)),
-            message: message.collect(),
-            // More than a message, so that a short read says that there is no more.
-            scratch: Vec::with_capacity(bytes + 1),
-        })
+        Ok(Load { connections, message: message.collect(), scratch: Vec::with_capacity(bytes) })
     }
 
     fn run(&mut self, round_trips: u64) -> Result<(), Failure> {
-        let (mut started, mut done) = (0, 0);
-        for connection in &mut self.connections {
-            if started < round_trips {
-                started += 1;
-                connection.begin(&self.message)?;
-            }
-        }
-        while done < round_trips {
-            self.events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            }
-            for event in &self.events {
-                let index = usize::try_from(event.data.u64())?;
-                let connection = &mut self.connections[index];
-                if !connection.busy {
-                    continue;
-                }
+        let mut left = round_trips;
+        while left > 0 {
+            let all = self.connections.len();
+            let count = usize::try_from(left).map_or(all, |left| left.min(all));
+            let burst = &mut self.connections[..count];
+            for connection in &mut *burst {
+                (connection.sent, connection.received) = (0, 0);
                 connection.send(&self.message)?;
-                if connection.receive(&self.message, &mut self.scratch)? == Look::Echoed {
-                    done += 1;
-                    if started < round_trips {
-                        started += 1;
-                        connection.begin(&self.message)?;
-                    }
-                }
             }
+            for connection in burst.iter_mut().rev() {
+                connection.finish(&self.message, &mut self.scratch)?;
+            }
+            left -= count as u64;
         }
         Ok(())
     }
 }
 
 impl Connection {
-    fn begin(&mut self, message: &[u8]) -> Result<(), Failure> {
-        (self.sent, self.received, self.busy) = (0, 0, true);
-        self.send(message)
+    /// Takes the rest of the echo, and sends the rest of the message.
+    fn finish(&mut self, message: &[u8], scratch: &mut Vec<u8>) -> Result<(), Failure> {
+        while !self.receive(message, scratch)? {
+            let flags = match self.sent < message.len() {
+                true => PollFlags::IN | PollFlags::OUT,
+                false => PollFlags::IN,
+            };
+            match poll(&mut [PollFd::new(&self.socket, flags)], None) {
+                Ok(_) | Err(Errno::INTR) => self.send(message)?,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Sends what is left of the message, or as much as there is room for.
@@ -219,9 +190,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes what has come, and checks it.
-    fn receive(&mut self, message: &[u8], scratch: &mut Vec<u8>) -> Result<Look, Failure> {
-        loop {
+    /// Takes what has come, and checks it; whether that is all of the echo.
+    fn receive(&mut self, message: &[u8], scratch: &mut Vec<u8>) -> Result<bool, Failure> {
+        while self.received < message.len() {
             scratch.clear();
             match recv(&self.socket, spare_capacity(scratch), RecvFlags::empty()) {
                 Ok((0, _)) => return Err("the server has closed a connection".into()),
@@ -231,15 +202,12 @@ impl Connection {
                         return Err("the echo is not what was sent".into());
                     }
                     self.received = end;
-                    if end == message.len() {
-                        self.busy = false;
-                        return Ok(Look::Echoed);
-                    }
                 }
-                Err(Errno::AGAIN) => return Ok(Look::Waits),
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Ok(true)
     }
 }

@@ -17,8 +17,8 @@ usage: echo [OPTIONS]
   --help           this text
 
 Each server is one thread that owns its backend; each of its connections receives, sends back what came,
-and receives again. One client thread keeps one message in flight on every connection and checks what
-comes back. All servers keep their connections for the whole run and take turns in short rounds; figures
+and receives again. One client thread sends a message on every connection, takes all the echoes, checks
+them, and begins again. All servers keep their connections for the whole run and take turns in short rounds; figures
 are medians over the rounds.
 
 ns/rt        time of one round trip as the client sees it, all connections together

@@ -321,16 +321,21 @@ fn close_ns<B: IoBackend>(rig: &Rig<'_, B>, file: &Desc) -> u64 {
 pub fn a_close_costs_the_same_with_thousands_in_flight<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let file = Desc::file(b"");
-        let (reader, _writer) = Desc::pipe();
+        let pipes: Vec<_> = (0..60).map(|_| Desc::pipe()).collect();
         let mem = Mem::zeroed(1);
-        let few = submit_all(rig, &[reader.read_op(&mem); 10], mem.only());
+        let mut waiting = submit_all(rig, &[pipes[0].0.read_op(&mem); 10], mem.only());
         rig.poll(Some(Duration::ZERO));
         let few_ns = close_ns(rig, &file);
-        let many = submit_all(rig, &[reader.read_op(&mem); 3000], mem.only());
+        for (reader, _) in &pipes[1..] {
+            waiting.append(&mut submit_all(rig, &[reader.read_op(&mem); 50], mem.only()));
+        }
         rig.poll(Some(Duration::ZERO));
-        let many_ns = close_ns(rig, &file);
-        drop((few, many));
-        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with 3000, {few_ns} ns with 10");
+        // The least of some: another thread may have a part in it, and the machine other work.
+        let many_ns = (0..5).map(|_| close_ns(rig, &file)).min().expect("five");
+        let count = i64::try_from(waiting.len()).expect("small");
+        assert_eq!(rig.run(Op::Cancel(Cancel { scope: Scope::All }), &[]), count);
+        drop(waiting);
+        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with {count}, {few_ns} ns with 10");
     });
 }
 
@@ -470,6 +475,7 @@ pub fn closed_behind_our_back_it_expires_and_stops<F: Fixture>(fx: &F) {
         let (reader, _writer) = Desc::pipe();
         let mut number = Number::of(reader);
         let mem = Mem::filled(1, 0xaa);
+        not_by_number(rig, number.fd(), &mem);
         let deadline = deadline_in(Duration::from_millis(10));
         let mut timed = rig.timed(read_op(number.fd(), &mem), mem.only(), deadline);
         assert!(rig.poll_once(timed.as_mut()).is_pending());

@@ -5,7 +5,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Blocking, Fixture};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::raw::Raw;
@@ -30,6 +30,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_hang_up_ends_both_directions::<F>),
         Case::of(a_thousand_idle_receives_do_not_delay_a_file::<F>),
         Case::of(idle_operations_make_no_system_calls::<F>),
+        Case::of(what_another_has_taken_is_waited_for_again::<F>),
     ]
 }
 
@@ -255,5 +256,30 @@ pub fn idle_operations_make_no_system_calls<F: Fixture>(fx: &F) {
         rig.poll(Some(Duration::from_millis(50)));
         let calls = rig.backend().counters().syscalls - before;
         assert!(calls <= 12, "{calls} system calls in 50 ms of nothing");
+    });
+}
+
+/// Two that must act to find out wait for the same bytes on a blocking socket: the one that comes too late waits
+/// again, and can be cancelled.
+pub fn what_another_has_taken_is_waited_for_again<F: Fixture>(fx: &F) {
+    if fx.caps().blocking == Blocking::HoldsWorker {
+        skip("two workers that look at the same time may both act, and one of them is held");
+    }
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        let mems = [Mem::zeroed(4), Mem::zeroed(4)];
+        let whole = |mem: &Mem| {
+            let (fd, flags) = (near.raw(), MsgFlags::WAITALL);
+            (Op::Recv(Recv { fd, flags, buf: mem.ptr(), len: mem.len() }), mem.clone())
+        };
+        let mut raws = submitted(rig, [whole(&mems[0]), whole(&mems[1])]);
+        far.put(b"once");
+        rig.until_seen(|| raws.iter().any(|raw| raw.phase() == Phase::Done));
+        rig.poll(Some(Duration::ZERO));
+        raws.iter_mut().for_each(|raw| raw.cancel());
+        rig.until_seen(|| all_done(&raws));
+        let mut results = raws.iter_mut().map(|raw| raw.result()).collect::<Vec<_>>();
+        results.sort_unstable();
+        assert_eq!(results, [Some(Errno::CANCELED.to_result()), Some(4)]);
     });
 }
