@@ -1,7 +1,7 @@
 //! What the README says of memory.
 
 use io_core::readiness::Source;
-use io_pool_backend::{PoolBackend, LocalPool};
+use io_pool_backend::{LocalPool, PoolBackend};
 
 #[test]
 fn sizes_are_within_what_the_readme_says() {
