@@ -43,7 +43,8 @@ use core::time::Duration;
 /// * Dropping the backend returns only when no operation is owned by it any more.
 /// * If `Self: Sync`, all of this holds for calls from any thread.
 pub unsafe trait IoBackend {
-    /// `io_uring` or `threadpool`; an epoll backend will be `epoll+threadpool`.
+    /// `io_uring`, `epoll+threadpool`, `epoll` (without an offload) or `threadpool`; another backend has a
+    /// name of its own.
     fn name(&self) -> &'static str;
 
     /// The vtable and address that go into each context.
@@ -154,7 +155,9 @@ pub unsafe trait IoBackend {
     /// Writes what is in flight into `out`, as far as there is room, the oldest of each list first;
     /// returns how many there are in all. For finding out what a program hangs on.
     ///
-    /// A backend that has an owner answers 0 on other threads.
+    /// What an offload has is counted and not written, so fewer places may be filled than the number says,
+    /// also where there was room: fill `out` with [`InFlight::EMPTY`] before, and ask the offload's own
+    /// `dump` for the rest. A backend that has an owner answers 0 on other threads.
     fn dump(&self, out: &mut [InFlight]) -> usize {
         let _ = out;
         0

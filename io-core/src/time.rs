@@ -3,6 +3,12 @@
 use core::time::Duration;
 
 /// An absolute instant of `CLOCK_MONOTONIC` (`clock_gettime(2)`), in nanoseconds, or never.
+///
+/// [`after`](Deadline::after) makes one from a reading of the clock and a duration.
+#[cfg_attr(
+    feature = "syscall",
+    doc = "[`deadline_in`](crate::syscall::deadline_in) reads the clock for that, as [`now_ns`](crate::syscall::now_ns) does alone."
+)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Deadline(u64);
 

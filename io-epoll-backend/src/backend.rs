@@ -290,11 +290,19 @@ unsafe impl<L: RawLock, O: OffloadHandle> IoBackend for EpollBackend<L, O> {
                     "tried without waiting, then waits in epoll; a file's miss is performed inside poll"
                 },
             },
-            OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev if offload => {
-                Route { way: Way::Inline, why: "tried with RWF_NOWAIT; a miss goes to the offload" }
-            }
+            OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev => Route {
+                way: Way::Inline,
+                why: if offload {
+                    "tried with RWF_NOWAIT; a miss goes to the offload"
+                } else {
+                    "tried with RWF_NOWAIT; a miss is performed inside poll"
+                },
+            },
             _ if offload => Route { way: Way::Offload, why: "may block" },
-            _ => Route { way: Way::Inline, why: "may block, and there is no offload: inside poll" },
+            _ => Route {
+                way: Way::Inline,
+                why: "may block, and there is no offload: performed inside poll",
+            },
         }
     }
 

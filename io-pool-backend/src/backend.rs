@@ -63,10 +63,10 @@ impl<L: RawLock> fmt::Debug for PoolBackend<L> {
 
 impl<L: RawLock> PoolBackend<L> {
     /// A pool without workers. Makes an epoll instance and an eventfd, both close-on-exec (three system
-    /// calls), and allocates nothing.
+    /// calls, and two more for the first backend of the process), and allocates nothing.
     ///
     /// # Errors
-    /// `EMFILE`, `ENFILE` or `ENOMEM` from `epoll_create1(2)` or `eventfd(2)`.
+    /// `EMFILE`, `ENFILE` or `ENOMEM` from `epoll_create1(2)`, `eventfd(2)` or `mmap(2)`.
     pub fn new() -> Result<PoolBackend<L>, Errno> {
         Ok(PoolBackend {
             queues: Locked::new(Queues::new()),
@@ -344,42 +344,50 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 
     fn route(&self, op: &Op) -> Route {
         let workers = self.has_workers();
-        match op.kind() {
-            OpKind::Timeout => Route { way: Way::Readiness, why: "a deadline bounds the park" },
-            kind if kind.never_blocks() => Route { way: Way::Inline, why: "cannot block" },
-            OpKind::Poll => {
-                Route { way: Way::Readiness, why: "asked with poll(2), then waits in epoll" }
+        let words = |lent: &'static str, alone: &'static str| if workers { lent } else { alone };
+        let (way, why) = match op.kind() {
+            OpKind::Timeout => (Way::Readiness, "a deadline bounds the park"),
+            kind if kind.never_blocks() => (Way::Inline, "cannot block"),
+            OpKind::Poll => (Way::Readiness, "asked with poll(2), then waits in epoll"),
+            OpKind::Connect => {
+                let lent = "waits in epoll; a Unix or blocking socket's call is a worker's";
+                let alone =
+                    "waits in epoll; a Unix or blocking socket's call is performed inside poll";
+                (Way::Readiness, words(lent, alone))
             }
-            OpKind::Connect => Route {
-                way: Way::Readiness,
-                why: "waits in epoll; a Unix or blocking socket's call is a worker's",
-            },
             OpKind::Read
             | OpKind::Readv
             | OpKind::Recv
             | OpKind::Send
             | OpKind::Write
-            | OpKind::Writev => Route {
-                way: Way::Readiness,
-                why: "tried without waiting, then waits in epoll; a file's miss goes to a worker",
-            },
+            | OpKind::Writev => {
+                let lent =
+                    "tried without waiting, then waits in epoll; a file's miss goes to a worker";
+                let alone = "tried without waiting, then waits in epoll; a file's miss is performed inside poll";
+                (Way::Readiness, words(lent, alone))
+            }
             OpKind::Accept | OpKind::Sendfile => {
-                Route { way: Way::Readiness, why: "waits in epoll, then a worker acts" }
+                let alone = "waits in epoll, then is performed inside poll";
+                (Way::Readiness, words("waits in epoll, then a worker acts", alone))
             }
-            OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev if workers => {
-                Route { way: Way::Inline, why: "tried with RWF_NOWAIT; a miss goes to a worker" }
+            OpKind::Pread | OpKind::Preadv | OpKind::Pwrite | OpKind::Pwritev => {
+                let lent = "tried with RWF_NOWAIT; a miss goes to a worker";
+                (Way::Inline, words(lent, "tried with RWF_NOWAIT; a miss is performed inside poll"))
             }
-            OpKind::Bind if workers => Route {
-                way: Way::Inline,
-                why: "cannot block; a Unix socket's name may be a file, for a worker to make",
-            },
-            OpKind::Socket if workers => Route {
-                way: Way::Inline,
-                why: "cannot block; a family that may need a module goes to a worker",
-            },
-            _ if workers => Route { way: Way::Offload, why: "may block" },
-            _ => Route { way: Way::Inline, why: "may block, and no worker is lent: inside poll" },
-        }
+            OpKind::Bind => {
+                let lent = "cannot block; a Unix socket's name may be a file, for a worker to make";
+                let alone = "cannot block; a Unix socket's name may be a file, made inside poll";
+                (Way::Inline, words(lent, alone))
+            }
+            OpKind::Socket => {
+                let lent = "cannot block; a family that may need a module goes to a worker";
+                let alone = "cannot block; a family that may need a module is made inside poll";
+                (Way::Inline, words(lent, alone))
+            }
+            _ if workers => (Way::Offload, "may block"),
+            _ => (Way::Inline, "may block, and no worker is lent: performed inside poll"),
+        };
+        Route { way, why }
     }
 
     fn counters(&self) -> Counters {

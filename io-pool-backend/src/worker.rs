@@ -30,6 +30,11 @@ impl<L: RawLock, P: Deref<Target = PoolBackend<L>>> Worker<P, L> {
     /// Lends the calling thread to the pool until it is released. Performs queued operations and runs
     /// their wakers and callbacks.
     ///
+    /// The thread counts in [`workers`](PoolBackend::workers) from here on, not from the making of the
+    /// `Worker`. Wait for `workers() > 0` before you rely on this pool as another backend's offload: until then
+    /// the epoll backend takes it for none and performs such operations inside its own `poll`, and what a
+    /// ring gives to it waits until a thread comes.
+    ///
     /// The thread should block all signals, so that a `SIGPIPE` of its writes stays pending. A panic in a
     /// waker or callback unwinds out of here with the pool in order; call it again to go on.
     pub fn run(&self) {

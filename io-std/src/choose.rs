@@ -14,6 +14,7 @@ use crate::io::Io;
 use core::fmt;
 use core::str::FromStr;
 use io_core::OpSet;
+use io_uring_backend::MAX_ENTRIES;
 use std::env;
 use std::ffi::OsStr;
 
@@ -149,14 +150,15 @@ impl Builder {
     }
 
     /// How many submissions the ring holds, 1 to 32768; 256 if not said. More than that may be in
-    /// flight: what does not fit waits in line. The pool takes no notice of this.
+    /// flight: what does not fit waits in line. Another number is an error where the ring is to be tried,
+    /// also by [`Backend::Auto`]. Epoll and the pool take no notice of this.
     pub const fn ring_entries(mut self, entries: u32) -> Builder {
         self.ring_entries = entries;
         self
     }
 
     /// Which operations may use the ring; all if not said. The others go to the workers or, without
-    /// any, are performed by the ring's owner. The pool takes no notice of this.
+    /// any, are performed by the ring's owner. Epoll and the pool take no notice of this.
     pub const fn ring_ops(mut self, ops: OpSet) -> Builder {
         self.ring_ops = ops;
         self
@@ -192,9 +194,11 @@ impl Builder {
     /// Builds the backend and starts its threads.
     ///
     /// # Errors
-    /// The reasons of each backend that was tried; or that `IO_BACKEND` names none.
+    /// The reasons of each backend that was tried; or what is wrong with the builder's settings or with
+    /// `IO_BACKEND`.
     pub fn build(self) -> Result<Io, BuildError> {
         let (chosen, choice) = self.choice()?;
+        self.check(chosen)?;
         let forced = [chosen];
         let candidates = match chosen {
             Backend::Auto => &Backend::PREFERENCE[..],
@@ -212,7 +216,33 @@ impl Builder {
                 Err(refusal) => refused.push(refusal),
             }
         }
-        Err(BuildError::Refused(refused))
+        Err(match (chosen, refused.pop()) {
+            (Backend::Uring | Backend::Epoll | Backend::Pool, Some(refusal)) => {
+                BuildError::Forced(refusal)
+            }
+            (_, last) => {
+                refused.extend(last);
+                BuildError::Refused(refused)
+            }
+        })
+    }
+
+    /// Whether the settings fit each other: what cannot work anywhere is no reason to take another backend.
+    fn check(&self, chosen: Backend) -> Result<(), BuildError> {
+        let tries_ring = matches!(chosen, Backend::Auto | Backend::Uring) && self.probe_uring;
+        if tries_ring && !(1..=MAX_ENTRIES).contains(&self.ring_entries) {
+            return Err(BuildError::RingEntries(self.ring_entries));
+        }
+        if chosen == Backend::Uring && !self.probe_uring {
+            let who = match self.backend {
+                Backend::Auto => "IO_BACKEND asks for uring",
+                _ => "the program asks for uring",
+            };
+            let why = format!("{who}, which `probe_uring(false)` forbids");
+            let refusal = Refusal { backend: Backend::Uring, errno: None, why };
+            return Err(BuildError::Forbidden(refusal));
+        }
+        Ok(())
     }
 }
 
@@ -224,7 +254,7 @@ impl Default for Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, from_environment};
+    use super::{Backend, BuildError, Builder, MAX_ENTRIES, from_environment};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -237,6 +267,27 @@ mod tests {
         }
         let error = "epol".parse::<Backend>().expect_err("no such backend");
         assert!(error.to_string().contains("\"epol\""));
+    }
+
+    #[test]
+    fn a_ring_that_cannot_be_anywhere_is_no_reason_to_take_another_backend() {
+        for entries in [0, MAX_ENTRIES + 1, 100_000] {
+            for backend in [Backend::Auto, Backend::Uring] {
+                let error = Builder::new().ring_entries(entries).check(backend);
+                assert_eq!(error, Err(BuildError::RingEntries(entries)));
+            }
+            for backend in [Backend::Epoll, Backend::Pool] {
+                assert_eq!(Builder::new().ring_entries(entries).check(backend), Ok(()));
+            }
+            let builder = Builder::new().ring_entries(entries).probe_uring(false);
+            assert_eq!(builder.check(Backend::Auto), Ok(()));
+            // And it is asked, before any system call: `IO_BACKEND` may force another choice.
+            let built = Builder::new().backend(Backend::Uring).ring_entries(entries).build();
+            let error = built.expect_err("no such ring");
+            assert!(error.to_string().contains(&entries.to_string()), "{error}");
+            assert_eq!(error, BuildError::RingEntries(entries));
+        }
+        assert_eq!(Builder::new().ring_entries(MAX_ENTRIES).check(Backend::Auto), Ok(()));
     }
 
     #[test]

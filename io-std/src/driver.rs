@@ -69,7 +69,7 @@ impl Engine {
 
     fn uring(builder: &Builder) -> Result<Engine, Refusal> {
         if !builder.probe_uring {
-            let why = "not even tried: the configuration forbids it".to_owned();
+            let why = "not tried: `probe_uring(false)`".to_owned();
             return Err(Refusal { backend: Backend::Uring, errno: None, why });
         }
         let helpers = Helpers::new(Backend::Uring, builder)?;

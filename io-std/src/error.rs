@@ -5,6 +5,11 @@ use io_core::Errno;
 use std::io;
 
 /// The standard library's error for this error number. Allocates nothing.
+///
+/// An [`io::Error`] has either a number or a text of ours, and the number is worth more: so the text is the C
+/// library's. `Operation canceled` (`ECANCELED`, 125) is of an operation that was cancelled or came to a
+/// stopped backend; `Owner died` (`EOWNERDEAD`, 130) of one in a forked child, before
+/// [`Io::reinit`](crate::Io::reinit).
 #[must_use]
 pub fn io_error(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw())

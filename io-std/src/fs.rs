@@ -44,7 +44,7 @@ struct Inner {
 }
 
 // SAFETY: a counted owner; forgetting a clone keeps the descriptor open for ever. `Proven` comes from
-// a successful `lseek(2)`.
+// `check_seekable`.
 unsafe impl IoFd for SharedFd {
     fn fd(&self) -> Fd {
         self.0.fd.fd()
@@ -88,7 +88,10 @@ impl File {
         OpenOptions::new()
     }
 
-    /// A file over a descriptor that is open already. Asks once whether it is seekable (`lseek(2)`).
+    /// A file over a descriptor that is open already: of any kind, also a pipe, a terminal or a socket.
+    ///
+    /// Asks once whether it has positions: a `pread(2)` of no bytes, on a write-only descriptor also a
+    /// `pwrite(2)` of none. On what has none, [`read_at`](File::read_at) and its kin give `ESPIPE`.
     #[must_use]
     pub fn from_fd(io: &Io, fd: OwnedFd) -> File {
         let seekable = match check_seekable(fd.fd()) {
@@ -99,7 +102,8 @@ impl File {
         File { io: io.clone(), shared: SharedFd(Arc::new(Inner { fd, seekable })) }
     }
 
-    /// A file over one that the standard library opened.
+    /// A file over one that the standard library opened, or over anything it owns the descriptor of:
+    /// `File::from_std(&io, std::os::fd::OwnedFd::from(pipe_reader).into())`. As [`from_fd`](File::from_fd).
     #[must_use]
     pub fn from_std(io: &Io, file: std::fs::File) -> File {
         let fd = Fd::new(file.into_raw_fd());

@@ -82,7 +82,8 @@ impl Io {
     ///
     /// # Errors
     /// `EALREADY` if it runs, as it does after [`Builder::build`] where it has threads; `EBUSY` after a
-    /// stop that left operations owned; else what the kernel says.
+    /// stop that left operations owned; `EDEADLK` from a waker or callback on the driver thread;
+    /// `EOWNERDEAD` in a forked child; else what the kernel says.
     pub fn start(&self) -> Result<(), Errno> {
         self.0.runtime.start_backend()
     }
@@ -90,9 +91,13 @@ impl Io {
     /// Refuses new operations (they fail with `ECANCELED`), cancels the rest, and waits until the
     /// kernel and the workers own none or `deadline` (`CLOCK_MONOTONIC`) passes. The threads stay.
     ///
+    /// Any thread may call it. A ring without a driver thread is stopped by its owner: called elsewhere,
+    /// this asks the owner, who is to be in [`block_on`](Io::block_on) or to come there, and waits.
+    ///
     /// # Errors
-    /// How many operations are still owned at the deadline, or that the calling thread must not wait:
-    /// it runs a waker or callback of this backend, or does not own the ring.
+    /// [`StopError::StillOwned`]: how many operations are still owned at the deadline.
+    /// [`StopError::WrongPlace`]: nothing was done, because the calling thread is inside a waker or callback
+    /// that this backend runs (`EDEADLK`), or because the process was forked (`EOWNERDEAD`).
     pub fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
         self.0.runtime.stop_backend(deadline)
     }
@@ -109,8 +114,10 @@ impl Io {
     /// do: this call makes threads and allocates.
     ///
     /// # Errors
-    /// `EALREADY` if the backend is this process's own, `EBUSY` if another thread is just making it
-    /// anew; else what could not be made, which can be tried again.
+    /// `EALREADY` (114) if the backend is this process's own, as in the parent and after a successful call;
+    /// `EBUSY` (16) if another thread is just making it anew; else what could not be made, which can be tried
+    /// again. The number is the error's [`raw_os_error`](std::io::Error::raw_os_error); its text is the C
+    /// library's, which knows nothing of forks.
     pub fn reinit(&self) -> std::io::Result<()> {
         self.0.runtime.reinit().map_err(|refusal| match refusal.errno {
             Some(errno) => io_error(errno),

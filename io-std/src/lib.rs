@@ -26,4 +26,6 @@ pub use current::{
 pub use error::{IntoIo, Partial, io_error};
 pub use fs::{File, OpenOptions};
 pub use io::Io;
+pub use io_core::Deadline;
+pub use io_core::syscall::deadline_in;
 pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};

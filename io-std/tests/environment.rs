@@ -52,11 +52,12 @@ fn a_forced_choice_other_than_the_ring_makes_no_call_of_the_ring() {
             kill_at_ring_setup();
             let io = Io::builder().probe_uring(false).build().expect("no ring is needed");
             assert_eq!(io.chosen().refused[0].backend, Backend::Uring);
-            assert!(io.chosen().why.contains("the configuration forbids it"), "{}", io.chosen());
+            assert!(io.chosen().why.contains("not tried: `probe_uring(false)`"), "{}", io.chosen());
             works(&io);
             let forced = Io::builder().probe_uring(false).backend(Backend::Uring).build();
             let error = forced.expect_err("forced, and forbidden");
-            assert!(error.to_string().contains("the configuration forbids it"), "{error}");
+            let text = "the program asks for uring, which `probe_uring(false)` forbids";
+            assert_eq!(error.to_string(), text);
         }
         _ => {
             kill_at_ring_setup();
@@ -111,6 +112,8 @@ fn a_forced_ring_has_no_substitute() {
             let error = refused.expect_err("forced by IO_BACKEND, and forbidden");
             assert_eq!(error.refused().len(), 1, "{error}");
             assert_eq!(error.refused()[0].backend, Backend::Uring);
+            let text = "IO_BACKEND asks for uring, which `probe_uring(false)` forbids";
+            assert_eq!(error.to_string(), text);
         }
     }
 }

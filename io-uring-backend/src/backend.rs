@@ -40,8 +40,9 @@ pub struct UringBackend<M: Mode = Shared, O: OffloadHandle = NoOffload> {
 }
 
 impl<M: Mode> UringBackend<M> {
-    /// A ring of its own: `io_uring_setup(2)`, two or three `mmap(2)`, `io_uring_enter(2)`,
-    /// `io_uring_register(2)` and `eventfd(2)`. What the ring cannot run is run inside poll.
+    /// A ring of its own: `io_uring_setup(2)` (up to four tries on old kernels), two `mmap(2)` and two
+    /// `madvise(2)`, `io_uring_enter(2)`, `io_uring_register(2)` and `eventfd(2)`, and one more `mmap(2)` and
+    /// `madvise(2)` for the first backend of the process. What the ring cannot run is run inside poll.
     ///
     /// # Errors
     /// Why there can be no ring here.

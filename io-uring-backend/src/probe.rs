@@ -85,7 +85,7 @@ impl Plans {
 
     fn why(&self, kind: OpKind) -> &'static str {
         if self.ring.has(kind) && position::KINDS.has(kind) {
-            return "the kernel has the opcode; one at a time per file";
+            return "the kernel has the opcode (regular files: one at a time)";
         }
         if self.ring.has(kind) && kind == OpKind::Poll {
             return "waits in the ring; what is ready then, poll(2) says";
@@ -106,6 +106,9 @@ impl Plans {
             OpKind::Listen => "the plain call is as fast as the opcode, and does not block",
             OpKind::Shutdown => "the opcode goes to a kernel worker; the plain call does not block",
             OpKind::Timeout => "a deadline bounds the wait for completions",
+            OpKind::Sendfile if !self.offload => {
+                "the ring has no opcode for it: waits in the ring, then is performed inside poll"
+            }
             _ => "the ring has no opcode for it",
         }
     }

@@ -17,8 +17,9 @@ usage: copy [OPTIONS] SRC DST
 
   --backend B   auto (the default), uring, epoll or pool; a backend that cannot work here is an error
   --jobs N      files in flight, 1 to 4096 (32)
-  --workers N   worker threads of the backend (0: this thread does all the work, which is fastest for
-                what is in memory; some help the pool where reads wait for a slow disk)
+  --workers N   worker threads of the backend, up to 256 (0, the default: this thread does all the work,
+                which is fastest for what is in memory; some help the pool where reads wait for a slow
+                disk)
   --force       replace files and symbolic links at DST (links are not followed) and merge into
                 directories there; anything else there is an error
   --json        the last line on stdout is one JSON object; with \"error\" in it if nothing was copied

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Compare(options)) => options,
         Err(error) => {
-            eprintln!("echo: {error}\n\n{}", options::HELP);
+            eprintln!("echo: {error}\n{}", options::USAGE);
             return ExitCode::from(2);
         }
     };

@@ -3,6 +3,10 @@
 use core::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 
+/// One line, for errors.
+pub(crate) const USAGE: &str = "usage: echo [--backend uring|epoll|pool|all] [--connections N] [--bytes N] \
+                                [--seconds S] [--json]; --help says more";
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 A TCP echo server on each backend, next to the same server written by hand, and the client that loads them.
@@ -108,7 +112,7 @@ fn choice(name: &str) -> Result<Choice, lexopt::Error> {
         "uring" => Ok(Choice::Uring),
         "epoll" => Ok(Choice::Epoll),
         "pool" => Ok(Choice::Pool),
-        _ => Err(format!("--backend is uring, epoll, pool or all, not {name:?}").into()),
+        _ => Err(format!("--backend takes uring, epoll, pool or all, not {name:?}").into()),
     }
 }
 

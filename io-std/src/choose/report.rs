@@ -2,8 +2,9 @@
 //! ([`Refusal`], [`BuildError`]).
 
 use super::{Backend, VARIABLE};
-use core::fmt;
+use core::{fmt, slice};
 use io_core::{Errno, OpKind, OpSet};
+use io_uring_backend::MAX_ENTRIES;
 
 /// A name that is no [`Backend`]'s.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,22 +44,33 @@ impl fmt::Display for Refusal {
 }
 
 /// Why there is no backend.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// `Debug` prints the same text as `Display`: it is what a `main` that returns the error shows.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// None could be built: each one that was tried, with its reason, in the order they were tried.
+    /// [`Backend::Auto`], and none works here: each one with its reason, in the order they were tried.
     Refused(Vec<Refusal>),
+    /// The one that was asked for does not work here.
+    Forced(Refusal),
+    /// The ring was asked for, and [`Builder::probe_uring`](crate::Builder::probe_uring) forbids to try it.
+    Forbidden(Refusal),
+    /// [`Builder::ring_entries`](crate::Builder::ring_entries) was given this number, which no ring has.
+    RingEntries(u32),
     /// The environment variable `IO_BACKEND` has a value that names none.
     Environment(UnknownBackend),
 }
 
 impl BuildError {
-    /// The backends that were tried, each with its reason.
+    /// The backends that could not be had, each with its reason.
     #[must_use]
     pub fn refused(&self) -> &[Refusal] {
         match self {
             BuildError::Refused(refused) => refused,
-            BuildError::Environment(_) => &[],
+            BuildError::Forced(refusal) | BuildError::Forbidden(refusal) => {
+                slice::from_ref(refusal)
+            }
+            BuildError::RingEntries(_) | BuildError::Environment(_) => &[],
         }
     }
 }
@@ -70,6 +82,13 @@ impl fmt::Display for BuildError {
                 f.write_str("no I/O backend works here")?;
                 refused.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
             }
+            BuildError::Forced(refusal) => {
+                write!(f, "the backend asked for does not work here: {refusal}")
+            }
+            BuildError::Forbidden(refusal) => f.write_str(&refusal.why),
+            BuildError::RingEntries(entries) => {
+                write!(f, "`ring_entries({entries})`: a ring has 1 to {MAX_ENTRIES}")
+            }
             BuildError::Environment(unknown) => {
                 write!(f, "the environment variable {VARIABLE}: {unknown}")
             }
@@ -77,17 +96,26 @@ impl fmt::Display for BuildError {
     }
 }
 
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            BuildError::Refused(_) => None,
             BuildError::Environment(unknown) => Some(unknown),
+            BuildError::Refused(_)
+            | BuildError::Forced(_)
+            | BuildError::Forbidden(_)
+            | BuildError::RingEntries(_) => None,
         }
     }
 }
 
 /// Which backend was chosen, and why.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Report {
     /// The choice that was made; never `Auto`.
     pub backend: Backend,
@@ -120,6 +148,23 @@ impl fmt::Display for Report {
     }
 }
 
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("backend", &self.backend)
+            .field("name", &self.name)
+            .field("why", &self.why)
+            .field("refused", &self.refused)
+            .field("missing", &names(self.missing))
+            .finish()
+    }
+}
+
+/// The names of these operations.
+fn names(ops: OpSet) -> Vec<&'static str> {
+    OpKind::ALL.into_iter().filter(|kind| ops.has(*kind)).map(OpKind::name).collect()
+}
+
 fn why(choice: &str, refused: &[Refusal], missing: OpSet) -> String {
     let mut why = if refused.is_empty() {
         choice.to_owned()
@@ -127,8 +172,7 @@ fn why(choice: &str, refused: &[Refusal], missing: OpSet) -> String {
         let reasons: Vec<String> = refused.iter().map(Refusal::to_string).collect();
         format!("not available here: {}", reasons.join("; "))
     };
-    let kinds = OpKind::ALL.into_iter().filter(|kind| missing.has(*kind));
-    let names: Vec<&str> = kinds.map(OpKind::name).collect();
+    let names = names(missing);
     if !names.is_empty() {
         why += "; opcode missing in this kernel: ";
         why += &names.join(", ");
@@ -138,7 +182,7 @@ fn why(choice: &str, refused: &[Refusal], missing: OpSet) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, Refusal, why};
+    use super::{Backend, BuildError, Refusal, Report, why};
     use io_core::{OpKind, OpSet};
 
     #[test]
@@ -151,5 +195,22 @@ mod tests {
         let missing = OpSet::of(OpKind::Open) | OpSet::of(OpKind::Close);
         let text = why("asked for", &[], missing);
         assert_eq!(text, "asked for; opcode missing in this kernel: close, open");
+        let report = Report::new(Backend::Uring, "io_uring", "asked for", Vec::new(), missing);
+        assert!(format!("{report:?}").contains(r#"missing: ["close", "open"]"#), "{report:?}");
+    }
+
+    #[test]
+    fn what_a_main_prints_of_an_error_is_its_text() {
+        let refusal =
+            Refusal { backend: Backend::Uring, errno: None, why: "setup: sysctl".to_owned() };
+        for error in [
+            BuildError::Refused(vec![refusal.clone()]),
+            BuildError::Forced(refusal.clone()),
+            BuildError::RingEntries(0),
+        ] {
+            assert_eq!(format!("{error:?}"), error.to_string());
+        }
+        let text = BuildError::Forced(refusal).to_string();
+        assert_eq!(text, "the backend asked for does not work here: uring: setup: sysctl");
     }
 }
