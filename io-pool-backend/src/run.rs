@@ -246,7 +246,7 @@ impl<L: RawLock> PoolBackend<L> {
             match self.park.register(fd, wanted) {
                 Ok(fresh) => {
                     let covered = self.queues(|queues| {
-                        queues.waiting.registered(fd, wanted, fresh.then_some(since));
+                        queues.waiting.registered(fd, wanted, since, fresh);
                         wanted.contains(queues.waiting.union(fd))
                     });
                     if covered {
