@@ -140,6 +140,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.ring.unsent() > 0 || !self.overflow.is_empty() {
             // An error: the ring is dead, and what was not sent is given up.
             let _: Result<(), Errno> = self.push_out();
+            if self.has_unsent(fd) && self.dead.get().is_none() {
+                // The kernel is short of something: next time.
+                node.set_scratch(place::TURN);
+                return self.turn.push(node);
+            }
         }
         if self.awaits_late(fd) {
             node.set_scratch(place::CLOSING);
@@ -162,6 +167,23 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 self.finish(node, result);
             }
         }
+    }
+
+    /// Whether an entry that names the descriptor is still to be taken by the kernel.
+    fn has_unsent(&self, fd: Fd) -> bool {
+        let mut found = false;
+        // SAFETY: as the top of the file says.
+        unsafe {
+            self.in_flight
+                .for_each_on(fd, |node| found |= node.op().uses(fd) && self.is_unsent(node));
+        }
+        let queued = |node: &Node| {
+            found |= node.op().uses(fd);
+            !found
+        };
+        // SAFETY: as above.
+        unsafe { self.overflow.for_each(queued) };
+        found
     }
 
     /// Whether a cancel that was pushed behind this operation, by another thread, means it: that one counts
