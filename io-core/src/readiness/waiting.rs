@@ -166,7 +166,7 @@ impl Waiting {
         for node in &self.buckets[bucket(fd)] {
             let Some((its, interest)) = descriptor(&node) else { continue };
             let mark = Mark::of(&node);
-            if its != fd || !mark.is_from(since) {
+            if its != fd || mark.is_orphan() || !mark.is_from(since) {
                 continue;
             }
             if fresh && mark.is_armed() {
@@ -302,6 +302,9 @@ mod tests {
         waiting.push(FD, node(&mut new));
         let since = waiting.stamp();
         waiting.registered(FD, Readiness::all(), since, true);
+        // Again, as for one more that waits: an orphan stays one.
+        let since = waiting.stamp();
+        waiting.registered(FD, Readiness::all(), since, false);
         assert_eq!(waiting.take_fd(FD).len(), 1, "the new one");
         assert_eq!((waiting.len(), waiting.union(FD)), (1, Readiness::empty()));
         assert_eq!(empty(&mut waiting), 1);
