@@ -50,6 +50,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.end_in(&[&self.overflow], |node| waits(node) && node.op().uses(fd));
         let end = |node: &Node| {
             let (op, waits) = (node.op(), waits(node));
+            // An open of a FIFO waits for the other side.
+            let waits = waits || op.kind() == OpKind::Open && node.scratch() & place::BLOCKS != 0;
             let goes_on = op.kind().never_cancelled() || !waits && is_late(node);
             if op.uses(fd) && !goes_on && node.ask_cancel() && waits {
                 self.send_cancel(node);
@@ -246,8 +248,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
 }
 
 /// Whether a kernel worker runs it from the start, which then looks its descriptor up: after entries that were
-/// pushed later.
+/// pushed later. An open looks its directory up wherever it is run.
 fn is_late(node: &Node) -> bool {
-    let kind = node.op().kind();
-    matches!(kind, OpKind::Fsync | OpKind::Fdatasync) || node.scratch() & place::BLOCKS != 0
+    let late = matches!(node.op().kind(), OpKind::Fsync | OpKind::Fdatasync | OpKind::Open);
+    late || node.scratch() & place::BLOCKS != 0
 }
