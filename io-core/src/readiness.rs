@@ -16,7 +16,10 @@ mod events;
 mod park;
 mod source;
 #[cfg(feature = "syscall")]
+mod spin_lock;
+#[cfg(feature = "syscall")]
 mod tellers;
+mod turns;
 #[cfg(feature = "syscall")]
 mod waiting;
 
@@ -27,6 +30,9 @@ pub use events::{Event, Events, Readiness};
 pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
+pub use spin_lock::SpinLock;
+#[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
+pub use turns::Claim;
 #[cfg(feature = "syscall")]
 pub use waiting::{BACKEND_BITS, Waiting};

@@ -10,7 +10,7 @@ use crate::readiness::Source;
 use core::pin::Pin;
 
 /// An open descriptor and its record at one backend: a socket that is used many times costs one
-/// registration, not one per wait. Elsewhere (the ring, the pool) it is the descriptor and no more.
+/// registration, not one per wait. Elsewhere (the ring) it is the descriptor and no more.
 ///
 /// Pin it (in an `Arc`, a `Box`, a static) and [`attach`](Self::attach) it; operations on the same backend
 /// that name its number find the record. Dropping it ends what still waits, and then drops the

@@ -24,7 +24,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     pub(crate) fn hand_over(&self, node: Node) {
         let admitted = self.queues(|queues| {
             let node = queues.admit(node)?;
-            if queues.must_be_held(&node) {
+            if queues.is_behind(&node) {
                 queues.push_work(node, Stage::Block);
                 return Ok(None);
             }
@@ -121,12 +121,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         offload.recall_all(self.address(), scope)
     }
 
-    /// Ends what waits or is queued on this descriptor: it is about to be closed.
-    pub(crate) fn end_all_on(&self, fd: Fd) {
-        let mut withdrawn = self.queues(|queues| queues.withdraw_fd(fd));
+    /// Ends what waits on this descriptor: it is about to be closed. What is queued to be tried is done before,
+    /// and what waits at the offload ends when that performs the close.
+    pub(crate) fn end_waiting(&self, fd: Fd) {
+        let mut withdrawn = self.queues(|queues| queues.withdraw_waiting(fd));
         while let Some(node) = withdrawn.pop() {
             self.refuse(node, Turn::Reap);
         }
-        self.recall_all(Scope::Fd(fd));
     }
 }

@@ -5,7 +5,6 @@
 //! one lock, whose closures call no user code and do not nest. In a forked child nothing but the
 //! generation is looked at until the backend is made new.
 
-use crate::lock::SpinLock;
 use crate::queues::Queues;
 use core::fmt;
 use core::marker::PhantomPinned;
@@ -14,6 +13,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
+use io_core::readiness::SpinLock;
 use io_core::readiness::{Count, Park, Source, Tellers};
 use io_core::syscall::close_fd;
 use io_core::{
@@ -143,10 +143,11 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 (result, core::mem::take(&mut queues.news))
             })
         };
-        if news.work {
+        // A thread that is alone looks by itself, in `sleep`.
+        if news.work && L::SHARED {
             self.park.notify_work(true);
         }
-        if news.earlier {
+        if news.earlier && L::SHARED {
             self.park.notify_timer();
         }
         result
@@ -159,6 +160,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Whether this is the parent's backend in a forked child.
     pub(crate) fn is_forked(&self) -> bool {
         self.lineage.is_forked()
+    }
+
+    /// Whether the backend still is what it was in this generation. Asked when user code has run: it may have
+    /// forked, and come back here in the child.
+    pub(crate) fn is_of(&self, born: u32) -> bool {
+        born != 0 && self.lineage.generation() == born
     }
 
     /// Something was delivered by a thread that is not in `poll`: pollers and waiters look again.
@@ -220,10 +227,10 @@ unsafe impl<L: RawLock, O: OffloadHandle> IoBackend for EpollBackend<L, O> {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        if self.is_forked() {
-            return Err(Errno::OWNERDEAD);
+        match self.lineage.generation() {
+            0 => Err(Errno::OWNERDEAD),
+            born => self.turn(born, timeout),
         }
-        Ok(self.turn(timeout))
     }
 
     fn flush(&self) -> Result<usize, Errno> {

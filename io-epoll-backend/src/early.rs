@@ -143,10 +143,9 @@ impl Queues {
         withdrawn
     }
 
-    /// Takes out, for an early end, what waits or is queued on this descriptor. Costs what there is on it,
-    /// not what there is in all.
-    pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
-        let on = |node: &Node| !node.op().kind().never_cancelled() && node.op().uses(fd);
+    /// Takes out, for an early end, what waits for readiness of this descriptor. Costs what there is on it, not
+    /// what there is in all.
+    pub(crate) fn withdraw_waiting(&mut self, fd: Fd) -> Fifo {
         let mut withdrawn = Fifo::new();
         let waiting = self.waiting.take_fd(fd);
         self.move_out(waiting, Place::Waiting, &mut withdrawn);
@@ -154,6 +153,13 @@ impl Queues {
             self.taken_out(&node, Place::Source);
             withdrawn.push(node);
         }
+        withdrawn
+    }
+
+    /// As [`withdraw_waiting`](Self::withdraw_waiting), and what is to be tried.
+    pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
+        let on = |node: &Node| !node.op().kind().never_cancelled() && node.op().uses(fd);
+        let mut withdrawn = self.withdraw_waiting(fd);
         if self.busy.maybe(fd) {
             let work = self.work.take_all(on);
             self.move_out(work, Place::Work, &mut withdrawn);

@@ -7,7 +7,6 @@ mod busy;
 mod control;
 mod early;
 mod line;
-mod lock;
 mod note;
 mod plan;
 mod queues;
@@ -18,4 +17,4 @@ mod stop;
 mod submit;
 
 pub use backend::{EpollBackend, LocalEpoll};
-pub use lock::SpinLock;
+pub use io_core::readiness::SpinLock;

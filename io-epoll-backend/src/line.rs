@@ -38,7 +38,7 @@ pub(crate) enum Arrival {
 }
 
 pub(crate) fn lane(op: &Op) -> Option<(Fd, Lane)> {
-    op.interest().map(|(fd, interest)| (fd, Lane::of(interest)))
+    Lane::of_op(op)
 }
 
 fn in_lane(wanted: Lane) -> impl Fn(Interest) -> bool {
@@ -58,21 +58,25 @@ impl Queues {
 
     /// Whether an operation on this bare number must wait behind others.
     pub(crate) fn has_before(&self, fd: Fd, its: Lane) -> bool {
-        its.is_line()
-            && (!self.waiting.union_of(fd, in_lane(its)).is_empty() || self.is_busy(fd, its))
+        its.is_line() && (self.waiting.any_of(fd, in_lane(its)) || self.is_busy(fd, its))
     }
 
     /// What is to be registered for a bare number: what waits and has nobody before it.
     pub(crate) fn wanted(&self, fd: Fd) -> Readiness {
-        self.waiting.union_of(fd, |interest| !self.is_busy(fd, Lane::of(interest)))
+        let busy = Lane::ALL.map(|its| self.is_busy(fd, its));
+        self.waiting.union_of(fd, |interest| !busy[Lane::of(interest) as usize])
     }
 
     /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
     pub(crate) fn release(&mut self, fd: Fd, its: Lane, claim: Option<Claim>, tried: Tried) {
         if let Some(Claim { generation, tick }) = claim {
-            if let Some(state) = self.sources.find_generation(fd, generation) {
-                state.settle(its, tick, tried);
-                self.next_of_source(fd, its);
+            let Some(state) = self.sources.find_generation(fd, generation) else { return };
+            state.settle(its, tick, tried);
+            if its.is_line()
+                && let Some(node) = state.next(its)
+            {
+                self.in_lines -= 1;
+                self.push_claimed(node, Stage::Ready, generation);
             }
         } else if its.is_line()
             && !self.is_busy(fd, its)
@@ -98,8 +102,10 @@ impl Queues {
     pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
         let Some(state) = self.sources.find_generation(fd, generation) else { return };
         state.event(events);
-        for its in [Lane::Read, Lane::Write] {
-            self.next_of_source(fd, its);
+        let firsts = [Lane::Read, Lane::Write].map(|its| state.next(its));
+        for node in firsts.into_iter().flatten() {
+            self.in_lines -= 1;
+            self.push_claimed(node, Stage::Ready, generation);
         }
         while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
             self.in_lines -= 1;

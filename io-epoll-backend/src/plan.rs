@@ -2,7 +2,6 @@
 //! the turn after readiness.
 
 use crate::note::Stage;
-use io_core::op::{MAX_RW_COUNT, MsgFlags};
 use io_core::readiness::Tried;
 use io_core::syscall::{Attempt, is_nonblocking};
 use io_core::{Fd, Op, OpKind};
@@ -51,16 +50,5 @@ fn acts_at_once(op: &Op, fd: Fd) -> bool {
 
 /// What a result says about how much more there is.
 pub(crate) fn tells(op: &Op, result: i64) -> Tried {
-    let plain = |flags: MsgFlags| flags.difference(MsgFlags::DONTWAIT | MsgFlags::MORE).is_empty();
-    let len = match op {
-        Op::Recv(op) if plain(op.flags) => op.len,
-        Op::Send(op) if plain(op.flags) => op.len,
-        Op::Read(op) => op.len,
-        Op::Write(op) => op.len,
-        _ => return Tried::More,
-    };
-    match usize::try_from(result) {
-        Ok(done) if done > 0 && done < len.min(MAX_RW_COUNT) => Tried::Drained,
-        _ => Tried::More,
-    }
+    Tried::of(op, result)
 }

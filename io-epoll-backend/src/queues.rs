@@ -8,6 +8,7 @@ use crate::busy::Busy;
 use crate::line::lane;
 use crate::note::{Note, Place, Stage, place_of, set, set_claimed, set_place};
 use io_core::queue::Fifo;
+pub(crate) use io_core::readiness::Claim;
 use io_core::readiness::{Sources, Tried, Waiting};
 use io_core::{InFlight, Node, NodePtr, Op, Timers, Way};
 
@@ -74,11 +75,12 @@ pub(crate) struct Job {
     pub(crate) claim: Option<Claim>,
 }
 
-/// The right to try on a source, and what it looked like before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Claim {
-    pub(crate) generation: u32,
-    pub(crate) tick: u32,
+/// What a thread that is alone works on.
+#[derive(Debug)]
+pub(crate) enum Alone {
+    Job(Job),
+    /// An operation with the direction of the source of this generation, in no list.
+    Claimed(Node, u32),
 }
 
 impl Queues {
@@ -167,6 +169,39 @@ impl Queues {
         }
     }
 
+    /// [`take_job`](Self::take_job) for a thread that is alone: a source's operation that had to wait is given
+    /// out as it is.
+    pub(crate) fn take_alone(&mut self) -> Option<Alone> {
+        let first = self.work.iter().next()?;
+        let (note, connect) = (Note::of(&first), matches!(first.op(), Op::Connect(_)));
+        match note.claim() {
+            Some(generation) if note.stage() == Stage::Ready && !connect => {
+                let node = self.work.pop()?;
+                self.busy.leave(node.op().fd());
+                Some(Alone::Claimed(node, generation))
+            }
+            _ => self.take_job().map(Alone::Job),
+        }
+    }
+
+    /// Makes a job of what [`take_alone`](Self::take_alone) gave out.
+    pub(crate) fn take_up(&mut self, node: Node, generation: u32) -> Job {
+        set_claimed(&node, Place::Work, Stage::Ready, generation);
+        self.busy.enter(node.op().fd());
+        self.run(node)
+    }
+
+    /// What [`take_alone`](Self::take_alone) gave out has its result: as [`end_job`](Self::end_job).
+    pub(crate) fn end_alone(&mut self, node: &Node, generation: u32, tried: Tried) {
+        self.timers.disarm(node);
+        if let Some((fd, its)) = lane(node.op())
+            && let Some(state) = self.sources.find_generation(fd, generation)
+        {
+            let tick = state.tick();
+            self.release(fd, its, Some(Claim { generation, tick }), tried);
+        }
+    }
+
     /// Keeps a close that must wait; gives back what need not.
     fn hold(&mut self, node: Node) -> Option<Node> {
         if !self.must_be_held(&node) {
@@ -235,9 +270,16 @@ impl Queues {
 
     /// Whether some thread's system call uses the descriptor that this is to close: the number must not
     /// mean another file under it.
-    pub(crate) fn must_be_held(&self, node: &Node) -> bool {
+    fn must_be_held(&self, node: &Node) -> bool {
         let Op::Close(close) = node.op() else { return false };
         self.busy.maybe(close.fd) && self.running.iter().any(|running| running.op().uses(close.fd))
+    }
+
+    /// Whether this is a close of a descriptor that is used by what is to be tried before it.
+    pub(crate) fn is_behind(&self, node: &Node) -> bool {
+        let Op::Close(close) = node.op() else { return false };
+        let uses = |list: &Fifo| list.iter().any(|node| node.op().uses(close.fd));
+        self.busy.maybe(close.fd) && (uses(&self.work) || uses(&self.running))
     }
 
     /// Ends a job that the offload backend is to go on with. `Err` if it is to end early instead.

@@ -2,9 +2,10 @@
 
 use crate::backend::EpollBackend;
 use crate::line::Waits;
+use crate::note::Stage;
 use crate::run::Turn;
 use io_core::readiness::{Event, Events};
-use io_core::{Fd, OffloadHandle, RawLock};
+use io_core::{Errno, Fd, OffloadHandle, RawLock};
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// What is to be done outside the lock when a node was let wait. How many were delivered.
@@ -26,8 +27,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 return;
             }
             self.count.syscall();
-            let Ok(fresh) = self.park.register(fd, wanted) else {
-                return self.no_readiness(fd);
+            let fresh = match self.park.register(fd, wanted) {
+                Ok(fresh) => fresh,
+                Err(errno) => return self.no_readiness(fd, errno),
             };
             let (covered, lost) = self.queues(|queues| {
                 queues.waiting.registered(fd, wanted, since, fresh);
@@ -45,8 +47,16 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     }
 
     /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so the
-    /// operation is performed, and its system call says what is wrong.
-    fn no_readiness(&self, fd: Fd) {
+    /// operation is performed, and its system call says what is wrong. Where the descriptor was closed, it is
+    /// only tried: its number may be another file's by now, which has something to wait for.
+    fn no_readiness(&self, fd: Fd, why: Errno) {
+        if why == Errno::BADF {
+            return self.queues(|queues| {
+                while let Some(node) = queues.waiting.take_unarmed(fd) {
+                    queues.push_work(node, Stage::Fresh);
+                }
+            });
+        }
         let offload = self.helper().is_some();
         while let Some(node) = self.queues(|queues| {
             let node = queues.waiting.take_unarmed(fd)?;
@@ -74,23 +84,23 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Moves what the events concern to work.
     pub(crate) fn ready_again(&self, events: &Events) {
-        if !L::SHARED {
-            // Nobody waits for the lock: once for all.
+        let mut bare = false;
+        if !events.as_slice().is_empty() {
             self.queues(|queues| {
                 for &Event { fd, generation, readiness } in events {
-                    if generation != 0 {
+                    if generation == 0 {
+                        bare = true;
+                    } else {
                         queues.source_ready(fd, generation, readiness);
                     }
                 }
             });
         }
+        if !bare {
+            return;
+        }
         for &Event { fd, generation, readiness } in events {
-            if generation != 0 && !L::SHARED {
-                continue;
-            }
-            if generation != 0 {
-                self.queues(|queues| queues.source_ready(fd, generation, readiness));
-            } else if self.queues(|queues| queues.bare_ready(fd, readiness)) {
+            if generation == 0 && self.queues(|queues| queues.bare_ready(fd, readiness)) {
                 self.register(fd);
             }
         }

@@ -7,10 +7,10 @@ use crate::backend::EpollBackend;
 use crate::line::{Arrival, lane};
 use crate::note::Stage;
 use crate::plan::{Next, after, tells};
-use crate::queues::Job;
+use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
-use io_core::{Errno, Node, OffloadHandle, RawLock, Way};
+use io_core::{Errno, Node, OffloadHandle, Op, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,32 @@ impl<L: RawLock, O: OffloadHandle> Drop for Announce<'_, L, O> {
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Does one piece of work, if there is any. Returns how many were delivered, or `None`.
+    #[inline]
     pub(crate) fn work(&self, turn: Turn<'_>) -> Option<usize> {
+        if L::SHARED { self.work_shared(turn) } else { self.work_alone(turn) }
+    }
+
+    /// [`work`](Self::work) where nobody can look for the node meanwhile: a source's operation that gets its
+    /// result at once, which is nearly every one, is in no list while it is tried.
+    fn work_alone(&self, turn: Turn<'_>) -> Option<usize> {
+        let (node, generation) = match self.queues(Queues::take_alone)? {
+            Alone::Job(job) => return Some(self.run(&job, turn)),
+            Alone::Claimed(node, generation) => (node, generation),
+        };
+        self.count.syscall();
+        // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+        let tried = unsafe { attempt(node.op()) };
+        let Attempt::Done(result) = tried else {
+            let job = self.queues(|queues| queues.take_up(node, generation));
+            return Some(self.follow(&job, tried, turn));
+        };
+        let tells = tells(node.op(), result);
+        self.queues(|queues| queues.end_alone(&node, generation, tells));
+        self.count.way(Way::Readiness);
+        Some(self.finish(node, result, turn))
+    }
+
+    fn work_shared(&self, turn: Turn<'_>) -> Option<usize> {
         let job = self.queues(|queues| {
             let job = queues.take_job();
             // Two pieces of work may have woken one sleeper.
@@ -66,7 +91,17 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     }
 
     pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
-        match (self.act(job), lane(&job.op)) {
+        if let Op::Close(close) = job.op {
+            // Some may have come to wait while the close was queued.
+            self.end_waiting(close.fd);
+        }
+        let tried = self.attempt(job);
+        self.follow(job, tried, turn)
+    }
+
+    /// What becomes of a job after its try.
+    fn follow(&self, job: &Job, tried: Attempt, turn: Turn<'_>) -> usize {
+        match (self.act(job, tried), lane(&job.op)) {
             (Outcome::Wait, Some((fd, its))) => {
                 // In one step: between two, a stop would find it neither running nor waiting.
                 let waits = self.queues(|queues| {
@@ -96,19 +131,30 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
     }
 
-    /// The system calls of one job.
-    fn act(&self, job: &Job) -> Outcome {
-        let (op, offload) = (&job.op, self.helper().is_some());
-        let tried = if job.stage == Stage::Block {
-            Attempt::Refused
-        } else {
-            self.count.syscall();
-            let again = job.stage == Stage::Ready;
-            // SAFETY: the operation of a node that is in this thread's hands, and not completed.
-            if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
-        };
+    /// The try of one job.
+    fn attempt(&self, job: &Job) -> Attempt {
+        let op = &job.op;
+        if job.stage == Stage::Block {
+            return Attempt::Refused;
+        }
+        self.count.syscall();
+        // A source's call itself does not wait, so nobody has to look first.
+        let again =
+            job.stage == Stage::Ready && (job.claim.is_none() || op.kind() == OpKind::Connect);
+        // SAFETY: the operation of a node that is in this thread's hands, and not completed.
+        if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
+    }
+
+    /// The system calls of one job, after its try.
+    fn act(&self, job: &Job, tried: Attempt) -> Outcome {
+        let op = &job.op;
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
+        // Before anybody is asked who else could do it.
+        if let Attempt::Done(result) = tried {
+            return Outcome::Done(result, way);
+        }
+        let offload = self.helper().is_some();
         let result = match after(op, job.stage, tried, offload) {
             Next::Done(result) => return Outcome::Done(result, way),
             Next::Wait => return Outcome::Wait,
@@ -161,6 +207,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Completes and runs the sink. Nothing is held here: it is user code.
     fn deliver(&self, node: Node, result: i64, teller: &Teller) {
+        if !L::SHARED {
+            return self.deliver_alone(node, result, teller);
+        }
         let delivery = node.complete(result);
         self.count.delivered();
         if delivery.waiter() {
@@ -168,16 +217,31 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         // Other pollers hear of it after the sink has run, because they look for what it did; and also when
         // it unwinds.
+        let _announced = self.inside(teller);
+        delivery.run();
+    }
+
+    fn inside(&self, teller: &Teller) -> Announce<'_, L, O> {
         let (telling, born) = (self.tellers.enter(teller), self.lineage.generation());
-        let _announced = Announce { backend: self, telling, born };
+        Announce { backend: self, telling, born }
+    }
+
+    /// [`deliver`](Self::deliver) where there is no other thread to tell or to exclude.
+    fn deliver_alone(&self, node: Node, result: i64, teller: &Teller) {
+        node.set_result(result);
+        // SAFETY: the lock is not `Sync`, and so neither is the backend.
+        let delivery = unsafe { node.complete_unshared() };
+        self.count.delivered();
+        let _inside = self.inside(teller);
         delivery.run();
     }
 
     /// Delivers what is on the ready list now; what is added meanwhile is for the next turn.
-    pub(crate) fn deliver_ready(&self, teller: &Teller) -> usize {
+    pub(crate) fn deliver_ready(&self, born: u32, teller: &Teller) -> usize {
         let mut left = self.queues(|queues| queues.ready.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(node) = self.queues(|queues| queues.take_ready())
         {
             let result = node.result();
@@ -211,6 +275,8 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         node.set_result(result);
         self.queues(|queues| queues.push_ready(node));
-        self.park.notify_others();
+        if L::SHARED {
+            self.park.notify_others();
+        }
     }
 }

@@ -6,7 +6,7 @@
 use crate::backend::EpollBackend;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::readiness::{Role, Teller};
 use io_core::syscall::{deadline_in, now_ns};
@@ -16,10 +16,15 @@ use io_core::{Deadline, Errno, NodePtr, OffloadHandle, RawLock, Scope, StopError
 /// finish inside submit does not starve those that wait.
 const UNLOOKED: u32 = 4;
 
+/// Lowers a flag; whether it was raised.
+fn take(flag: &AtomicU32) -> bool {
+    flag.load(Ordering::SeqCst) != 0 && flag.swap(0, Ordering::SeqCst) != 0
+}
+
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
-    /// The contract's `poll`. At most one `epoll_wait(2)` if there is something to deliver; none if nothing
+    /// The contract's `poll`, in the backend's generation `born`. At most one `epoll_wait(2)` if there is something to deliver; none if nothing
     /// waits there and nobody is to be waited for.
-    pub(crate) fn turn(&self, timeout: Option<Duration>) -> usize {
+    pub(crate) fn turn(&self, born: u32, timeout: Option<Duration>) -> Result<usize, Errno> {
         let deadline = match timeout {
             None => Deadline::NEVER,
             Some(Duration::ZERO) => Deadline::NOW,
@@ -31,21 +36,36 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         loop {
             let seen = self.park.epoch();
             self.expire();
-            let mut delivered = self.deliver_ready(&teller) + self.work_through(&teller);
-            let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
-            let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
-            let told = woken || announced || self.news.load(Ordering::SeqCst) != news;
+            let mut delivered = self.deliver_all(born, &teller);
+            if !self.is_of(born) {
+                return self.in_child(delivered);
+            }
+            let told = take(&self.woken) | take(&self.announced)
+                || self.news.load(Ordering::SeqCst) != news;
             if delivered > 0 || told || deadline.is_over(now_ns) {
                 if !looked && self.look(delivered > 0 || told) {
-                    delivered += self.deliver_ready(&teller) + self.work_through(&teller);
+                    delivered += self.deliver_all(born, &teller);
+                    if !self.is_of(born) {
+                        return self.in_child(delivered);
+                    }
                     self.announced.store(0, Ordering::SeqCst);
                 }
                 self.park.leave();
-                return delivered;
+                return Ok(delivered);
             }
             looked = true;
             self.sleep(seen, deadline);
         }
+    }
+
+    fn deliver_all(&self, born: u32, teller: &Teller) -> usize {
+        self.deliver_ready(born, teller) + self.work_through(born, teller)
+    }
+
+    /// A callback has forked, and this is the child. It may have made the backend new: then nothing of what
+    /// this turn began is left.
+    fn in_child(&self, delivered: usize) -> Result<usize, Errno> {
+        if self.is_forked() { Err(Errno::OWNERDEAD) } else { Ok(delivered) }
     }
 
     /// Looks into epoll without waiting, if something waits there; not each time if the turn has delivered.
@@ -63,10 +83,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     }
 
     /// Does the work there is now; what it adds is for the next turn.
-    fn work_through(&self, teller: &Teller) -> usize {
+    fn work_through(&self, born: u32, teller: &Teller) -> usize {
+        if !self.is_of(born) {
+            return 0;
+        }
         let mut left = self.queues(|queues| queues.work.len());
         let mut delivered = 0;
         while left > 0
+            && self.is_of(born)
             && let Some(done) = self.work(Turn::Deliver(teller))
         {
             left -= 1;
@@ -96,6 +120,10 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Sleeps until there may be news since `seen`, a deadline of any operation, or `deadline`.
     fn sleep(&self, seen: u32, deadline: Deadline) {
+        // Where others are, work that was added since `seen` has raised the epoch.
+        if !L::SHARED && !self.queues(|queues| queues.work.is_empty()) {
+            return;
+        }
         let timed = self.timed.load(Ordering::SeqCst) != 0;
         let timer =
             if timed { self.queues(|queues| queues.timers.next()) } else { Deadline::NEVER };
@@ -231,6 +259,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         debug_assert_eq!(owned, 0, "a drain without deadline ends at zero");
         self.await_visitors();
         let teller = Teller::new(L::SHARED);
-        while self.deliver_ready(&teller) > 0 {}
+        let born = self.lineage.generation();
+        while self.deliver_ready(born, &teller) > 0 && self.is_of(born) {}
     }
 }

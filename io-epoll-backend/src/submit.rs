@@ -41,7 +41,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 return self.finish_inline(node, i64::try_from(asked).unwrap_or(i64::MAX), 0);
             }
             Op::Timeout(_) => return self.idle(node),
-            Op::Close(op) => self.end_all_on(op.fd),
+            Op::Close(op) => self.end_waiting(op.fd),
             _ => {}
         }
         // Ordering: Relaxed, as above.

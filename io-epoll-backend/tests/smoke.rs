@@ -11,10 +11,7 @@ use io_core::syscall::close_fd;
 use io_core::{Deadline, Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll, SpinLock};
 use io_pool_backend::{PoolBackend, Worker};
-#[allow(
-    unused_imports,
-    reason = "with the std feature of rustix it is the standard library's"
-)]
+#[allow(unused_imports, reason = "is std's own if somebody switches rustix's `std` on")]
 use rustix::fd::IntoRawFd as _;
 use rustix::pipe::PipeFlags;
 use std::io::Write;

@@ -4,19 +4,19 @@
 //! A node is in one list or in one thread's hands, as its note says; every list change is under the one
 //! lock, whose closures call no user code and do not nest.
 
-use crate::lock::SpinLock;
-use crate::note::Stage;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::fmt;
 use core::marker::PhantomPinned;
+use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
 use io_core::queue::Fifo;
-use io_core::readiness::{Count, Park, Role, Teller, Tellers};
-use io_core::syscall::{Attempt, attempt, close_fd, deadline_in, fits_inline, now_ns, perform};
+use io_core::readiness::SpinLock;
+use io_core::readiness::{Count, Park, Role, Source, Teller, Tellers};
+use io_core::syscall::{close_fd, now_ns};
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, Locked, Node, NodePtr, NoopLock,
     Offload, Op, OpKind, RawLock, Route, Scope, StopError, WakeHandle, Way,
@@ -28,6 +28,10 @@ use io_core::{
 /// is performed by lent threads (see [`Worker`](crate::Worker)), or inside `poll` if there are none.
 pub struct PoolBackend<L: RawLock = SpinLock> {
     queues: Locked<L, Queues>,
+    /// How many sources there are, to look at without the lock.
+    pub(crate) sources: AtomicU32,
+    /// Turns in a row that delivered without having looked into epoll.
+    pub(crate) unlooked: AtomicU32,
     pub(crate) park: Park,
     pub(crate) count: Count,
     pub(crate) workers: AtomicU32,
@@ -38,13 +42,13 @@ pub struct PoolBackend<L: RawLock = SpinLock> {
     pub(crate) timed: AtomicU32,
     pub(crate) lineage: Lineage,
     /// Somebody called the wake handle; the next poll returns.
-    woken: AtomicU32,
+    pub(crate) woken: AtomicU32,
     /// Something was delivered by a worker since the last poll returned.
-    announced: AtomicU32,
+    pub(crate) announced: AtomicU32,
     /// Counts both, for threads that were in poll at the time: each of them returns.
-    news: AtomicU32,
+    pub(crate) news: AtomicU32,
     /// Not 0 while the pool refuses: the mode, for submit to look at without the lock.
-    refusing: AtomicU32,
+    pub(crate) refusing: AtomicU32,
     _pinned: PhantomPinned,
 }
 
@@ -66,6 +70,8 @@ impl<L: RawLock> PoolBackend<L> {
     pub fn new() -> Result<PoolBackend<L>, Errno> {
         Ok(PoolBackend {
             queues: Locked::new(Queues::new()),
+            sources: AtomicU32::new(0),
+            unlooked: AtomicU32::new(0),
             park: Park::new()?,
             count: Count::new(L::SHARED),
             workers: AtomicU32::new(0),
@@ -81,92 +87,37 @@ impl<L: RawLock> PoolBackend<L> {
         })
     }
 
+    /// Makes their number readable without the lock; called under it.
+    pub(crate) fn count_sources(&self, queues: &Queues) {
+        // Ordering: Relaxed, a hint: the owner of a source has attached it before it uses it.
+        self.sources
+            .store(u32::try_from(queues.sources.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
     /// Makes the mode readable without the lock; called under it.
     fn publish(&self, queues: &Queues) {
         self.refusing.store(u32::from(queues.refuses()), Ordering::Relaxed);
     }
 
-    /// Reaches the lists.
+    /// Reaches the lists, and tells afterwards of the work that was passed on.
+    #[inline]
     pub(crate) fn queues<R>(&self, act: impl FnOnce(&mut Queues) -> R) -> R {
         // SAFETY: every closure in this crate moves nodes between lists and reads notes: none calls
         // `queues` again or runs user code.
-        unsafe { self.queues.with(act) }
+        let (result, passed) = unsafe {
+            self.queues.with(|queues| {
+                let result = act(queues);
+                (result, core::mem::take(&mut queues.passed))
+            })
+        };
+        if passed > 0 {
+            self.notify_passed(passed);
+        }
+        result
     }
 
     pub(crate) fn address(&self) -> *const () {
         ptr::from_ref(self).cast()
-    }
-
-    /// Something was delivered by a thread that is not in `poll`: pollers and waiters look again.
-    pub(crate) fn announce(&self) {
-        self.announced.store(1, Ordering::SeqCst);
-        self.news.fetch_add(1, Ordering::SeqCst);
-        self.park.notify_others();
-    }
-
-    fn wake(&self) {
-        if self.lineage.is_forked() {
-            return;
-        }
-        self.woken.store(1, Ordering::SeqCst);
-        self.news.fetch_add(1, Ordering::SeqCst);
-        self.park.notify_others();
-    }
-
-    /// Queues an operation that submit could not finish.
-    fn enqueue(&self, node: Node, stage: Stage) {
-        let (refused, first) = self.queues(|queues| {
-            if queues.refuses() && !node.op().kind().never_cancelled() {
-                return (Some(node), false);
-            }
-            let first = self.arm(queues, &node);
-            queues.push_work(node, stage);
-            (None, first)
-        });
-        self.notice(first);
-        match refused {
-            Some(node) => {
-                self.refuse(node, Turn::Reap);
-            }
-            None => self.park.notify_work(!self.has_workers()),
-        }
-    }
-
-    /// What a submit could not finish goes to wait or to work.
-    #[cold]
-    fn queue_untried(&self, node: Node, tried: Attempt, fits: bool) {
-        if let Some(result) = self.own(&node) {
-            return self.finish_inline(node, result);
-        }
-        if tried != Attempt::Refused {
-            self.count.syscall();
-        }
-        self.count.queued();
-        match (tried, node.op().interest()) {
-            _ if matches!(node.op(), Op::Timeout(_)) => self.put_to_sleep(node),
-            (Attempt::Partial(done), _) => {
-                node.set_result(i64::try_from(done).unwrap_or(0));
-                self.enqueue(node, Stage::Block);
-            }
-            // It was tried: wait for readiness.
-            (Attempt::WouldBlock, Some((fd, _))) => self.wait_for(node, fd),
-            // Too long to be tried here.
-            (Attempt::Refused, Some(_)) if !fits => self.enqueue(node, Stage::Fresh),
-            (Attempt::Refused, Some((fd, _))) => self.wait_for(node, fd),
-            _ => self.enqueue(node, Stage::Block),
-        }
-    }
-
-    fn put_to_sleep(&self, node: Node) {
-        let (refused, first) = self.queues(|queues| {
-            let first = self.arm(queues, &node);
-            node.begin_unshared();
-            (queues.let_sleep(node), first)
-        });
-        self.notice(first);
-        if let Some(node) = refused {
-            self.refuse(node, Turn::Reap);
-        }
     }
 
     /// Ends operations early that were taken off their lists.
@@ -177,27 +128,9 @@ impl<L: RawLock> PoolBackend<L> {
     }
 
     /// Ends what waits on a descriptor that is about to be closed.
-    fn end_waiting(&self, fd: Fd) {
+    pub(crate) fn end_waiting(&self, fd: Fd) {
         let withdrawn = self.queues(|queues| queues.withdraw_fd(fd, |_| true));
         self.refuse_all(withdrawn);
-    }
-
-    /// Performs an operation of the pool's own; `None` for all others.
-    fn own(&self, node: &Node) -> Option<i64> {
-        match node.op() {
-            Op::Cancel(cancel) => {
-                let home = self.address();
-                let (withdrawn, count) =
-                    self.queues(|queues| queues.cancel_all(home, cancel.scope));
-                self.refuse_all(withdrawn);
-                Some(i64::try_from(count).unwrap_or(i64::MAX))
-            }
-            Op::Close(close) => {
-                self.end_waiting(close.fd);
-                None
-            }
-            _ => None,
-        }
     }
 
     /// Makes the pool new in a forked child: no operations, no workers, not started, with descriptors of
@@ -217,7 +150,8 @@ impl<L: RawLock> PoolBackend<L> {
         self.tellers.renew();
         // The tickets of before are not valid.
         self.release.fetch_add(1, Ordering::SeqCst);
-        for word in [&self.workers, &self.timed, &self.woken, &self.announced, &self.refusing] {
+        let words = [&self.workers, &self.timed, &self.woken, &self.announced, &self.refusing];
+        for word in words.into_iter().chain([&self.sources, &self.unlooked]) {
             word.store(0, Ordering::SeqCst);
         }
         self.count.renew();
@@ -230,14 +164,6 @@ impl<L: RawLock> PoolBackend<L> {
         let node = self.queues(|queues| unsafe { queues.withdraw(node) });
         if let Some(node) = node {
             self.refuse(node, Turn::Reap);
-        }
-    }
-
-    /// One turn of a thread that may not deliver: some work, or a sleep until there may be news.
-    fn help(&self, seen: u32, deadline: Deadline) {
-        self.expire();
-        if self.work(Turn::Reap).is_none() {
-            self.sleep(Role::Other, seen, deadline);
         }
     }
 
@@ -277,20 +203,12 @@ impl<L: RawLock> PoolBackend<L> {
                 self.park.leave();
                 return 0;
             }
-            if is_over(deadline) {
+            if deadline.is_over(now_ns) {
                 self.park.leave();
                 return owned;
             }
             self.help(seen, deadline);
         }
-    }
-}
-
-fn is_over(deadline: Deadline) -> bool {
-    match deadline {
-        Deadline::NEVER => false,
-        Deadline::NOW => true,
-        deadline => now_ns() >= deadline.as_nanos(),
     }
 }
 
@@ -306,25 +224,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
     }
 
     fn submit(&self, node: Node) {
-        // Ordering: Relaxed, a hint: what is queued is checked again, under the lock.
-        if self.refusing.load(Ordering::Relaxed) != 0 {
-            let close = node.op().kind().never_cancelled();
-            // SAFETY: the operation of a node that is not completed.
-            let perform = || unsafe { perform(node.op()) };
-            let result = if close { perform() } else { Errno::CANCELED.to_result() };
-            return self.finish_inline(node, result);
-        }
-        if node.overdue(now_ns) {
-            return self.finish_inline(node, Errno::CANCELED.to_result());
-        }
-        // SAFETY: the operation of a node that is not completed.
-        let fits = unsafe { fits_inline(node.op()) };
-        // SAFETY: as above.
-        let tried = if fits { unsafe { attempt(node.op()) } } else { Attempt::Refused };
-        if let Attempt::Done(result) = tried {
-            return self.finish_inline(node, result);
-        }
-        self.queue_untried(node, tried, fits);
+        self.enter(node);
     }
 
     unsafe fn cancel(&self, node: NodePtr) {
@@ -397,32 +297,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
         let born = self.check_fork()?;
-        let deadline = match timeout {
-            None => Deadline::NEVER,
-            Some(Duration::ZERO) => Deadline::NOW,
-            Some(timeout) => deadline_in(timeout),
-        };
-        let news = self.news.load(Ordering::SeqCst);
-        let teller = Teller::new(L::SHARED);
-        loop {
-            let seen = self.park.epoch();
-            self.expire();
-            let mut delivered = self.deliver_ready(&teller);
-            if self.is_of(born) && !self.has_workers() {
-                delivered += self.poll_work(&teller);
-            }
-            if !self.is_of(born) {
-                return self.check_fork().map(|_| delivered);
-            }
-            let woken = self.woken.swap(0, Ordering::SeqCst) != 0;
-            let announced = self.announced.swap(0, Ordering::SeqCst) != 0;
-            let told = woken || announced || self.news.load(Ordering::SeqCst) != news;
-            if delivered > 0 || told || is_over(deadline) {
-                self.park.leave();
-                return Ok(delivered);
-            }
-            self.sleep(Role::Other, seen, deadline);
-        }
+        self.turn(born, timeout)
     }
 
     fn flush(&self) -> Result<usize, Errno> {
@@ -439,6 +314,15 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
             }
         }
         Ok(queued)
+    }
+
+    unsafe fn attach(&self, source: Pin<&Source>) {
+        // SAFETY: promised by the caller.
+        unsafe { self.take_source(source) };
+    }
+
+    fn detach(&self, source: Pin<&Source>) {
+        self.give_source_back(source);
     }
 
     fn wake_handle(&self) -> WakeHandle<'_> {
@@ -521,7 +405,7 @@ unsafe impl<L: RawLock> IoBackend for PoolBackend<L> {
 
 impl<L: RawLock> PoolBackend<L> {
     /// The generation; not in a forked child whose parent's the pool is.
-    fn check_fork(&self) -> Result<u32, Errno> {
+    pub(crate) fn check_fork(&self) -> Result<u32, Errno> {
         match self.lineage.generation() {
             0 => Err(Errno::OWNERDEAD),
             born => Ok(born),
@@ -533,26 +417,6 @@ impl<L: RawLock> PoolBackend<L> {
     pub(crate) fn is_of(&self, born: u32) -> bool {
         born != 0 && self.lineage.generation() == born
     }
-
-    /// The work of a pool without workers, as much as there is now.
-    fn poll_work(&self, teller: &Teller) -> usize {
-        if self.queues(|queues| queues.waiting.len()) > 0 {
-            self.count.syscall();
-            let events = self.park.look();
-            self.ready_again(&events);
-        }
-        let born = self.lineage.generation();
-        let mut left = self.queues(|queues| queues.work.len());
-        let mut delivered = 0;
-        while left > 0
-            && self.is_of(born)
-            && let Some(done) = self.work(Turn::Deliver(teller))
-        {
-            left -= 1;
-            delivered += done;
-        }
-        delivered
-    }
 }
 
 // SAFETY: an accepted node is queued, and goes home from `finish` exactly once, never inside `accept`.
@@ -560,10 +424,8 @@ unsafe impl<L: RawLock + Sync> Offload for PoolBackend<L> {
     fn accept(&self, node: Node) {
         // Notes of the home's are not ours. What it has transferred is not to be transferred again.
         node.set_scratch(0);
-        let stage = if node.result() > 0 { Stage::Block } else { Stage::Fresh };
         self.count.queued();
-        self.queues(|queues| queues.push_work(node, stage));
-        self.park.notify_work(!self.has_workers());
+        self.take_in(node);
     }
 
     unsafe fn recall(&self, node: NodePtr) {

@@ -1,5 +1,6 @@
 //! What the pool writes into a node's scratch word: in which list it is, and how far it has come.
-//! It has the low [`BACKEND_BITS`] bits; those above are the waiting table's.
+//! It has the low [`BACKEND_BITS`] bits; those above are the waiting table's, or, for an operation that has a
+//! source's direction, the source's generation.
 
 use io_core::readiness::BACKEND_BITS;
 use io_core::{Node, NodePtr};
@@ -21,6 +22,8 @@ pub(crate) enum Place {
     Sleeping = 5,
     /// A close that waits for a worker to be done with the descriptor.
     Held = 6,
+    /// Waits for readiness in a source's line.
+    Source = 7,
 }
 
 /// What a worker does with it.
@@ -36,8 +39,10 @@ pub(crate) enum Stage {
 
 /// Its home wants it back while a worker has it: it must not wait again.
 const RECALLED: u32 = 1 << 6;
+/// It has its source's direction: nobody else tries meanwhile.
+const CLAIM: u32 = 1 << 7;
 
-const _: () = assert!(RECALLED < 1 << BACKEND_BITS);
+const _: () = assert!(CLAIM < 1 << BACKEND_BITS);
 
 /// A scratch word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,7 @@ impl Note {
             4 => Place::Ready,
             5 => Place::Sleeping,
             6 => Place::Held,
+            7 => Place::Source,
             _ => Place::Nowhere,
         }
     }
@@ -71,6 +77,11 @@ impl Note {
     pub(crate) fn is_recalled(self) -> bool {
         self.0 & RECALLED != 0
     }
+
+    /// The generation of the source whose direction it has.
+    pub(crate) fn claim(self) -> Option<u32> {
+        (self.0 & CLAIM != 0).then_some(self.0 >> BACKEND_BITS)
+    }
 }
 
 pub(crate) fn set_place(node: &Node, place: Place) {
@@ -78,8 +89,15 @@ pub(crate) fn set_place(node: &Node, place: Place) {
 }
 
 pub(crate) fn set_stage(node: &Node, stage: Stage) {
-    // A node that moves on is recalled by nobody yet.
+    // A node that moves on is recalled by nobody yet, and has no direction.
     node.set_scratch(node.scratch() & 0xf | (stage as u32) << 4);
+}
+
+/// It has the direction of the source of this generation.
+pub(crate) fn set_claim(node: &Node, generation: u32) {
+    node.set_scratch(
+        node.scratch() & ((1 << BACKEND_BITS) - 1) | CLAIM | generation << BACKEND_BITS,
+    );
 }
 
 pub(crate) fn set_recalled(node: &Node) {

@@ -3,7 +3,7 @@
 
 use crate::note::{Note, Place, Stage, place_of, set_place, set_recalled, set_stage};
 use io_core::queue::Fifo;
-use io_core::readiness::Waiting;
+use io_core::readiness::{Claim, Lane, Sources, Tried, Waiting};
 use io_core::{Fd, InFlight, Node, NodePtr, Op, Scope, Timers, Way};
 
 /// Whether the pool takes operations.
@@ -22,6 +22,11 @@ pub(crate) struct Queues {
     pub(crate) mode: Mode,
     pub(crate) work: Fifo,
     pub(crate) waiting: Waiting,
+    pub(crate) sources: Sources,
+    /// How many wait in sources' lines.
+    pub(crate) in_lines: usize,
+    /// How many were moved to `work` by passing a line on, which nobody was told of yet.
+    pub(crate) passed: usize,
     pub(crate) running: Fifo,
     pub(crate) ready: Fifo,
     /// What waits for its deadline alone.
@@ -38,6 +43,7 @@ pub(crate) struct Job {
     pub(crate) op: Op,
     pub(crate) stage: Stage,
     pub(crate) done: usize,
+    pub(crate) claim: Option<Claim>,
     /// For a close: what has waited on its descriptor, and ends before it.
     pub(crate) ended: Fifo,
 }
@@ -48,6 +54,9 @@ impl Queues {
             mode: Mode::Open { started: false },
             work: Fifo::new(),
             waiting: Waiting::new(),
+            sources: Sources::new(),
+            in_lines: 0,
+            passed: 0,
             running: Fifo::new(),
             ready: Fifo::new(),
             sleeping: Fifo::new(),
@@ -67,7 +76,12 @@ impl Queues {
 
     /// Operations that wait for something.
     pub(crate) fn queued(&self) -> usize {
-        self.work.len() + self.waiting.len() + self.sleeping.len() + self.held.len()
+        self.work.len() + self.parked() + self.sleeping.len() + self.held.len()
+    }
+
+    /// Operations that wait in epoll.
+    pub(crate) fn parked(&self) -> usize {
+        self.waiting.len() + self.in_lines
     }
 
     pub(crate) fn push_work(&mut self, node: Node, stage: Stage) {
@@ -81,17 +95,10 @@ impl Queues {
         self.ready.push(node);
     }
 
-    /// Puts a node into the waiting set, unless it is to end early: then it comes back.
-    pub(crate) fn let_wait(&mut self, node: Node, fd: Fd) -> Option<Node> {
-        // A stop, cancel or recall that came while a worker had it must not be missed: each sets its mark
-        // and then looks for the node under this lock.
-        if self.refuses() || node.cancel_asked() || Note::of(&node).is_recalled() {
-            return Some(node);
-        }
-        set_stage(&node, Stage::Fresh);
-        set_place(&node, Place::Waiting);
-        self.waiting.push(fd, node);
-        None
+    /// Whether an operation that a thread had is to end early and not to wait. A stop, cancel or recall that
+    /// came meanwhile must not be missed: each sets its mark and then looks for the node under this lock.
+    pub(crate) fn unwanted(&self, node: &Node) -> bool {
+        self.refuses() || node.cancel_asked() || Note::of(node).is_recalled()
     }
 
     /// Puts a node to sleep until its deadline, unless it is to end early: then it comes back.
@@ -120,7 +127,7 @@ impl Queues {
     /// was taken before it.
     fn must_be_held(&self, node: &Node) -> bool {
         let Op::Close(close) = node.op() else { return false };
-        self.running.iter().any(|running| running.op().uses(close.fd))
+        self.is_running(close.fd)
     }
 
     /// Hands this node to the calling thread if it waits for a worker, or what is to be done before it.
@@ -163,11 +170,22 @@ impl Queues {
         };
         node.begin();
         set_place(&node, Place::Running);
-        let (stage, op) = (Note::of(&node).stage(), *node.op());
+        let (note, op) = (Note::of(&node), *node.op());
         let done = usize::try_from(node.result()).unwrap_or(0);
+        let claim = note.claim().zip(op.fd()).map(|(generation, fd)| Claim {
+            generation,
+            tick: self.sources.find_generation(fd, generation).map_or(0, |state| state.tick()),
+        });
         let ptr = node.ptr();
         self.running.push(node);
-        Job { node: ptr, op, stage, done, ended }
+        Job { node: ptr, op, stage: note.stage(), done, claim, ended }
+    }
+
+    /// [`end_run`](Self::end_run) for an operation that has its result: its line is passed on.
+    pub(crate) fn end_job(&mut self, job: &Job, tried: Tried) -> Node {
+        let node = self.end_run(job);
+        self.release(&job.op, job.claim, tried);
+        node
     }
 
     /// Takes a node back from the thread that ran it.
@@ -201,9 +219,14 @@ impl Queues {
             (Place::Waiting, Some((fd, _))) => unsafe { self.waiting.remove(node, fd) },
             // SAFETY: its place says that it is in `sleeping`.
             (Place::Sleeping, _) => unsafe { self.sleeping.remove(node) },
+            (Place::Source, Some((fd, its))) => {
+                let state = self.sources.find(fd)?;
+                // SAFETY: its place says that it waits on its source.
+                unsafe { state.remove(Lane::of(its), node) }
+            }
             _ => return None,
         };
-        set_place(&node, Place::Nowhere);
+        self.taken_out(&node);
         Some(node)
     }
 
@@ -217,11 +240,12 @@ impl Queues {
         // SAFETY: promised by the caller.
         let op = unsafe { node.op() };
         let found = self.work.find_remove(node).or_else(|| {
-            let (fd, _) = op.interest()?;
-            self.waiting.find_remove(node, fd)
+            let (fd, its) = Lane::of_op(&op)?;
+            let bare = self.waiting.find_remove(node, fd);
+            bare.or_else(|| self.sources.find(fd)?.find_remove(its, node))
         });
         match &found {
-            Some(node) => set_place(node, Place::Nowhere),
+            Some(node) => self.taken_out(node),
             None => {
                 let ours = self.running.iter().find(|running| running.ptr() == node);
                 ours.into_iter().for_each(|running| set_recalled(&running));
@@ -257,9 +281,29 @@ impl Queues {
 
     /// Takes out what waits on a descriptor that is about to be closed.
     pub(crate) fn withdraw_fd(&mut self, fd: Fd, which: impl Fn(&Node) -> bool) -> Fifo {
-        let withdrawn = self.waiting.take_fd_of(fd, which);
-        withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        let mut withdrawn = self.waiting.take_fd_of(fd, &which);
+        withdrawn.iter().for_each(|node| self.taken_out(&node));
+        while let Some(node) = self.sources.find(fd).and_then(|state| state.take(&which)) {
+            self.taken_out(&node);
+            withdrawn.push(node);
+        }
         withdrawn
+    }
+
+    /// Takes out what waits or is queued on a source that goes.
+    pub(crate) fn withdraw_source(&mut self, fd: Fd) -> Fifo {
+        let on = |node: &Node| !node.op().kind().never_cancelled() && node.op().uses(fd);
+        let work = self.work.take_all(on);
+        // The lines first: what has a direction then passes it on to nobody.
+        let mut withdrawn = self.withdraw_fd(fd, |_| true);
+        work.iter().for_each(|node| self.taken_out(&node));
+        withdrawn.append(work);
+        withdrawn
+    }
+
+    /// Whether some thread's system call uses the descriptor.
+    pub(crate) fn is_running(&self, fd: Fd) -> bool {
+        self.running.iter().any(|running| running.op().uses(fd))
     }
 
     /// [`withdraw_fd`](Self::withdraw_fd), and what an event has just made work again.
@@ -269,7 +313,7 @@ impl Queues {
             let waited = Note::of(node).stage() == Stage::Ready;
             waited && node.op().interest().is_some_and(|(its, _)| its == fd)
         });
-        ready.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        ready.iter().for_each(|node| self.taken_out(&node));
         withdrawn.append(ready);
         withdrawn
     }
@@ -300,24 +344,52 @@ impl Queues {
     /// Takes out, for an early end, what no worker has and `which` accepts.
     pub(crate) fn withdraw_all(&mut self, which: impl Fn(&Node) -> bool) -> Fifo {
         let which = |node: &Node| !node.op().kind().never_cancelled() && which(node);
-        let mut withdrawn = self.work.take_all(which);
-        withdrawn.append(self.waiting.take_all(which));
+        let mut withdrawn = self.waiting.take_all(which);
         withdrawn.append(self.sleeping.take_all(which));
-        withdrawn.iter().for_each(|node| set_place(&node, Place::Nowhere));
+        withdrawn.iter().for_each(|node| self.taken_out(&node));
+        while self.in_lines > 0
+            && let Some(node) = self.sources.find_map(|_, state| state.take(which))
+        {
+            self.taken_out(&node);
+            withdrawn.push(node);
+        }
+        // Last: it passes lines on, to those that stay.
+        let work = self.work.take_all(which);
+        work.iter().for_each(|node| self.taken_out(&node));
+        withdrawn.append(work);
         withdrawn
     }
 
+    /// What is to be done when a node has left a list for an early end.
+    fn taken_out(&mut self, node: &Node) {
+        let note = Note::of(node);
+        set_place(node, Place::Nowhere);
+        match note.place() {
+            Place::Source => self.in_lines -= 1,
+            Place::Work => {
+                let claim = note.claim().map(|generation| Claim { generation, tick: 0 });
+                self.release(node.op(), claim, Tried::Nothing);
+            }
+            _ => {}
+        }
+    }
+
     /// Writes what there is into `out`; says how many there are.
-    pub(crate) fn dump(&self, out: &mut [InFlight], way: impl Fn(&Node) -> Way) -> usize {
+    pub(crate) fn dump(&mut self, out: &mut [InFlight], way: impl Fn(&Node) -> Way) -> usize {
         let lists = [&self.running, &self.work, &self.held, &self.sleeping, &self.ready];
         let all = lists.into_iter().flatten().chain(self.waiting.iter());
         let mut count = 0;
-        for node in all {
+        let mut note = |node: &Node| {
             if let Some(place) = out.get_mut(count) {
-                *place = InFlight::of(&node, way(&node));
+                *place = InFlight::of(node, way(node));
             }
             count += 1;
-        }
+        };
+        all.for_each(|node| note(&node));
+        let _: Option<()> = self.sources.find_map(|_, state| {
+            state.waiting().for_each(|node| note(&node));
+            None
+        });
         count
     }
 }

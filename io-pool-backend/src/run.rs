@@ -6,10 +6,9 @@
 use crate::backend::PoolBackend;
 use crate::note::{Place, Stage, set_place};
 use crate::queues::Job;
-use io_core::readiness::{Event, Events};
-use io_core::readiness::{Teller, Telling};
+use io_core::readiness::{Teller, Telling, Tried};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
-use io_core::{Errno, Fd, Node, Op, RawLock, Way};
+use io_core::{Errno, Node, Op, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +22,7 @@ pub(crate) enum Turn<'t> {
 /// What came of a job's system calls.
 enum Outcome {
     Done(i64, Way),
-    Wait(Fd),
+    Wait,
 }
 
 /// Tells pollers and waiters that something was delivered. While it exists, its thread is in user code.
@@ -46,6 +45,10 @@ impl<L: RawLock> Drop for Announce<'_, L> {
             return;
         }
         self.telling.leave();
+        if !L::SHARED {
+            // Nobody else polls or waits; and the turn that this is inside of counts what it delivers.
+            return;
+        }
         self.pool.announce();
         // The sink may have unwound, and this thread with it.
         self.pool.park.leave();
@@ -61,8 +64,8 @@ impl<L: RawLock> PoolBackend<L> {
         });
         let job = job?;
         // Two pieces of work may have woken one sleeper; and the watcher may have become a worker.
-        if more {
-            self.park.notify_work(!self.has_workers());
+        if L::SHARED && more {
+            self.notify_work();
         }
         self.park.leave();
         Some(self.run(job, turn))
@@ -74,31 +77,23 @@ impl<L: RawLock> PoolBackend<L> {
             Outcome::Done(result, way) => {
                 let (node, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
-                    (queues.end_run(&job), held)
+                    (queues.end_job(&job, Tried::of(&job.op, result)), held)
                 });
                 self.notify_held(held);
                 self.count.way(way);
                 self.finish(node, result, turn)
             }
-            Outcome::Wait(fd) => {
+            Outcome::Wait => {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
-                let (refused, held) = self.queues(|queues| {
+                let (waits, held) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     let node = queues.end_run(&job);
                     node.requeue();
-                    (queues.let_wait(node, fd), held)
+                    (queues.wait_again(node, job.claim), held)
                 });
                 self.notify_held(held);
-                self.waits_or(refused, fd, turn)
+                self.after_wait(waits, job.op.fd(), turn)
             }
-        }
-    }
-
-    /// Closes that were held are work again, for any thread: this one may go to sleep now.
-    fn notify_held(&self, held: bool) {
-        if held {
-            self.park.notify_work(!self.has_workers());
-            self.park.notify_others();
         }
     }
 
@@ -121,9 +116,10 @@ impl<L: RawLock> PoolBackend<L> {
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
         let result = match (tried, op.interest()) {
             (Attempt::Done(result), _) => return Outcome::Done(result, way),
-            (Attempt::WouldBlock, Some((fd, _))) => return Outcome::Wait(fd),
-            (Attempt::Refused, Some((fd, _))) if job.stage == Stage::Fresh => {
-                return Outcome::Wait(fd);
+            (Attempt::WouldBlock, Some(_)) => return Outcome::Wait,
+            // A source's call itself does not wait.
+            (Attempt::Refused, Some(_)) if job.stage == Stage::Fresh && job.claim.is_none() => {
+                return Outcome::Wait;
             }
             (Attempt::Partial(done), _) => self.perform(op, done),
             (Attempt::WouldBlock | Attempt::Refused, _) => self.perform(op, 0),
@@ -131,12 +127,12 @@ impl<L: RawLock> PoolBackend<L> {
         match op.interest() {
             // A non-blocking description: wait for readiness, unless the caller wants to be told. What
             // epoll has refused (`Block`) has none to wait for, and would go round for ever.
-            Some((fd, _))
+            Some(_)
                 if result == Errno::AGAIN.to_result()
                     && !op.wants_eagain()
                     && job.stage != Stage::Block =>
             {
-                Outcome::Wait(fd)
+                Outcome::Wait
             }
             _ => Outcome::Done(result, way),
         }
@@ -153,7 +149,7 @@ impl<L: RawLock> PoolBackend<L> {
     pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn<'_>) -> usize {
         if node.home() != self.address() {
             node.go_home(result);
-            self.park.notify_others();
+            self.notify_others();
             return 0;
         }
         self.disarm(&node);
@@ -204,27 +200,6 @@ impl<L: RawLock> PoolBackend<L> {
         delivered
     }
 
-    /// Puts an operation into the waiting set and registers its descriptor.
-    pub(crate) fn wait_for(&self, node: Node, fd: Fd) {
-        let (refused, first) = self.queues(|queues| {
-            let first = self.arm(queues, &node);
-            (queues.let_wait(node, fd), first)
-        });
-        self.notice(first);
-        self.waits_or(refused, fd, Turn::Reap);
-    }
-
-    /// Registers the descriptor of what waits now, or ends what was not let wait.
-    fn waits_or(&self, refused: Option<Node>, fd: Fd, turn: Turn<'_>) -> usize {
-        match refused {
-            Some(node) => self.refuse(node, turn),
-            None => {
-                self.register(fd);
-                0
-            }
-        }
-    }
-
     /// Ends an operation early. What it has transferred by then is its result.
     pub(crate) fn refuse(&self, node: Node, turn: Turn<'_>) -> usize {
         let result = match node.result() {
@@ -234,91 +209,25 @@ impl<L: RawLock> PoolBackend<L> {
         self.finish(node, result, turn)
     }
 
-    /// Registers `fd` for everything that waits on it, again until nothing was added meanwhile.
-    fn register(&self, fd: Fd) {
-        loop {
-            let (wanted, since) =
-                self.queues(|queues| (queues.waiting.union(fd), queues.waiting.stamp()));
-            if wanted.is_empty() {
-                return;
-            }
-            self.count.syscall();
-            match self.park.register(fd, wanted) {
-                Ok(fresh) => {
-                    let covered = self.queues(|queues| {
-                        queues.waiting.registered(fd, wanted, since, fresh);
-                        wanted.contains(queues.waiting.union(fd))
-                    });
-                    if covered {
-                        return;
-                    }
-                }
-                // A file or directory (EPERM), a closed descriptor, no room: nothing to wait for, so a
-                // worker acts, and its system call says what is wrong. Not blocking where the descriptor was
-                // closed: its number may be another file's by now, which has something to wait for.
-                Err(errno) => {
-                    let stage = if errno == Errno::BADF { Stage::Fresh } else { Stage::Block };
-                    let moved = self.queues(|queues| {
-                        let mut moved = false;
-                        while let Some(node) = queues.waiting.take_unarmed(fd) {
-                            queues.push_work(node, stage);
-                            moved = true;
-                        }
-                        moved
-                    });
-                    if moved {
-                        self.park.notify_work(!self.has_workers());
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Moves what the events concern from the waiting set to the work list.
-    pub(crate) fn ready_again(&self, events: &Events) {
-        for &Event { fd, readiness, .. } in events {
-            let (moved, more) = self.queues(|queues| {
-                let mut moved = 0_usize;
-                while let Some(node) = queues.waiting.take(fd, readiness) {
-                    queues.push_work(node, Stage::Ready);
-                    moved += 1;
-                }
-                (moved, !queues.waiting.union(fd).is_empty())
-            });
-            if more {
-                self.register(fd);
-            }
-            for _ in 0..moved {
-                self.park.notify_work(!self.has_workers());
-            }
-        }
-    }
-
     /// Finishes an operation that submit could finish.
     #[inline]
     pub(crate) fn finish_inline(&self, node: Node, result: i64) {
         if node.has_callback() {
-            self.count.inline_later(node.op());
-            // Submit runs no user code: the next turn does.
-            node.set_result(result);
-            self.queues(|queues| {
-                set_place(&node, Place::Nowhere);
-                queues.push_ready(node);
-            });
-            self.notify_ready();
-        } else {
-            self.count.inline(node.op());
-            node.complete_inline(result);
+            return self.finish_later(node, result);
         }
+        self.count.inline(node.op());
+        node.complete_inline(result);
     }
 
-    /// There is something on the ready list for a worker or the caller of `poll`.
-    fn notify_ready(&self) {
-        if self.has_workers() {
-            self.park.notify_work(false);
-        }
-        // Workers may all be busy; and a waiter may be waiting for just this.
-        self.park.notify_others();
+    /// Submit runs no user code: the next turn does.
+    #[inline(never)]
+    fn finish_later(&self, node: Node, result: i64) {
+        self.count.inline_later(node.op());
+        node.set_result(result);
+        self.queues(|queues| {
+            set_place(&node, Place::Nowhere);
+            queues.push_ready(node);
+        });
+        self.notify_ready();
     }
 }

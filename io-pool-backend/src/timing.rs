@@ -71,6 +71,8 @@ impl<L: RawLock> PoolBackend<L> {
     pub(crate) fn sleep(&self, role: Role, seen: u32, deadline: Deadline) {
         let timer = self.earliest();
         self.count.syscall();
+        // Ordering: Relaxed, as where it is counted.
+        self.unlooked.store(0, Ordering::Relaxed);
         let events = self.park.park(role, seen, deadline, timer);
         self.ready_again(&events);
     }

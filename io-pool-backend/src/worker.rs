@@ -2,10 +2,10 @@
 //! [`run`](Worker::run) there; threads may join and leave while work is queued.
 
 use crate::backend::PoolBackend;
-use crate::lock::SpinLock;
 use crate::run::Turn;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
+use io_core::readiness::SpinLock;
 use io_core::readiness::{Role, Teller};
 use io_core::{Deadline, RawLock};
 

@@ -3,14 +3,21 @@
 #![cfg(not(miri))]
 #![allow(unsafe_code, reason = "forks, and raw operations")]
 
+use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicI32, Ordering};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use io_core::op::{Close, Timeout};
+use io_core::op::{Close, MsgFlags, Timeout};
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
-use io_core::{CompletionFn, Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, StopError};
+use io_core::syscall::{close_fd, deadline_in};
+use io_core::{
+    CompletionFn, Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Registered, StopError,
+};
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
+use std::io::Write;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 unsafe extern "C" {
@@ -197,4 +204,48 @@ fn a_deadline_of_before_the_fork_is_forgotten() {
         timed.as_mut().op().cancel();
         assert_eq!(timed.as_mut().op().wait(), Errno::CANCELED.to_result());
     }
+}
+
+/// Sends a byte, and drives the pool until this receive has it.
+fn serve(
+    pool: Pin<&LocalPool>,
+    mut recv: Pin<&mut impl Future<Output = (Result<usize, Errno>, [u8; 1])>>,
+    far: &mut &UnixStream,
+) {
+    far.write_all(b"x").expect("write");
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready((got, byte)) = recv.as_mut().poll(&mut cx) {
+            return assert_eq!((got, byte), (Ok(1), *b"x"));
+        }
+        pool.poll(None).expect("poll");
+    }
+}
+
+/// A source of the parent's, with operations in its line, is nothing to the pool that is made new in the
+/// child; its descriptor can be a source there too, and the parent's waits on.
+#[test]
+fn a_source_of_before_the_fork_is_the_parents() {
+    let pool = leaked(LocalPool::new().expect("a pool"));
+    let (near, far) = UnixStream::pair().expect("a pair");
+    near.set_nonblocking(true).expect("non-blocking");
+    // SAFETY: `into_raw_fd` gives the ownership up.
+    let near = unsafe { OwnedFd::from_raw(Fd::new(near.into_raw_fd()), close_fd) };
+    let near: &'static OwnedFd = Box::leak(Box::new(near));
+    let source = Box::pin(Registered::new(pool, near));
+    source.as_ref().attach();
+    let recv = || Box::pin(pool.recv(near, [0_u8; 1], MsgFlags::empty()));
+    let mut line = [recv(), recv()];
+    line.iter_mut().for_each(|recv| recv.as_mut().submit().expect("submit"));
+    in_child(|| {
+        pool.reinit().expect("made new");
+        assert_eq!(pool.in_flight(), 0);
+        let mine = Box::pin(Registered::new(pool, near));
+        mine.as_ref().attach();
+        let mut recv = recv();
+        recv.as_mut().submit().expect("submit");
+        serve(pool, recv.as_mut(), &mut &far);
+    });
+    line.iter_mut().for_each(|recv| serve(pool, recv.as_mut(), &mut &far));
+    drop(source);
 }

@@ -9,8 +9,13 @@ use core::time::Duration;
 use io_core::op::Timeout;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
-use io_core::{Deadline, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Phase, StopError};
+use io_core::{
+    Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Phase, Registered, StopError,
+};
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
+#[allow(unused_imports, reason = "is std's own if somebody switches rustix's `std` on")]
+use rustix::fd::IntoRawFd as _;
+use rustix::pipe::PipeFlags;
 use std::io::Write;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::thread;
@@ -244,4 +249,29 @@ fn a_stuck_worker_is_counted_by_a_stop_with_a_deadline() {
         pool.release_workers();
     });
     std::fs::remove_file(dir).expect("remove");
+}
+
+/// A pipe as a source: its record is linked, used and unlinked.
+#[test]
+fn a_source_is_used_and_given_back() {
+    let pool = Pin::static_ref(Box::leak(Box::new(LocalPool::new().expect("a pool"))));
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK).expect("pipe");
+    // SAFETY: the number is given up just before.
+    let read = unsafe { OwnedFd::from_raw(Fd::new(read.into_raw_fd()), close_fd) };
+    let read: &'static OwnedFd = Box::leak(Box::new(read));
+    for _ in 0..2 {
+        let source = Box::pin(Registered::new(pool, read));
+        source.as_ref().attach();
+        for word in [b"one", b"two"] {
+            let mut waits = pin!(pool.read(read, [0_u8; 8]));
+            waits.as_mut().submit().expect("submit");
+            assert_eq!(waits.phase(), Phase::Queued);
+            assert_eq!(rustix::io::write(&write, word), Ok(3));
+            assert_eq!(drive(&*pool, waits).0, Ok(3));
+        }
+        let mut ended = pin!(pool.read(read, [0_u8; 8]));
+        ended.as_mut().submit().expect("submit");
+        drop(source);
+        assert_eq!(drive(&*pool, ended).0, Err(Errno::CANCELED));
+    }
 }

@@ -31,6 +31,7 @@ pub mod prompt;
 pub mod ready;
 pub mod rw;
 pub mod signals;
+pub mod sources;
 pub mod stop;
 pub mod sync;
 pub mod threads;
@@ -102,6 +103,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(stop::cases());
     cases.extend(leak::cases());
     cases.extend(signals::cases());
+    cases.extend(sources::cases());
     cases
 }
 

@@ -5,9 +5,11 @@ use crate::op::Op;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What a backend has done, apart from what its lists tell.
+///
+/// Of a backend for one thread each counter is loaded and stored: an exchange between threads costs as much
+/// as everything else that is done for an operation.
 #[derive(Debug)]
 pub struct Count {
-    /// Other threads count too.
     shared: bool,
     queued: AtomicU64,
     inline: AtomicU64,
@@ -18,7 +20,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Nothing yet; `shared` if more than one thread may count.
+    /// Nothing yet; `shared` if several threads may count ([`RawLock::SHARED`](crate::RawLock::SHARED)).
     #[must_use]
     pub const fn new(shared: bool) -> Count {
         Count {
@@ -44,27 +46,30 @@ impl Count {
         if self.shared {
             counter.fetch_add(1, Ordering::Relaxed);
         } else {
-            // One thread: a load and a store do.
             counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
     /// An operation left submit unfinished.
+    #[inline]
     pub fn queued(&self) {
         self.add(&self.queued);
     }
 
     /// An operation was finished, in this way.
+    #[inline]
     pub fn way(&self, way: Way) {
         self.add(&self.by_way[way as usize]);
     }
 
     /// An operation that left submit unfinished was delivered.
+    #[inline]
     pub fn delivered(&self) {
         self.add(&self.delivered);
     }
 
     /// The backend made a system call.
+    #[inline]
     pub fn syscall(&self) {
         self.add(&self.syscalls);
     }

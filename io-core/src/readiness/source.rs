@@ -175,6 +175,7 @@ impl SourceState {
 
     /// Which attachment this is; never 0.
     #[must_use]
+    #[inline]
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -187,11 +188,13 @@ impl SourceState {
 
     /// Whether it cannot be registered: its operations go the way of a bare number.
     #[must_use]
+    #[inline]
     pub fn is_refused(&self) -> bool {
         self.refused
     }
 
     /// Asks to try an operation that is submitted now.
+    #[inline]
     pub fn enter(&mut self, lane: Lane) -> Entry {
         let at = lane as usize;
         if !lane.is_line() {
@@ -205,11 +208,13 @@ impl SourceState {
     }
 
     /// Puts an operation at the end of its line.
+    #[inline]
     pub fn push(&mut self, lane: Lane, node: Node) {
         self.queues[lane as usize].push(node);
     }
 
     /// Puts an operation that was tried back to the front.
+    #[inline]
     pub fn push_front(&mut self, lane: Lane, node: Node) {
         self.queues[lane as usize].push_front(node);
     }
@@ -217,6 +222,7 @@ impl SourceState {
     /// Ends the try that began at `tick`, and gives the direction up. `true` if an event came meanwhile,
     /// so that what would have blocked is to be tried again: then the direction is still the caller's, and
     /// [`tick`](Self::tick) is its new tick.
+    #[inline]
     pub fn settle(&mut self, lane: Lane, tick: u32, tried: Tried) -> bool {
         let (at, news) = (lane as usize, self.tick != tick);
         if !lane.is_line() {
@@ -237,11 +243,13 @@ impl SourceState {
 
     /// Counts the events: what changes it may change the answer of a try.
     #[must_use]
+    #[inline]
     pub fn tick(&self) -> u32 {
         self.tick
     }
 
     /// Notes an event.
+    #[inline]
     pub fn event(&mut self, event: Readiness) {
         self.tick = self.tick.wrapping_add(1);
         self.seen |= event;
@@ -254,6 +262,7 @@ impl SourceState {
 
     /// Takes the first of the line out, if it may be tried now: the direction is the caller's. Watchers are
     /// tried after each event.
+    #[inline]
     pub fn next(&mut self, lane: Lane) -> Option<Node> {
         let at = lane as usize;
         if !lane.is_line() {
@@ -268,6 +277,7 @@ impl SourceState {
     }
 
     /// Whether the caller is to register it in epoll, and nobody was told so before.
+    #[inline]
     pub fn register(&mut self) -> bool {
         !core::mem::replace(&mut self.registered, true)
     }
@@ -404,6 +414,7 @@ impl Sources {
         self.of(source.fd) == Some(NonNull::from(source))
     }
 
+    #[inline]
     fn of(&self, fd: Fd) -> Option<NonNull<Source>> {
         let mut at = self.buckets[bucket(fd)];
         while let Some(here) = at {
@@ -419,6 +430,7 @@ impl Sources {
     }
 
     /// What is remembered of this number.
+    #[inline]
     pub fn find(&mut self, fd: Fd) -> Option<&mut SourceState> {
         let source = self.of(fd)?;
         // SAFETY: attached, so valid.
@@ -428,6 +440,7 @@ impl Sources {
     }
 
     /// [`find`](Self::find), if it is this attachment.
+    #[inline]
     pub fn find_generation(&mut self, fd: Fd, generation: u32) -> Option<&mut SourceState> {
         self.find(fd).filter(|state| state.generation == generation)
     }

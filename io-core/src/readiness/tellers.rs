@@ -23,17 +23,13 @@ impl Teller {
         Teller { shared, thread: Cell::new(None) }
     }
 
-    /// The thread's number, asked for once.
+    /// The thread's number (`gettid(2)`), asked for once.
     fn thread(&self) -> NonZeroI32 {
-        let thread = self.thread.get().unwrap_or_else(gettid);
+        let known = self.thread.get();
+        let thread = known.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero());
         self.thread.set(Some(thread));
         thread
     }
-}
-
-/// `gettid(2)`.
-fn gettid() -> NonZeroI32 {
-    rustix::thread::gettid().as_raw_nonzero()
 }
 
 /// The threads in user code.
@@ -64,12 +60,16 @@ impl Tellers {
 
     /// The teller's thread goes into user code.
     #[must_use]
+    #[inline]
     pub fn enter(&self, teller: &Teller) -> Telling<'_> {
-        if !teller.shared {
-            // One thread: a load and a store do.
-            self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            return Telling { tellers: self, shared: false, place: None };
+        if teller.shared {
+            return self.enter_shared(teller);
         }
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Telling { tellers: self, shared: false, place: None }
+    }
+
+    fn enter_shared(&self, teller: &Teller) -> Telling<'_> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let thread = teller.thread().get();
         // Ordering: Relaxed, only the same thread asks for its own number.
@@ -82,13 +82,10 @@ impl Tellers {
     /// Whether the calling thread is in user code; `shared` as in [`Teller::new`].
     #[must_use]
     pub fn is_inside(&self, shared: bool) -> bool {
-        if self.count() == 0 {
-            return false;
+        if self.count() == 0 || !shared {
+            return self.count() > 0;
         }
-        if !shared {
-            return true;
-        }
-        let thread = gettid().get();
+        let thread = Teller::new(shared).thread().get();
         self.threads.iter().any(|place| place.load(Ordering::Relaxed) == thread)
     }
 
@@ -109,10 +106,11 @@ pub struct Telling<'t> {
 
 impl Telling<'_> {
     /// The thread is back.
+    #[inline]
     pub fn leave(&self) {
         if !self.shared {
             let count = &self.tellers.count;
-            return count.store(count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+            return count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         }
         if let Some(place) = self.place {
             place.store(0, Ordering::Relaxed);

@@ -131,6 +131,16 @@ impl Waiting {
         self.union_of(fd, |_| true)
     }
 
+    /// Whether an operation waits on `fd` whose interest `which` accepts.
+    #[must_use]
+    pub fn any_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> bool {
+        self.buckets[bucket(fd)].iter().any(|node| {
+            descriptor(&node).is_some_and(|(its, interest)| {
+                its == fd && which(interest) && !Mark::of(&node).is_orphan()
+            })
+        })
+    }
+
     /// [`union`](Self::union) of the operations whose interest `which` accepts.
     #[must_use]
     pub fn union_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> Readiness {

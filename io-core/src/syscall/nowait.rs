@@ -12,7 +12,8 @@ use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, poll, ret
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
-    Connect, IoVec, MsgFlags, Op, Poll, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Writev,
+    Connect, IoVec, MsgFlags, Op, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv,
+    Recv, Writev,
 };
 use core::ptr;
 use rustix::io::{Errno as SysErrno, IoSliceMut};
@@ -127,10 +128,10 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 }
 
 /// [`attempt`] for an operation that would have blocked and has waited for its readiness since. It makes a
-/// difference for a connect: "already connected" is its own success then; and for an accept, which goes back
-/// to wait if another has taken the connection, and does not hold a thread until the next one comes. (Two
-/// threads that look at the same time may still do that on a blocking listener, which has no form of the call
-/// that does not wait.)
+/// difference for a connect: "already connected" is its own success then; and for what has no form that does
+/// not wait, such as an accept or a `MSG_WAITALL` on a blocking socket: it goes back to wait if there is nothing
+/// any more, because another has taken it or the event was of an earlier file of that number, and does not hold a
+/// thread until something comes. (Two threads that look at the same time may still do that.)
 ///
 /// # Safety
 /// * As [`perform`](super::perform).
@@ -138,9 +139,19 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 pub unsafe fn attempt_again(op: &Op) -> Attempt {
     match op {
         Op::Connect(connect) => connect_now(connect, true),
-        Op::Accept(accept) if poll::is_idle(accept.fd) => Attempt::WouldBlock,
-        // SAFETY: promised by the caller.
-        op => unsafe { attempt(op) },
+        Op::Accept(accept) if poll::is_idle(accept.fd, PollEvents::IN) => Attempt::WouldBlock,
+        op => {
+            // SAFETY: promised by the caller.
+            let tried = unsafe { attempt(op) };
+            match (tried, op.interest()) {
+                (Attempt::Refused, Some((fd, interest)))
+                    if poll::is_idle(fd, interest.events()) =>
+                {
+                    Attempt::WouldBlock
+                }
+                _ => tried,
+            }
+        }
     }
 }
 

@@ -321,16 +321,21 @@ fn close_ns<B: IoBackend>(rig: &Rig<'_, B>, file: &Desc) -> u64 {
 pub fn a_close_costs_the_same_with_thousands_in_flight<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let file = Desc::file(b"");
-        let (reader, _writer) = Desc::pipe();
+        let pipes: Vec<_> = (0..60).map(|_| Desc::pipe()).collect();
         let mem = Mem::zeroed(1);
-        let few = submit_all(rig, &[reader.read_op(&mem); 10], mem.only());
+        let mut waiting = submit_all(rig, &[pipes[0].0.read_op(&mem); 10], mem.only());
         rig.poll(Some(Duration::ZERO));
         let few_ns = close_ns(rig, &file);
-        let many = submit_all(rig, &[reader.read_op(&mem); 3000], mem.only());
+        for (reader, _) in &pipes[1..] {
+            waiting.append(&mut submit_all(rig, &[reader.read_op(&mem); 50], mem.only()));
+        }
         rig.poll(Some(Duration::ZERO));
-        let many_ns = close_ns(rig, &file);
-        drop((few, many));
-        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with 3000, {few_ns} ns with 10");
+        // The least of some: another thread may have a part in it, and the machine other work.
+        let many_ns = (0..5).map(|_| close_ns(rig, &file)).min().expect("five");
+        let count = i64::try_from(waiting.len()).expect("small");
+        assert_eq!(rig.run(Op::Cancel(Cancel { scope: Scope::All }), &[]), count);
+        drop(waiting);
+        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with {count}, {few_ns} ns with 10");
     });
 }
 
@@ -441,8 +446,11 @@ pub fn replaced_behind_our_back<F: Fixture>(fx: &F) {
         for round in 0..20_u8 {
             let mut read = submit_all(rig, &[read_op(number.fd(), &mem)], mem.only());
             rig.poll(Some(Duration::ZERO));
-            (reader, feed) = Desc::pipe();
-            number.replace(&reader);
+            // The old file's end must not come before: an event that is on its way when the number is
+            // replaced makes the old read try the new file, which nobody can see.
+            let next = Desc::pipe();
+            number.replace(&next.0);
+            (reader, feed) = next;
             let fresh = Mem::zeroed(4);
             let mut after = rig.raw(read_op(number.fd(), &fresh), fresh.only());
             assert!(rig.poll_once(after.as_mut()).is_pending());
@@ -470,6 +478,7 @@ pub fn closed_behind_our_back_it_expires_and_stops<F: Fixture>(fx: &F) {
         let (reader, _writer) = Desc::pipe();
         let mut number = Number::of(reader);
         let mem = Mem::filled(1, 0xaa);
+        not_by_number(rig, number.fd(), &mem);
         let deadline = deadline_in(Duration::from_millis(10));
         let mut timed = rig.timed(read_op(number.fd(), &mem), mem.only(), deadline);
         assert!(rig.poll_once(timed.as_mut()).is_pending());

@@ -5,7 +5,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Blocking, Fixture};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::raw::Raw;
@@ -24,12 +24,14 @@ use std::time::Instant;
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(eight_receives_and_eight_sends_share_a_socket_and_its_duplicates::<F>),
+        Case::of(what_waits_is_served_in_order::<F>),
         Case::of(data_that_comes_between_the_try_and_the_wait_is_seen::<F>),
         Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>),
         Case::of(one_descriptor_in_two_backends::<F>),
         Case::of(a_hang_up_ends_both_directions::<F>),
         Case::of(a_thousand_idle_receives_do_not_delay_a_file::<F>),
         Case::of(idle_operations_make_no_system_calls::<F>),
+        Case::of(what_another_has_taken_is_waited_for_again::<F>),
     ]
 }
 
@@ -102,6 +104,31 @@ pub fn eight_receives_and_eight_sends_share_a_socket_and_its_duplicates<F: Fixtu
             assert_eq!(given, b"ABCDEFGH");
         });
     }
+}
+
+/// Receives that wait get what comes in the order of their submission, and sends go in theirs.
+pub fn what_waits_is_served_in_order<F: Fixture>(fx: &F) {
+    if !fx.caps().in_order {
+        skip("the kernel wakes its waiters in its own order, or threads race for them");
+    }
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        near.set_nonblocking();
+        let full = fill(&near);
+        let cells: [Mem; 8] = core::array::from_fn(|_| Mem::zeroed(1));
+        let gives: [Mem; 8] = core::array::from_fn(|i| Mem::read_only(&b"ABCDEFGH"[i..=i]));
+        let ops = |i: usize| (recv(&near, &cells[i]), cells[i].clone());
+        let takers = submitted::<_, 8>(rig, core::array::from_fn(ops));
+        let ops = |i: usize| (send(&near, &gives[i]), gives[i].clone());
+        let givers = submitted::<_, 8>(rig, core::array::from_fn(ops));
+        far.put(b"abcdefgh");
+        rig.until_seen(|| all_done(&takers));
+        let taken: Vec<u8> = cells.iter().flat_map(|cell| cell.bytes(1)).collect();
+        assert_eq!(taken, b"abcdefgh");
+        assert_eq!(far.get(full).len(), full);
+        rig.until_seen(|| all_done(&givers));
+        assert_eq!(far.get(8), b"ABCDEFGH");
+    });
 }
 
 /// Data that arrives between the try that would have blocked and the wait is not missed.
@@ -255,5 +282,30 @@ pub fn idle_operations_make_no_system_calls<F: Fixture>(fx: &F) {
         rig.poll(Some(Duration::from_millis(50)));
         let calls = rig.backend().counters().syscalls - before;
         assert!(calls <= 12, "{calls} system calls in 50 ms of nothing");
+    });
+}
+
+/// Two that must act to find out wait for the same bytes on a blocking socket: the one that comes too late waits
+/// again, and can be cancelled.
+pub fn what_another_has_taken_is_waited_for_again<F: Fixture>(fx: &F) {
+    if fx.caps().blocking == Blocking::HoldsWorker {
+        skip("two workers that look at the same time may both act, and one of them is held");
+    }
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        let mems = [Mem::zeroed(4), Mem::zeroed(4)];
+        let whole = |mem: &Mem| {
+            let (fd, flags) = (near.raw(), MsgFlags::WAITALL);
+            (Op::Recv(Recv { fd, flags, buf: mem.ptr(), len: mem.len() }), mem.clone())
+        };
+        let mut raws = submitted(rig, [whole(&mems[0]), whole(&mems[1])]);
+        far.put(b"once");
+        rig.until_seen(|| raws.iter().any(|raw| raw.phase() == Phase::Done));
+        rig.poll(Some(Duration::ZERO));
+        raws.iter_mut().for_each(|raw| raw.cancel());
+        rig.until_seen(|| all_done(&raws));
+        let mut results = raws.iter_mut().map(|raw| raw.result()).collect::<Vec<_>>();
+        results.sort_unstable();
+        assert_eq!(results, [Some(Errno::CANCELED.to_result()), Some(4)]);
     });
 }

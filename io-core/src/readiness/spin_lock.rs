@@ -1,10 +1,10 @@
-//! The lock of the shared pool: it spins, and yields the processor after a few turns, because on a
+//! The lock of backends that threads share: it spins, and yields the processor after a few turns, because on a
 //! machine with two cores the holder may be the one that is preempted.
 #![allow(unsafe_code, reason = "implements the unsafe lock trait")]
 //! # Safety
 //! `spin`'s mutex excludes; its guard is forgotten in `lock` and made up for by `force_unlock`.
 
-use io_core::RawLock;
+use crate::lock::RawLock;
 use spin::RelaxStrategy;
 use spin::mutex::SpinMutex;
 

@@ -1,0 +1,115 @@
+//! Readiness: registering what waits, and moving what an event concerns to work.
+
+use crate::backend::PoolBackend;
+use crate::line::Waits;
+use crate::note::Stage;
+use crate::run::Turn;
+use io_core::readiness::{Event, Events};
+use io_core::{Errno, Fd, RawLock};
+
+impl<L: RawLock> PoolBackend<L> {
+    /// What is to be done outside the lock when a node was let wait on this descriptor. How many were
+    /// delivered.
+    pub(crate) fn after_wait(&self, waits: Waits, fd: Option<Fd>, turn: Turn<'_>) -> usize {
+        match (waits, fd) {
+            (Waits::Refused(node), _) => return self.refuse(node, turn),
+            (Waits::Bare, Some(fd)) => self.register(fd),
+            (Waits::Source(Some(generation)), Some(fd)) => self.register_source(fd, generation),
+            (Waits::Source(None) | Waits::Tries, _) => {}
+            (Waits::Bare | Waits::Source(Some(_)), None) => {
+                debug_assert!(false, "what waits has a descriptor");
+            }
+        }
+        0
+    }
+
+    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile.
+    fn register(&self, fd: Fd) {
+        loop {
+            let (wanted, since) =
+                self.queues(|queues| (queues.waiting.union(fd), queues.waiting.stamp()));
+            if wanted.is_empty() {
+                return;
+            }
+            self.count.syscall();
+            let fresh = match self.park.register(fd, wanted) {
+                Ok(fresh) => fresh,
+                Err(errno) => return self.no_readiness(fd, errno),
+            };
+            let (covered, lost) = self.queues(|queues| {
+                queues.waiting.registered(fd, wanted, since, fresh);
+                // It became a source meanwhile, whose registration this may have undone.
+                let lost = queues.sources.find(fd).map(|state| state.generation());
+                (wanted.contains(queues.waiting.union(fd)), lost)
+            });
+            if let Some(generation) = lost {
+                self.register_source(fd, generation);
+            }
+            if covered {
+                return;
+            }
+        }
+    }
+
+    /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so a worker
+    /// acts, and its system call says what is wrong. Not blocking where the descriptor was closed: its number
+    /// may be another file's by now, which has something to wait for.
+    fn no_readiness(&self, fd: Fd, why: Errno) {
+        let stage = if why == Errno::BADF { Stage::Fresh } else { Stage::Block };
+        self.queues(|queues| {
+            while let Some(node) = queues.waiting.take_unarmed(fd) {
+                queues.push_work(node, stage);
+                queues.passed += 1;
+            }
+        });
+    }
+
+    /// Registers a source for good. What is ready at this moment is an event, so nothing is lost.
+    fn register_source(&self, fd: Fd, generation: u32) {
+        self.count.syscall();
+        if self.park.register_edges(fd, generation).is_ok() {
+            return;
+        }
+        self.queues(|queues| {
+            while let Some(node) =
+                queues.sources.find_generation(fd, generation).and_then(|state| state.refuse())
+            {
+                queues.in_lines -= 1;
+                queues.push_work(node, Stage::Block);
+                queues.passed += 1;
+            }
+        });
+    }
+
+    /// Moves what the events concern to the work list.
+    pub(crate) fn ready_again(&self, events: &Events) {
+        if !L::SHARED {
+            // Nobody waits for the lock: once for all.
+            self.queues(|queues| {
+                for event in events.into_iter().filter(|event| event.generation != 0) {
+                    queues.source_ready(event.fd, event.generation, event.readiness);
+                }
+            });
+        }
+        for &Event { fd, generation, readiness } in events {
+            match generation {
+                0 => self.number_ready(fd, readiness),
+                _ if !L::SHARED => {}
+                _ => self.queues(|queues| queues.source_ready(fd, generation, readiness)),
+            }
+        }
+    }
+
+    fn number_ready(&self, fd: Fd, readiness: io_core::readiness::Readiness) {
+        let more = self.queues(|queues| {
+            while let Some(node) = queues.waiting.take(fd, readiness) {
+                queues.push_work(node, Stage::Ready);
+                queues.passed += 1;
+            }
+            !queues.waiting.union(fd).is_empty()
+        });
+        if more {
+            self.register(fd);
+        }
+    }
+}

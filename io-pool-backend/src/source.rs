@@ -1,0 +1,64 @@
+//! Sources come and go.
+#![allow(unsafe_code, reason = "keeps a pinned record in its table")]
+//! # Safety
+//! The table is behind the lock; a source leaves it before `detach` returns.
+
+use crate::backend::PoolBackend;
+use crate::note::Stage;
+use core::pin::Pin;
+use io_core::readiness::{Source, Traits};
+use io_core::syscall::{is_nonblocking, is_tcp};
+use io_core::{Deadline, RawLock};
+
+impl<L: RawLock> PoolBackend<L> {
+    /// The contract's `attach`. A blocking description stays a bare number: what has no form that does not
+    /// wait can be acted on there only while it is ready, which edges do not tell.
+    ///
+    /// # Safety
+    /// * As [`IoBackend::attach`](io_core::IoBackend::attach).
+    pub(crate) unsafe fn take_source(&self, source: Pin<&Source>) {
+        if self.lineage.is_forked() || !is_nonblocking(source.fd()) {
+            return;
+        }
+        let traits = Traits { nonblocking: true, drains: is_tcp(source.fd()) };
+        self.queues(|queues| {
+            // SAFETY: promised by the caller.
+            if unsafe { queues.sources.attach(source, traits) } {
+                // What waits on the number from before is tried again, and finds the source.
+                let mut waiting = queues.waiting.take_fd(source.fd());
+                while let Some(node) = waiting.pop() {
+                    queues.push_work(node, Stage::Ready);
+                    queues.passed += 1;
+                }
+            }
+            self.count_sources(queues);
+        });
+    }
+
+    /// The contract's `detach`.
+    pub(crate) fn give_source_back(&self, source: Pin<&Source>) {
+        if self.lineage.is_forked() {
+            return;
+        }
+        loop {
+            let seen = self.park.epoch();
+            let (withdrawn, gone) = self.queues(|queues| {
+                if !queues.sources.has(&source) {
+                    return (io_core::queue::Fifo::new(), true);
+                }
+                let withdrawn = queues.withdraw_source(source.fd());
+                let gone = !queues.is_running(source.fd());
+                if gone {
+                    queues.sources.detach(&source);
+                    self.count_sources(queues);
+                }
+                (withdrawn, gone)
+            });
+            self.refuse_all(withdrawn);
+            if gone {
+                return;
+            }
+            self.help(seen, Deadline::NEVER);
+        }
+    }
+}
