@@ -346,10 +346,14 @@ impl Op {
         }
     }
 
-    /// Whether it works on this descriptor: what a cancel by descriptor means.
+    /// Whether it works on this descriptor: what a cancel by descriptor means. An open works on its directory.
     #[must_use]
     pub fn uses(&self, fd: Fd) -> bool {
-        self.fd() == Some(fd) || matches!(self, Op::Sendfile(op) if op.in_fd == fd)
+        match self {
+            Op::Sendfile(op) => op.out_fd == fd || op.in_fd == fd,
+            Op::Open(op) => op.dir == fd,
+            op => op.fd() == Some(fd),
+        }
     }
 
     /// Whether it is in this scope.

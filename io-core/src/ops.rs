@@ -225,6 +225,9 @@ fn owned_fd(result: i64, close: unsafe fn(Fd)) -> Result<OwnedFd, Errno> {
 /// Counts are in bytes, offsets in bytes from the start of the file. A short transfer is passed
 /// through. The errors are those of the system call named, plus `ECANCELED` after a cancel or on a
 /// stopped backend.
+///
+/// Operations in flight at once are in no order, unless the backend says so: on a stream, await one read
+/// before the next, and one write before the next.
 pub trait Ops: Handle {
     /// `read(2)` at the file's position into the whole of `buf`.
     fn read<F: IoFd, B: IoBufMut>(&self, file: F, buf: B) -> SafeOp<Self, Read<F, B>> {

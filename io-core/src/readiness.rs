@@ -17,6 +17,7 @@ mod park;
 mod source;
 #[cfg(feature = "syscall")]
 mod spin_lock;
+#[cfg(feature = "syscall")]
 mod tellers;
 mod turns;
 #[cfg(feature = "syscall")]
@@ -30,6 +31,7 @@ pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
 pub use spin_lock::SpinLock;
+#[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
 pub use turns::Claim;
 #[cfg(feature = "syscall")]

@@ -32,7 +32,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 Err(errno) => return self.no_readiness(fd, errno),
             };
             let (covered, lost) = self.queues(|queues| {
-                queues.waiting.registered(fd, wanted, fresh.then_some(since));
+                queues.waiting.registered(fd, wanted, since, fresh);
                 // It became a source meanwhile, whose registration this may have undone.
                 let lost = queues.sources.find(fd).map(|state| state.generation());
                 (wanted.contains(queues.wanted(fd)), lost)

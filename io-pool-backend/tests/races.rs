@@ -417,37 +417,37 @@ fn a_close_that_is_waited_for_ends_what_waits() {
     assert_eq!(read.wait(), Errno::CANCELED.to_result());
 }
 
-/// A close is held while a receive uses its descriptor. The receive goes back to wait, and its thread leaves:
-/// whoever waits for the close hears that it may go on.
+/// A close is held while a worker tries what an event has woken; what finds nothing waits again, and the close
+/// goes on, whoever of the two comes first.
 #[test]
 fn a_held_close_goes_on_when_what_held_it_waits_again() {
-    let rig = Rig::new("a_held_close_goes_on_when_what_held_it_waits_again", 0);
+    let rig = Rig::new("a_held_close_goes_on_when_what_held_it_waits_again", 1);
     let pool = rig.pool;
-    let (near, mut far) = UnixStream::pair().expect("a pair");
-    // What a receive for the whole waits at most, once it is in the kernel.
-    near.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-    let fd = Fd::new(near.into_raw_fd());
-    let mut bufs = [[0_u8; 4]; 2];
-    let mut recvs = bufs.each_mut().map(|buf| {
-        // SAFETY: the buffers outlive the receives, which are dropped before them.
-        Box::pin(unsafe { pool.submit_recv(fd, buf.as_mut_ptr(), buf.len(), MsgFlags::WAITALL) })
-    });
-    for recv in &mut recvs {
-        recv.as_mut().submit().expect("submit");
+    for round in 0..300 {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let fd = Fd::new(near.into_raw_fd());
+        let mut bufs = [[0_u8; 1]; 2];
+        let mut recvs = bufs.each_mut().map(|buf| {
+            let none = MsgFlags::empty();
+            // SAFETY: the buffers outlive the receives, which are dropped before them.
+            Box::pin(unsafe { pool.submit_recv(fd, buf.as_mut_ptr(), buf.len(), none) })
+        });
+        for recv in &mut recvs {
+            recv.as_mut().submit().expect("submit");
+        }
+        // Enough for one; the event is for both.
+        far.write_all(b"1").expect("a byte");
+        if round % 2 == 0 {
+            std::thread::yield_now();
+        }
+        // SAFETY: the number is the test's own.
+        let mut close = pin!(unsafe { pool.submit_close(fd) });
+        assert_eq!(close.as_mut().wait(), 0);
+        let results = recvs.each_mut().map(|recv| recv.as_mut().wait());
+        let ended = Errno::CANCELED.to_result();
+        assert!(results.iter().all(|&result| result == 1 || result == ended), "{results:?}");
+        assert!(results.contains(&ended), "one byte was received twice");
     }
-    // Enough for one; the event is for both.
-    far.write_all(b"once").expect("four bytes");
-    let poller = Sleeper::spawn(move || assert_eq!(pool.poll(None), Ok(1)));
-    let [first, second] = &mut recvs;
-    eventually("the second is in the kernel", || {
-        first.phase() == Phase::Done && pool.counters().in_kernel_now == 1
-    });
-    // SAFETY: the number is the test's own.
-    let mut close = pin!(unsafe { pool.submit_close(fd) });
-    assert_eq!(close.as_mut().wait(), 0);
-    assert_eq!(first.as_mut().wait(), 4);
-    assert_eq!(second.as_mut().wait(), Errno::CANCELED.to_result());
-    eventually("poll returns", || poller.thread.is_finished());
 }
 
 /// Two accepts wait on a blocking listener, and one connection comes: the other accept waits on, and no

@@ -4,9 +4,14 @@ use io_core::readiness::Source;
 use io_pool_backend::{LocalPool, PoolBackend};
 
 #[test]
-fn the_readme_tells_the_sizes() {
+fn sizes_are_within_what_the_readme_says() {
     let readme = include_str!("../README.md");
-    for size in [size_of::<PoolBackend>(), size_of::<LocalPool>(), size_of::<Source>()] {
-        assert!(readme.contains(&format!("{size} bytes")), "the README does not say {size} bytes");
+    let larger = size_of::<PoolBackend>().max(size_of::<LocalPool>());
+    for (size, limit) in [(larger, 4608), (size_of::<Source>(), 128)] {
+        assert!(
+            readme.contains(&format!("at most {limit} bytes")),
+            "the README says another limit"
+        );
+        assert!(size <= limit, "{size} bytes");
     }
 }

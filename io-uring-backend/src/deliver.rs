@@ -60,13 +60,15 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// the next time.
     pub(crate) fn deliver(&self, limit: usize) -> usize {
         let _flag = Delivering::begin(&self.delivering);
+        let born = self.backend.lineage.generation();
         for delivered in 0..limit {
             match self.ready.pop() {
                 Some(node) => self.deliver_one(node),
                 None => return delivered,
             }
-            if self.backend.lineage.is_forked() {
-                // Whoever was told has forked, and this is the child: the rest is the parent's.
+            if self.backend.lineage.generation() != born {
+                // Whoever was told has forked, and this is the child: the rest is the parent's. If the child
+                // has made the backend new, this seat is nobody's.
                 return delivered;
             }
         }

@@ -36,16 +36,17 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[cold]
     pub(crate) fn pass_position(&self, word: u32) {
         let key = word >> place::KEY_SHIFT;
-        match self.held.take_first(|node| node.scratch() >> place::KEY_SHIFT == key) {
-            Some(next) if next.op().kind() == OpKind::Close => {
-                // Behind all of its descriptor's in line; the others go on.
-                next.set_scratch(place::TURN);
-                self.turn.push(next);
-                self.pass_position(word);
+        while let Some(next) =
+            self.held.take_first(|node| node.scratch() >> place::KEY_SHIFT == key)
+        {
+            if next.op().kind() != OpKind::Close {
+                return self.take_turn(next, key, Known::Elsewhere);
             }
-            Some(next) => self.take_turn(next, key, Known::Elsewhere),
-            None => self.positions.set(self.positions.get() & !(1 << key)),
+            // Behind all of its descriptor's in line; the others go on.
+            next.set_scratch(place::TURN);
+            self.turn.push(next);
         }
+        self.positions.set(self.positions.get() & !(1 << key));
     }
 
     fn take_turn(&self, node: Node, key: u32, known: Known) {

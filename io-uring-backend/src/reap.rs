@@ -103,7 +103,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         } else if node.op().kind() == OpKind::Poll {
             self.polled(node, result);
         } else if self.is_another_file(&node) {
-            // For a cancel, its deadline or a stop.
+            // For a cancel, its deadline or a stop. Nobody waits for it in line, or to close.
+            self.leave(node.scratch());
             node.set_scratch(place::ASLEEP);
             self.asleep.push(node);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {

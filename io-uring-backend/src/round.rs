@@ -186,20 +186,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         while let Some(node) = self.held.pop() {
             self.give_one_up(node, result);
         }
-        let unsent = |node: &Node| {
-            let number = node.result().cast_unsigned();
-            if node.scratch() & place::WAITS == 0 {
-                return number >= first_unsent;
-            }
-            // Half of the number is all there is. An entry of 2^32 pushes ago may be taken for one of the
-            // last few: then its wait is given up too.
-            (number.wrapping_sub(first_unsent) & u64::from(u32::MAX)) < self.ring.unsent() as u64
-        };
+        let count = self.ring.unsent() as u64;
+        let unsent = |node: &Node| is_unsent(node, first_unsent, count);
         self.in_flight.take_all(unsent, |node| self.give_one_up(node, result));
         while let Some(node) = self.overflow.pop() {
             self.give_one_up(node, result);
         }
         self.cancels.set(Cancels::None);
+    }
+
+    /// Whether an operation in flight is one that the kernel has not taken yet.
+    pub(crate) fn is_unsent(&self, node: &Node) -> bool {
+        let count = self.ring.unsent() as u64;
+        is_unsent(node, self.pushed.get() - count, count)
     }
 
     fn give_one_up(&self, node: Node, result: i64) {
@@ -232,6 +231,16 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         tally.ready_now.set(self.ready.len());
         tally.in_kernel_now.set(self.in_flight.len() - self.unsent());
     }
+}
+
+/// Whether a node's entry is among the last `count`, which begin with number `first`.
+fn is_unsent(node: &Node, first: u64, count: u64) -> bool {
+    let number = node.result().cast_unsigned();
+    if node.scratch() & place::WAITS == 0 {
+        return number >= first;
+    }
+    // Half of the number is all there is. An entry of 2^32 pushes ago may be taken for one of the last few.
+    (number.wrapping_sub(first) & u64::from(u32::MAX)) < count
 }
 
 /// How long the kernel may wait: `None` for as long as it takes.

@@ -50,6 +50,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.end_in(&[&self.overflow], |node| waits(node) && node.op().uses(fd));
         let end = |node: &Node| {
             let (op, waits) = (node.op(), waits(node));
+            // An open of a FIFO waits for the other side.
+            let waits = waits || op.kind() == OpKind::Open && node.scratch() & place::BLOCKS != 0;
             let goes_on = op.kind().never_cancelled() || !waits && is_late(node);
             if op.uses(fd) && !goes_on && node.ask_cancel() && waits {
                 self.send_cancel(node);
@@ -140,6 +142,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.ring.unsent() > 0 || !self.overflow.is_empty() {
             // An error: the ring is dead, and what was not sent is given up.
             let _: Result<(), Errno> = self.push_out();
+            if self.has_unsent(fd) && self.dead.get().is_none() {
+                // The kernel is short of something: next time.
+                node.set_scratch(place::TURN);
+                return self.turn.push(node);
+            }
         }
         if self.awaits_late(fd) {
             node.set_scratch(place::CLOSING);
@@ -162,6 +169,23 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 self.finish(node, result);
             }
         }
+    }
+
+    /// Whether an entry that names the descriptor is still to be taken by the kernel.
+    fn has_unsent(&self, fd: Fd) -> bool {
+        let mut found = false;
+        // SAFETY: as the top of the file says.
+        unsafe {
+            self.in_flight
+                .for_each_on(fd, |node| found |= node.op().uses(fd) && self.is_unsent(node));
+        }
+        let queued = |node: &Node| {
+            found |= node.op().uses(fd);
+            !found
+        };
+        // SAFETY: as above.
+        unsafe { self.overflow.for_each(queued) };
+        found
     }
 
     /// Whether a cancel that was pushed behind this operation, by another thread, means it: that one counts
@@ -224,8 +248,8 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
 }
 
 /// Whether a kernel worker runs it from the start, which then looks its descriptor up: after entries that were
-/// pushed later.
+/// pushed later. An open looks its directory up wherever it is run.
 fn is_late(node: &Node) -> bool {
-    let kind = node.op().kind();
-    matches!(kind, OpKind::Fsync | OpKind::Fdatasync) || node.scratch() & place::BLOCKS != 0
+    let late = matches!(node.op().kind(), OpKind::Fsync | OpKind::Fdatasync | OpKind::Open);
+    late || node.scratch() & place::BLOCKS != 0
 }

@@ -380,7 +380,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// What an operation with this scratch word leaves behind when it is done.
     #[cold]
-    fn leave(&self, word: u32) {
+    pub(crate) fn leave(&self, word: u32) {
         if word & place::CANCELS != 0 {
             self.end_cancelling();
         }

@@ -8,7 +8,7 @@
     reason = "tests"
 )]
 
-use io_core::op::{Cancel, Close, Nop, Pread, Read, Recv, Scope, Timeout, Write};
+use io_core::op::{Cancel, Close, Nop, Open, OpenFlags, Pread, Read, Recv, Scope, Timeout, Write};
 use io_core::{
     Deadline, Errno, Fd, InFlight, IoAwaitable, IoBackend, Op, OpKind, OpSet, Phase, Seekable,
     StopError, Timed, Way,
@@ -504,4 +504,45 @@ fn a_dump_shows_what_hangs() {
     sleep.as_mut().cancel();
     drop(op);
     assert_eq!(backend.dump(&mut table), 0);
+}
+
+/// A kernel worker looks up the directory of an open that may make a file, and may do so after a close that was
+/// submitted later. An open that waits for a FIFO's other side does not keep the close waiting.
+#[test]
+fn a_close_comes_behind_an_open_in_its_directory() {
+    let path = std::env::temp_dir().join(format!("uring-contract-{}-dir", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    let fifo = std::ffi::CString::new(path.join("fifo").to_str().unwrap()).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &*fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    for config in [Config::new(), Config::new().entries(1)] {
+        let backend = UringBackend::<Local>::new(&config).unwrap();
+        for n in 0..200 {
+            let dir = File::open(&path).unwrap();
+            let flags = OpenFlags::RDWR.union(OpenFlags::CREATE);
+            let open = Op::Open(Open { dir: fd(&dir), path: c"file".as_ptr(), flags, mode: 0o600 });
+            let mut open = submitted(&backend, open);
+            let mut close = submitted(&backend, close(dir.into_raw_fd()));
+            assert_eq!(close.as_mut().wait(), 0);
+            let opened = open.as_mut().wait();
+            assert!(opened >= 0, "{opened}, round {n}");
+            let number = i32::try_from(opened).unwrap();
+            drop(unsafe { <rustix::fd::OwnedFd as rustix::fd::FromRawFd>::from_raw_fd(number) });
+        }
+        let (dir, flags) = (File::open(&path).unwrap(), OpenFlags::WRONLY);
+        let open = Op::Open(Open { dir: fd(&dir), path: c"fifo".as_ptr(), flags, mode: 0 });
+        let mut open = submitted(&backend, open);
+        while backend.poll(Some(SOON)).unwrap() > 0 {}
+        assert_eq!(open.as_mut().result(), None, "nobody reads");
+        let mut close = submitted(&backend, close(dir.into_raw_fd()));
+        assert_eq!(close.as_mut().wait(), 0);
+        assert_eq!(open.as_mut().wait(), CANCELED);
+    }
+    std::fs::remove_dir_all(path).unwrap();
 }

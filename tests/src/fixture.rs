@@ -41,6 +41,9 @@ pub struct Caps {
     pub one_owner: bool,
     /// Whether the opening of a FIFO returns before there is a peer, as the kernel's ring has it.
     pub opens_fifo_at_once: bool,
+    /// Whether operations of one direction that wait on one descriptor number are served in the order of
+    /// their submission.
+    pub in_order: bool,
     /// Operations whose memory is touched in user space on the way, where a page that nobody may touch
     /// is a signal and not `EFAULT`. Backends on `io_core::syscall` list at least open, fstat and the four
     /// vectored operations; with too few listed, the suite dies of `SIGSEGV` in `fs` or `errors`.

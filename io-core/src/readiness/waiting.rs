@@ -6,6 +6,9 @@
 //! changed; a plain success beside operations that were registered before means that the number was
 //! closed and reused behind our back, and those operations wait for a file the kernel has forgotten:
 //! they are orphans, which only a cancel or stop ends, and which never touch the new file.
+//!
+//! Between the system call and its note other threads may have closed the number and let operations wait on
+//! its next file. So a note is about what waited when its thread looked, which stamps tell, and nothing else.
 
 use super::events::Readiness;
 use crate::context::{Node, NodePtr};
@@ -45,7 +48,7 @@ pub const BACKEND_BITS: u32 = 8;
 const ARMED: u32 = 1 << BACKEND_BITS;
 /// Registered for a file whose descriptor number means another file by now.
 const ORPHAN: u32 = ARMED << 1;
-/// When it was registered: the table's stamp, in the bits above.
+/// When it was registered, or pushed if it is not: the table's stamp, in the bits above.
 const STAMP_SHIFT: u32 = BACKEND_BITS + 2;
 
 impl Mark {
@@ -53,13 +56,13 @@ impl Mark {
         Mark(node.scratch())
     }
 
-    fn clear(node: &Node) {
-        node.set_scratch(node.scratch() & (ARMED - 1));
+    fn clear(node: &Node, stamp: u32) {
+        node.set_scratch(node.scratch() & (ARMED - 1) | stamp << STAMP_SHIFT);
     }
 
     fn arm(node: &Node, stamp: u32) {
-        let rest = node.scratch() & (u32::MAX >> (32 - STAMP_SHIFT));
-        node.set_scratch(rest | ARMED | stamp << STAMP_SHIFT);
+        Mark::clear(node, stamp);
+        node.set_scratch(node.scratch() | ARMED);
     }
 
     fn orphan(node: &Node) {
@@ -74,10 +77,10 @@ impl Mark {
         self.0 & ORPHAN != 0
     }
 
-    /// Whether it was registered by the moment of `stamp`. Stamps wrap; half of their range is past.
-    fn armed_by(self, stamp: u32) -> bool {
+    /// Whether it is as it was at the moment of `stamp`. Stamps wrap; half of their range is past.
+    fn is_from(self, stamp: u32) -> bool {
         let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
-        self.is_armed() && age <= u32::MAX >> (STAMP_SHIFT + 1)
+        age <= u32::MAX >> (STAMP_SHIFT + 1)
     }
 }
 
@@ -102,7 +105,8 @@ impl Waiting {
 
     /// Adds an operation that has an interest; it is not registered yet.
     pub fn push(&mut self, fd: Fd, node: Node) {
-        Mark::clear(&node);
+        let stamp = self.next_stamp();
+        Mark::clear(&node, stamp);
         self.buckets[bucket(fd)].push(node);
         self.len += 1;
     }
@@ -115,7 +119,8 @@ impl Waiting {
 
     /// Puts an operation back that was taken out and tried: before those that came later.
     pub fn push_front(&mut self, fd: Fd, node: Node) {
-        Mark::clear(&node);
+        let stamp = self.next_stamp();
+        Mark::clear(&node, stamp);
         self.buckets[bucket(fd)].push_front(node);
         self.len += 1;
     }
@@ -158,20 +163,26 @@ impl Waiting {
         self.stamp
     }
 
-    /// Marks that `fd` is registered for `wanted`. `fresh` if it was not registered before, with the moment
-    /// before the kernel was asked: what was registered by *then* waits for another file.
-    pub fn registered(&mut self, fd: Fd, wanted: Readiness, fresh: Option<u32>) {
+    fn next_stamp(&mut self) -> u32 {
         self.stamp = self.stamp.wrapping_add(1);
+        self.stamp
+    }
+
+    /// Marks that `fd` is registered for `wanted`: those that waited in the moment `since`, when `wanted` was
+    /// asked for, and were not registered by anybody in between. If it is `fresh`, not registered before, then
+    /// what was registered by that moment waits for another file.
+    pub fn registered(&mut self, fd: Fd, wanted: Readiness, since: u32, fresh: bool) {
+        let stamp = self.next_stamp();
         for node in &self.buckets[bucket(fd)] {
             let Some((its, interest)) = descriptor(&node) else { continue };
-            if its != fd {
+            let mark = Mark::of(&node);
+            if its != fd || mark.is_orphan() || !mark.is_from(since) {
                 continue;
             }
-            let mark = Mark::of(&node);
-            if fresh.is_some_and(|since| mark.armed_by(since)) {
+            if fresh && mark.is_armed() {
                 Mark::orphan(&node);
             } else if wanted.contains(Readiness::wanted(interest)) {
-                Mark::arm(&node, self.stamp);
+                Mark::arm(&node, stamp);
             }
         }
     }
@@ -261,5 +272,67 @@ impl Waiting {
         self.len -= 1;
         // SAFETY: in the table, promised by the caller, and only its descriptor's bucket can have it.
         unsafe { self.buckets[bucket(fd)].remove(node) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Waiting;
+    use crate::context::{Node, SubmitContext};
+    use crate::fd::Fd;
+    use crate::op::{Op, Read};
+    use crate::readiness::Readiness;
+    use core::ptr::NonNull;
+
+    const FD: Fd = Fd::new(7);
+
+    fn read() -> SubmitContext {
+        SubmitContext::new(Op::Read(Read { fd: FD, buf: core::ptr::null_mut(), len: 0 }))
+    }
+
+    fn node(context: &mut SubmitContext) -> Node {
+        #[allow(unsafe_code, reason = "makes a node without a backend")]
+        // SAFETY: each test keeps its contexts in place for as long as the table, and submits once.
+        unsafe {
+            Node::submitted(NonNull::from(context), 1)
+        }
+    }
+
+    fn empty(waiting: &mut Waiting) -> usize {
+        waiting.take_all(|_| true).len()
+    }
+
+    #[test]
+    fn what_was_registered_before_a_fresh_registration_is_an_orphan() {
+        let (mut old, mut new) = (read(), read());
+        let mut waiting = Waiting::new();
+        waiting.push(FD, node(&mut old));
+        let since = waiting.stamp();
+        waiting.registered(FD, Readiness::all(), since, true);
+        waiting.push(FD, node(&mut new));
+        let since = waiting.stamp();
+        waiting.registered(FD, Readiness::all(), since, true);
+        // Again, as for one more that waits: an orphan stays one.
+        let since = waiting.stamp();
+        waiting.registered(FD, Readiness::all(), since, false);
+        assert_eq!(waiting.take_fd(FD).len(), 1, "the new one");
+        assert_eq!((waiting.len(), waiting.union(FD)), (1, Readiness::empty()));
+        assert_eq!(empty(&mut waiting), 1);
+    }
+
+    /// A thread registers, and notes it only when the number was closed and another operation waits on its
+    /// next file: that one is not registered by it, and so no orphan when it is.
+    #[test]
+    fn a_late_note_is_not_about_what_came_since() {
+        let (mut old, mut new) = (read(), read());
+        let mut waiting = Waiting::new();
+        waiting.push(FD, node(&mut old));
+        let late = waiting.stamp();
+        assert_eq!(waiting.take_fd(FD).len(), 1, "closed");
+        waiting.push(FD, node(&mut new));
+        waiting.registered(FD, Readiness::all(), late, false);
+        let since = waiting.stamp();
+        waiting.registered(FD, Readiness::all(), since, true);
+        assert_eq!(waiting.take_fd(FD).len(), 1, "it waits for the file that the number means");
     }
 }

@@ -24,6 +24,7 @@ use std::time::Instant;
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(eight_receives_and_eight_sends_share_a_socket_and_its_duplicates::<F>),
+        Case::of(what_waits_is_served_in_order::<F>),
         Case::of(data_that_comes_between_the_try_and_the_wait_is_seen::<F>),
         Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>),
         Case::of(one_descriptor_in_two_backends::<F>),
@@ -103,6 +104,31 @@ pub fn eight_receives_and_eight_sends_share_a_socket_and_its_duplicates<F: Fixtu
             assert_eq!(given, b"ABCDEFGH");
         });
     }
+}
+
+/// Receives that wait get what comes in the order of their submission, and sends go in theirs.
+pub fn what_waits_is_served_in_order<F: Fixture>(fx: &F) {
+    if !fx.caps().in_order {
+        skip("the kernel wakes its waiters in its own order, or threads race for them");
+    }
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        near.set_nonblocking();
+        let full = fill(&near);
+        let cells: [Mem; 8] = core::array::from_fn(|_| Mem::zeroed(1));
+        let gives: [Mem; 8] = core::array::from_fn(|i| Mem::read_only(&b"ABCDEFGH"[i..=i]));
+        let ops = |i: usize| (recv(&near, &cells[i]), cells[i].clone());
+        let takers = submitted::<_, 8>(rig, core::array::from_fn(ops));
+        let ops = |i: usize| (send(&near, &gives[i]), gives[i].clone());
+        let givers = submitted::<_, 8>(rig, core::array::from_fn(ops));
+        far.put(b"abcdefgh");
+        rig.until_seen(|| all_done(&takers));
+        let taken: Vec<u8> = cells.iter().flat_map(|cell| cell.bytes(1)).collect();
+        assert_eq!(taken, b"abcdefgh");
+        assert_eq!(far.get(full).len(), full);
+        rig.until_seen(|| all_done(&givers));
+        assert_eq!(far.get(8), b"ABCDEFGH");
+    });
 }
 
 /// Data that arrives between the try that would have blocked and the wait is not missed.

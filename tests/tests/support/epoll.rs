@@ -34,6 +34,7 @@ const ALONE: Caps = Caps {
     runs_by_itself: false,
     one_owner: false,
     opens_fifo_at_once: false,
+    in_order: true,
     faults: FAULTS,
 };
 

@@ -63,6 +63,7 @@ impl Fixture for Pool {
             runs_by_itself: self.workers > 0,
             one_owner: false,
             opens_fifo_at_once: false,
+            in_order: false,
             faults: FAULTS,
         }
     }
@@ -115,6 +116,7 @@ impl Fixture for LocalPool {
             runs_by_itself: false,
             one_owner: true,
             opens_fifo_at_once: false,
+            in_order: false,
             faults: FAULTS,
         }
     }

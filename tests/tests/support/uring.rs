@@ -55,10 +55,16 @@ const RING: Caps = Caps {
     runs_by_itself: false,
     one_owner: true,
     opens_fifo_at_once: true,
+    in_order: false,
     faults: &[OpKind::Fstat],
 };
-const MASKED: Caps =
-    Caps { blocking: Blocking::HoldsPoll, opens_fifo_at_once: false, faults: FAULTS, ..RING };
+const MASKED: Caps = Caps {
+    blocking: Blocking::HoldsPoll,
+    opens_fifo_at_once: false,
+    in_order: false,
+    faults: FAULTS,
+    ..RING
+};
 const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
 
 type Plain<M> = Uring<M, NoOffload>;
