@@ -16,10 +16,10 @@ use core::time::Duration;
 use each::on_each;
 use io_core::ops::Ops;
 use io_core::{Deadline, Errno, StopError};
-use io_std::{Backend, File, Io};
+use io_std::{Backend, File, Io, UnixStream};
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Write, pipe};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::catch_unwind;
 
 const TEXT: &str = "/proc/sys/kernel/ostype";
@@ -130,6 +130,42 @@ fn the_child_makes_it_anew() {
             works(io);
         });
         works(io);
+    });
+}
+
+/// Sockets and files of before the fork are used and dropped in the child, whose backend has never heard of
+/// them, and their numbers used again; the parent's go on.
+#[test]
+fn what_was_open_before_is_the_childs_too() {
+    on_each(|io| {
+        let echo = |(near, far): &(UnixStream, UnixStream), text: [u8; 4]| {
+            io.block_on(async {
+                let mut read = pin!(far.read([0_u8; 8]));
+                let first = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_ready())).await;
+                assert!(!first, "nothing to read yet");
+                near.write_all(text).await.0.expect("room");
+                let (count, buf) = read.await;
+                assert_eq!((count.expect("data"), &buf[..4]), (4, &text[..]));
+            });
+        };
+        let file = io.block_on(File::open(io, TEXT)).expect("open");
+        let pair = UnixStream::pair(io).expect("sockets");
+        echo(&pair, *b"warm");
+        let mut pair = Some(pair);
+        in_child(|| {
+            io.reinit().expect("a new backend");
+            let (count, _) = io.block_on(file.read_at([0_u8; 16], 0));
+            assert_eq!(count.expect("read"), 6);
+            let ours = pair.take().expect("once");
+            echo(&ours, *b"cold");
+            let before = ours.0.as_raw_fd();
+            drop(ours);
+            let others = [(); 8].map(|()| UnixStream::pair(io).expect("sockets"));
+            let mut numbers = others.iter().flat_map(|(near, far)| [near, far]);
+            assert!(numbers.any(|socket| socket.as_raw_fd() == before), "a number used again");
+            others.iter().for_each(|pair| echo(pair, *b"anew"));
+        });
+        echo(pair.as_ref().expect("the parent's"), *b"more");
     });
 }
 

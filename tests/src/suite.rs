@@ -17,6 +17,7 @@ pub mod control;
 pub mod deadline;
 pub mod drain;
 pub mod drop;
+pub mod elsewhere;
 pub mod errors;
 pub mod explain;
 pub mod fork;
@@ -111,6 +112,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
 #[must_use]
 pub fn shared<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
     let mut cases = threads::cases();
+    cases.extend(elsewhere::cases());
     cases.extend(fork::shared_cases());
     cases
 }
