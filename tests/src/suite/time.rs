@@ -57,28 +57,38 @@ pub fn a_sleep_ends_on_time_in_every_form<F: Fixture>(fx: &F) {
 /// Submitted in any order, they are told in the order of their deadlines.
 pub fn sleeps_end_in_the_order_of_their_deadlines<F: Fixture>(fx: &F) {
     fx.unstarted(|rig| {
-        let now = now_ns();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let mut sleeps = Vec::new();
-        let mut hooks = Vec::new();
-        // 31 is odd and 64 a power of two: every number below 64 once.
-        for at in (0..64_u64).map(|i| i * 31 % 64) {
-            let deadline = Deadline::from_nanos(now + 5_000_000 + at * 100_000);
-            let (order, signal) = (Arc::clone(&order), Arc::clone(rig.signal()));
-            let hook = Hook::new(move |result| {
-                assert_eq!(result, 0);
-                assert!(deadline.is_over(now_ns), "too early");
-                order.lock().expect("one thread").push(at);
-                signal.raise();
-            });
-            let mut sleep = rig.timed(TIMEOUT, &[], deadline);
-            sleep.submit_callback(&hook).expect("submit");
-            sleeps.push(sleep);
-            hooks.push(hook);
-        }
-        rig.until(|| order.lock().expect("one thread").len() == 64);
-        assert_eq!(*order.lock().expect("one thread"), (0..64).collect::<Vec<_>>());
+        // What is overdue at submit is told in the order of submission: with a longer lead, if this thread was
+        // held up.
+        let told = [5, 50, 500, 5000].into_iter().find_map(|lead_ms| sleep_from(rig, lead_ms));
+        assert_eq!(told, Some((0..64).collect::<Vec<_>>()));
     });
+}
+
+/// The order in which sleeps that begin to end after `lead_ms` milliseconds are told; `None` if they began to
+/// end before all were submitted.
+fn sleep_from<B: IoBackend>(rig: &Rig<'_, B>, lead_ms: u64) -> Option<Vec<u64>> {
+    let first = now_ns() + lead_ms * 1_000_000;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    // 31 is odd and 64 a power of two: every number below 64 once.
+    let submit = |at: u64| {
+        let deadline = Deadline::from_nanos(first + at * 100_000);
+        let (order, signal) = (Arc::clone(&order), Arc::clone(rig.signal()));
+        let hook = Hook::new(move |result| {
+            assert_eq!(result, 0);
+            assert!(deadline.is_over(now_ns), "too early");
+            order.lock().expect("one thread").push(at);
+            signal.raise();
+        });
+        let mut sleep = rig.timed(TIMEOUT, &[], deadline);
+        sleep.submit_callback(&hook).expect("submit");
+        (sleep, hook)
+    };
+    let sleeps: Vec<_> = (0..64_u64).map(|i| submit(i * 31 % 64)).collect();
+    let in_time = now_ns() < first;
+    rig.until(|| order.lock().expect("one thread").len() == 64);
+    drop(sleeps);
+    let told = core::mem::take(&mut *order.lock().expect("one thread"));
+    in_time.then_some(told)
 }
 
 /// Many at once, all at one instant and each at its own; some are taken back.

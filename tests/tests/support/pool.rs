@@ -80,12 +80,13 @@ impl Fixture for Pool {
         let backend = pin!(PoolBackend::<SpinLock>::new().expect("a pool"));
         let backend = backend.as_ref();
         thread::scope(|scope| {
-            let _release = Release(backend.get_ref());
+            let release = Release(backend.get_ref());
+            let mut threads = Vec::new();
             if flavour == Flavour::Started {
                 backend.start().expect("start");
                 for _ in 0..self.workers {
                     let worker = Worker::new(backend);
-                    scope.spawn(move || worker.run());
+                    threads.push(scope.spawn(move || worker.run()));
                 }
                 // So that what the tests count is counted with all of them.
                 while backend.workers() < self.workers {
@@ -94,6 +95,10 @@ impl Fixture for Pool {
             }
             let result = test(&Rig::new(backend));
             tally::add(self.name, &backend.counters());
+            // Not the scope alone, which does not wait for what a thread frees at its end: the next test may
+            // count that.
+            drop(release);
+            threads.into_iter().for_each(|thread| thread.join().expect("a worker"));
             result
         })
     }
