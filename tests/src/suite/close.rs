@@ -335,7 +335,12 @@ pub fn a_close_costs_the_same_with_thousands_in_flight<F: Fixture>(fx: &F) {
         let count = i64::try_from(waiting.len()).expect("small");
         assert_eq!(rig.run(Op::Cancel(Cancel { scope: Scope::All }), &[]), count);
         drop(waiting);
-        assert!(many_ns <= few_ns * 4 + 5_000, "{many_ns} ns with {count}, {few_ns} ns with 10");
+        // Where tables have few lists, a fiftieth of those may be in the same one as the number.
+        let neighbours_ns = if cfg!(debug_assertions) { 150_000 } else { 5_000 };
+        assert!(
+            many_ns <= few_ns * 4 + neighbours_ns,
+            "{many_ns} ns with {count}, {few_ns} ns with 10"
+        );
     });
 }
 
