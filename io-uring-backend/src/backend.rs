@@ -203,7 +203,7 @@ unsafe impl<M: Mode, O: OffloadHandle> IoBackend for UringBackend<M, O> {
     }
 
     fn in_flight(&self) -> usize {
-        self.tally.in_flight()
+        if self.lineage.is_forked() { 0 } else { self.tally.in_flight() }
     }
 
     fn route(&self, op: &Op) -> Route {

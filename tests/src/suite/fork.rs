@@ -179,7 +179,8 @@ fn refused<B: IoBackend>(rig: &Rig<'_, B>) {
         assert_eq!(be.stop(deadline), Err(StopError::WrongPlace(Errno::OWNERDEAD)));
     }
     // They may say anything, but return.
-    let _ = (be.in_flight(), be.counters(), be.route(&NOP), be.dump(&mut [InFlight::EMPTY; 4]));
+    assert_eq!(be.in_flight(), 0, "the parent's are not ours");
+    let _ = (be.counters(), be.route(&NOP), be.dump(&mut [InFlight::EMPTY; 4]));
     let mut raw = rig.raw(NOP, &[]);
     assert_eq!(raw.submit(), Err(Errno::OWNERDEAD));
     assert_eq!(raw.wait(), dead());
