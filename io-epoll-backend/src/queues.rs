@@ -54,15 +54,20 @@ pub(crate) struct Queues {
     pub(crate) bringing: usize,
     /// Closes whose descriptor some thread's system call uses.
     pub(crate) held: Fifo,
-    /// To be told when the lock is open again: an earlier deadline was armed; there is something to try.
+    /// Threads that wait, to detach a source, until nobody's system call uses it.
+    pub(crate) leaving: usize,
+    /// To be told when the lock is open again.
     pub(crate) news: News,
 }
 
-/// What a critical section leaves to be told after it.
+/// What a critical section leaves to be told after it: an earlier deadline was armed; there is something to
+/// try; or what `left` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct News {
     pub(crate) earlier: bool,
     pub(crate) work: bool,
+    /// A thread is done with an operation, and somebody waits for that.
+    pub(crate) left: bool,
 }
 
 /// A node in a thread's hands: what to do, copied, so that no lock is needed to read it.
@@ -102,7 +107,8 @@ impl Queues {
             handing: 0,
             bringing: 0,
             held: Fifo::new(),
-            news: News { earlier: false, work: false },
+            leaving: 0,
+            news: News { earlier: false, work: false, left: false },
         }
     }
 
@@ -250,6 +256,7 @@ impl Queues {
         let node = unsafe { self.running.remove(job.node) };
         self.busy.leave(job.op.fd());
         set(&node, Place::Nowhere, Stage::Fresh);
+        self.news.left |= self.leaving > 0;
         // Each looks again whether it still has to wait.
         while let Some(close) = self.held.pop() {
             self.push_work(close, Stage::Block);

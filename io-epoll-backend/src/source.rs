@@ -40,6 +40,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         if self.is_forked() {
             return;
         }
+        let mut waits = false;
         loop {
             let seen = self.park.epoch();
             let (mut withdrawn, gone) = self.queues(|queues| {
@@ -50,7 +51,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 let gone = !is_running(queues, source.fd());
                 if gone {
                     queues.sources.detach(&source);
+                    queues.leaving -= usize::from(waits);
+                } else {
+                    // Who has it may let it wait again, and completes nothing.
+                    queues.leaving += usize::from(!waits);
                 }
+                waits = true;
                 (withdrawn, gone)
             });
             while let Some(node) = withdrawn.pop() {

@@ -40,6 +40,7 @@ impl<L: RawLock> PoolBackend<L> {
         if self.lineage.is_forked() {
             return;
         }
+        let mut waits = false;
         loop {
             let seen = self.park.epoch();
             let (withdrawn, gone) = self.queues(|queues| {
@@ -51,7 +52,12 @@ impl<L: RawLock> PoolBackend<L> {
                 if gone {
                     queues.sources.detach(&source);
                     self.count_sources(queues);
+                    queues.leaving -= usize::from(waits);
+                } else {
+                    // Who has it may let it wait again, and completes nothing.
+                    queues.leaving += usize::from(!waits);
                 }
+                waits = true;
                 (withdrawn, gone)
             });
             self.refuse_all(withdrawn);
