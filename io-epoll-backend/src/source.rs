@@ -4,7 +4,6 @@
 //! The table is behind the lock; a source leaves it before `detach` returns.
 
 use crate::backend::EpollBackend;
-use crate::note::Stage;
 use crate::queues::Queues;
 use crate::run::Turn;
 use core::pin::Pin;
@@ -26,11 +25,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         self.queues(|queues| {
             // SAFETY: promised by the caller.
             if unsafe { queues.sources.attach(source, traits) } {
-                // What waits on the number from before is tried again, and finds the source.
-                let mut waiting = queues.waiting.take_fd(source.fd());
-                while let Some(node) = waiting.pop() {
-                    queues.push_work(node, Stage::Ready);
-                }
+                queues.line_up(source.fd());
             }
         });
     }
