@@ -220,6 +220,19 @@ impl Queues {
                 self.next_of_source(fd, its);
             }
         }
+        if its == Lane::Watch
+            && !self.unwanted(&node)
+            && let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused())
+            && claim.map(|claim| claim.generation) != Some(state.generation())
+        {
+            // It was tried by its number, which has become a source since: an event may have come meanwhile.
+            let generation = state.generation();
+            if from != Arrival::Again {
+                self.news.earlier |= self.timers.arm(&node);
+            }
+            self.push_claimed(node, Stage::Ready, generation);
+            return Waits::Tries;
+        }
         let waits = self.let_wait(node, fd, its, from);
         if from == Arrival::Again && claim.is_none() && matches!(waits, Waits::Refused(_)) {
             // Those behind it are registered by nobody else.
