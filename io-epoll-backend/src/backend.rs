@@ -150,6 +150,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         if news.earlier && L::SHARED {
             self.park.notify_timer();
         }
+        if news.left && L::SHARED {
+            self.park.notify_others();
+        }
         result
     }
 

@@ -69,7 +69,7 @@ impl Queues {
         match from {
             Place::Source => self.in_lines -= 1,
             Place::Work => {
-                self.busy.leave(node.op().fd());
+                self.busy.leave(node.op());
                 if let Some((fd, its)) = lane(node.op()) {
                     let claim = claim.map(|generation| Claim { generation, tick: 0 });
                     self.release(fd, its, claim, Tried::Nothing);

@@ -10,6 +10,7 @@
 
 use crate::note::{Note, Place, Stage, set};
 use crate::queues::{Claim, Queues};
+use io_core::queue::Fifo;
 use io_core::readiness::{Lane, Readiness, Tried};
 use io_core::{Fd, Interest, Node, Op};
 
@@ -98,6 +99,45 @@ impl Queues {
         }
     }
 
+    /// What waits or is queued by a number that has become a source's stands in its lines from now on, in the
+    /// same order; the first of each is tried again.
+    pub(crate) fn line_up(&mut self, fd: Fd) {
+        let mut line = Fifo::new();
+        if self.busy.maybe(fd) {
+            line = self.work.take_all(|node| {
+                let (note, op) = (Note::of(node), node.op());
+                let bare = note.claim().is_none() && note.stage() != Stage::Block;
+                bare && !op.wants_eagain() && lane(op).is_some_and(|(its, _)| its == fd)
+            });
+            line.iter().for_each(|node| self.busy.leave(node.op()));
+        }
+        line.append(self.waiting.take_fd(fd));
+        while let Some(node) = line.pop() {
+            if let Some((_, its)) = lane(node.op())
+                && let Some(state) = self.sources.find(fd)
+            {
+                set(&node, Place::Source, Stage::Fresh);
+                state.push(its, node);
+                self.in_lines += 1;
+            }
+        }
+        for its in [Lane::Read, Lane::Write] {
+            self.next_of_source(fd, its);
+        }
+        self.try_watchers(fd);
+    }
+
+    /// Those who want to be told of a source's events look again.
+    fn try_watchers(&mut self, fd: Fd) {
+        while let Some(state) = self.sources.find(fd)
+            && let Some(node) = state.next(Lane::Watch)
+        {
+            let generation = state.generation();
+            self.in_lines -= 1;
+            self.push_claimed(node, Stage::Ready, generation);
+        }
+    }
+
     /// Notes an event of a source, and moves what it concerns to `work`.
     pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
         let Some(state) = self.sources.find_generation(fd, generation) else { return };
@@ -107,10 +147,7 @@ impl Queues {
             self.in_lines -= 1;
             self.push_claimed(node, Stage::Ready, generation);
         }
-        while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
-            self.in_lines -= 1;
-            self.push_claimed(node, Stage::Ready, generation);
-        }
+        self.try_watchers(fd);
     }
 
     /// Moves what an event on a bare number concerns to `work`, the first of each line. Whether more is to be
@@ -183,6 +220,24 @@ impl Queues {
                 self.next_of_source(fd, its);
             }
         }
-        self.let_wait(node, fd, its, from)
+        if its == Lane::Watch
+            && !self.unwanted(&node)
+            && let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused())
+            && claim.map(|claim| claim.generation) != Some(state.generation())
+        {
+            // It was tried by its number, which has become a source since: an event may have come meanwhile.
+            let generation = state.generation();
+            if from != Arrival::Again {
+                self.news.earlier |= self.timers.arm(&node);
+            }
+            self.push_claimed(node, Stage::Ready, generation);
+            return Waits::Tries;
+        }
+        let waits = self.let_wait(node, fd, its, from);
+        if from == Arrival::Again && claim.is_none() && matches!(waits, Waits::Refused(_)) {
+            // Those behind it are registered by nobody else.
+            self.release(fd, its, None, Tried::Nothing);
+        }
+        waits
     }
 }

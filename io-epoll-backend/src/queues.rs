@@ -54,15 +54,20 @@ pub(crate) struct Queues {
     pub(crate) bringing: usize,
     /// Closes whose descriptor some thread's system call uses.
     pub(crate) held: Fifo,
-    /// To be told when the lock is open again: an earlier deadline was armed; there is something to try.
+    /// Threads that wait, to detach a source, until nobody's system call uses it.
+    pub(crate) leaving: usize,
+    /// To be told when the lock is open again.
     pub(crate) news: News,
 }
 
-/// What a critical section leaves to be told after it.
+/// What a critical section leaves to be told after it: an earlier deadline was armed; there is something to
+/// try; or what `left` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct News {
     pub(crate) earlier: bool,
     pub(crate) work: bool,
+    /// A thread is done with an operation, and somebody waits for that.
+    pub(crate) left: bool,
 }
 
 /// A node in a thread's hands: what to do, copied, so that no lock is needed to read it.
@@ -102,7 +107,8 @@ impl Queues {
             handing: 0,
             bringing: 0,
             held: Fifo::new(),
-            news: News { earlier: false, work: false },
+            leaving: 0,
+            news: News { earlier: false, work: false, left: false },
         }
     }
 
@@ -133,14 +139,14 @@ impl Queues {
 
     pub(crate) fn push_work(&mut self, node: Node, stage: Stage) {
         set(&node, Place::Work, stage);
-        self.busy.enter(node.op().fd());
+        self.busy.enter(node.op());
         self.work.push(node);
         self.news.work = true;
     }
 
     pub(crate) fn push_claimed(&mut self, node: Node, stage: Stage, generation: u32) {
         set_claimed(&node, Place::Work, stage, generation);
-        self.busy.enter(node.op().fd());
+        self.busy.enter(node.op());
         self.work.push(node);
         self.news.work = true;
     }
@@ -177,7 +183,7 @@ impl Queues {
         match note.claim() {
             Some(generation) if note.stage() == Stage::Ready && !connect => {
                 let node = self.work.pop()?;
-                self.busy.leave(node.op().fd());
+                self.busy.leave(node.op());
                 Some(Alone::Claimed(node, generation))
             }
             _ => self.take_job().map(Alone::Job),
@@ -187,7 +193,7 @@ impl Queues {
     /// Makes a job of what [`take_alone`](Self::take_alone) gave out.
     pub(crate) fn take_up(&mut self, node: Node, generation: u32) -> Job {
         set_claimed(&node, Place::Work, Stage::Ready, generation);
-        self.busy.enter(node.op().fd());
+        self.busy.enter(node.op());
         self.run(node)
     }
 
@@ -207,26 +213,40 @@ impl Queues {
         if !self.must_be_held(&node) {
             return Some(node);
         }
-        self.busy.leave(node.op().fd());
+        self.busy.leave(node.op());
         set(&node, Place::Held, Stage::Block);
         self.held.push(node);
         None
     }
 
-    /// Hands this node to the calling thread if it is to be tried.
+    /// Hands this node to the calling thread if it is to be tried, or what is to be tried before it.
     ///
     /// # Safety
     /// * The node was submitted to this backend, and its storage is valid.
     pub(crate) unsafe fn take_this_job(&mut self, node: NodePtr) -> Option<Job> {
-        let node = if self.may_be_away() {
-            self.work.find_remove(node)?
+        let queued = if self.may_be_away() {
+            self.work.iter().any(|listed| listed.ptr() == node)
         } else {
             // SAFETY: valid, promised by the caller; none is at the offload backend.
-            let place = unsafe { place_of(node) };
-            // SAFETY: its place says that it is in `work`.
-            (place == Place::Work).then(|| unsafe { self.work.remove(node) })?
+            unsafe { place_of(node) == Place::Work }
         };
+        if !queued {
+            return None;
+        }
+        // SAFETY: promised by the caller.
+        let op = unsafe { node.op() };
+        let first = self.first_of(node, &op);
+        // SAFETY: it is in `work`: its place says so, or it was found there.
+        let node = unsafe { self.work.remove(first) };
         self.hold(node).map(|node| self.run(node))
+    }
+
+    /// What is to be done before this node, or itself: a close taken out of its turn would leave older work on
+    /// its descriptor a number that means nothing, or another file.
+    fn first_of(&self, node: NodePtr, op: &Op) -> NodePtr {
+        let Op::Close(close) = op else { return node };
+        let mut older = self.work.iter().take_while(|listed| listed.ptr() != node);
+        older.find(|listed| listed.op().uses(close.fd)).map_or(node, |older| older.ptr())
     }
 
     fn run(&mut self, node: Node) -> Job {
@@ -248,8 +268,9 @@ impl Queues {
     pub(crate) fn end_run(&mut self, job: &Job) -> Node {
         // SAFETY: `run` put it into `running`, and only who has the job takes it out.
         let node = unsafe { self.running.remove(job.node) };
-        self.busy.leave(job.op.fd());
+        self.busy.leave(&job.op);
         set(&node, Place::Nowhere, Stage::Fresh);
+        self.news.left |= self.leaving > 0;
         // Each looks again whether it still has to wait.
         while let Some(close) = self.held.pop() {
             self.push_work(close, Stage::Block);

@@ -4,7 +4,6 @@
 //! The table is behind the lock; a source leaves it before `detach` returns.
 
 use crate::backend::EpollBackend;
-use crate::note::Stage;
 use crate::queues::Queues;
 use crate::run::Turn;
 use core::pin::Pin;
@@ -26,11 +25,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         self.queues(|queues| {
             // SAFETY: promised by the caller.
             if unsafe { queues.sources.attach(source, traits) } {
-                // What waits on the number from before is tried again, and finds the source.
-                let mut waiting = queues.waiting.take_fd(source.fd());
-                while let Some(node) = waiting.pop() {
-                    queues.push_work(node, Stage::Ready);
-                }
+                queues.line_up(source.fd());
             }
         });
     }
@@ -40,6 +35,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         if self.is_forked() {
             return;
         }
+        let mut waits = false;
         loop {
             let seen = self.park.epoch();
             let (mut withdrawn, gone) = self.queues(|queues| {
@@ -50,7 +46,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
                 let gone = !is_running(queues, source.fd());
                 if gone {
                     queues.sources.detach(&source);
+                    queues.leaving -= usize::from(waits);
+                } else {
+                    // Who has it may let it wait again, and completes nothing.
+                    queues.leaving += usize::from(!waits);
                 }
+                waits = true;
                 (withdrawn, gone)
             });
             while let Some(node) = withdrawn.pop() {

@@ -96,6 +96,36 @@ impl Queues {
         self.push_claimed(node, Stage::Ready, generation);
     }
 
+    /// What waits by a number that has become a source's stands in its lines from now on, in the same order; the
+    /// first of each is tried again.
+    pub(crate) fn line_up(&mut self, fd: Fd) {
+        let mut waiting = self.waiting.take_fd(fd);
+        while let Some(node) = waiting.pop() {
+            if let Some((_, its)) = Lane::of_op(node.op())
+                && let Some(state) = self.sources.find(fd)
+            {
+                set_stage(&node, Stage::Fresh);
+                set_place(&node, Place::Source);
+                state.push(its, node);
+                self.in_lines += 1;
+            }
+        }
+        for its in [Lane::Read, Lane::Write] {
+            self.next_of_source(fd, its);
+        }
+        self.try_watchers(fd);
+    }
+
+    /// Those who want to be told of a source's events look again.
+    fn try_watchers(&mut self, fd: Fd) {
+        while let Some(state) = self.sources.find(fd)
+            && let Some(node) = state.next(Lane::Watch)
+        {
+            let generation = state.generation();
+            self.leave_line(node, generation);
+        }
+    }
+
     /// Notes an event of a source, and moves what it concerns to `work`.
     pub(crate) fn source_ready(&mut self, fd: Fd, generation: u32, events: Readiness) {
         let Some(state) = self.sources.find_generation(fd, generation) else { return };
@@ -103,9 +133,7 @@ impl Queues {
         for its in [Lane::Read, Lane::Write] {
             self.next_of_source(fd, its);
         }
-        while let Some(node) = self.sources.find(fd).and_then(|state| state.next(Lane::Watch)) {
-            self.leave_line(node, generation);
-        }
+        self.try_watchers(fd);
     }
 
     /// Lets a node wait for readiness, unless it is to end early.

@@ -33,6 +33,8 @@ pub(crate) struct Queues {
     pub(crate) sleeping: Fifo,
     /// Closes whose descriptor a worker is using: the number must not mean another file under it.
     pub(crate) held: Fifo,
+    /// Threads that wait, to detach a source, until nobody's system call uses it.
+    pub(crate) leaving: usize,
     pub(crate) timers: Timers,
 }
 
@@ -61,6 +63,7 @@ impl Queues {
             ready: Fifo::new(),
             sleeping: Fifo::new(),
             held: Fifo::new(),
+            leaving: 0,
             timers: Timers::new(),
         }
     }

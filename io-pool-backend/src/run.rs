@@ -85,13 +85,16 @@ impl<L: RawLock> PoolBackend<L> {
             }
             Outcome::Wait => {
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
-                let (waits, held) = self.queues(|queues| {
+                let (waits, held, leaving) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     let node = queues.end_run(&job);
                     node.requeue();
-                    (queues.wait_again(node, job.claim), held)
+                    (queues.wait_again(node, job.claim), held, queues.leaving > 0)
                 });
                 self.notify_held(held);
+                if leaving {
+                    self.notify_others();
+                }
                 self.after_wait(waits, job.op.fd(), turn)
             }
         }

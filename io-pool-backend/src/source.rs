@@ -4,7 +4,6 @@
 //! The table is behind the lock; a source leaves it before `detach` returns.
 
 use crate::backend::PoolBackend;
-use crate::note::Stage;
 use core::pin::Pin;
 use io_core::readiness::{Source, Traits};
 use io_core::syscall::{is_nonblocking, is_tcp};
@@ -24,12 +23,7 @@ impl<L: RawLock> PoolBackend<L> {
         self.queues(|queues| {
             // SAFETY: promised by the caller.
             if unsafe { queues.sources.attach(source, traits) } {
-                // What waits on the number from before is tried again, and finds the source.
-                let mut waiting = queues.waiting.take_fd(source.fd());
-                while let Some(node) = waiting.pop() {
-                    queues.push_work(node, Stage::Ready);
-                    queues.passed += 1;
-                }
+                queues.line_up(source.fd());
             }
             self.count_sources(queues);
         });
@@ -40,6 +34,7 @@ impl<L: RawLock> PoolBackend<L> {
         if self.lineage.is_forked() {
             return;
         }
+        let mut waits = false;
         loop {
             let seen = self.park.epoch();
             let (withdrawn, gone) = self.queues(|queues| {
@@ -51,7 +46,12 @@ impl<L: RawLock> PoolBackend<L> {
                 if gone {
                     queues.sources.detach(&source);
                     self.count_sources(queues);
+                    queues.leaving -= usize::from(waits);
+                } else {
+                    // Who has it may let it wait again, and completes nothing.
+                    queues.leaving += usize::from(!waits);
                 }
+                waits = true;
                 (withdrawn, gone)
             });
             self.refuse_all(withdrawn);

@@ -424,3 +424,25 @@ fn a_source_goes_while_workers_serve_it() {
         }
     });
 }
+
+#[test]
+fn what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source() {
+    let backend = local();
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    near.set_nonblocking(true).expect("non-blocking");
+    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let recv = || Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
+    let (mut first, mut second, mut third) = (recv(), recv(), recv());
+    first.as_mut().submit().expect("submit");
+    second.as_mut().submit().expect("submit");
+    assert_eq!(second.phase(), Phase::Queued);
+    let source = Box::pin(Registered::new(backend, near));
+    source.as_ref().attach();
+    far.write_all(b"aaaabbbbcccc").expect("write");
+    third.as_mut().submit().expect("submit");
+    let (third, second) = (drive(&*backend, third), drive(&*backend, second));
+    let first = drive(&*backend, first);
+    assert_eq!((first.0, &first.1), (Ok(4), b"aaaa"), "the first");
+    assert_eq!((second.0, &second.1), (Ok(4), b"bbbb"), "the second");
+    assert_eq!((third.0, &third.1), (Ok(4), b"cccc"), "the third");
+}
