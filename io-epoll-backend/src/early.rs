@@ -156,6 +156,20 @@ impl Queues {
         withdrawn
     }
 
+    /// As [`withdraw_waiting`](Self::withdraw_waiting), and what an event has just made work again. What was
+    /// queued before the close was taken before it.
+    pub(crate) fn withdraw_before_close(&mut self, fd: Fd) -> Fifo {
+        let mut withdrawn = self.withdraw_waiting(fd);
+        if self.busy.maybe(fd) {
+            let ready = self.work.take_all(|node| {
+                let waited = Note::of(node).stage() == Stage::Ready;
+                waited && lane(node.op()).is_some_and(|(its, _)| its == fd)
+            });
+            self.move_out(ready, Place::Work, &mut withdrawn);
+        }
+        withdrawn
+    }
+
     /// As [`withdraw_waiting`](Self::withdraw_waiting), and what is to be tried.
     pub(crate) fn withdraw_fd(&mut self, fd: Fd) -> Fifo {
         let on = |node: &Node| !node.op().kind().never_cancelled() && node.op().uses(fd);

@@ -78,6 +78,8 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) done: usize,
     pub(crate) claim: Option<Claim>,
+    /// For a close: what has waited on its descriptor, and ends before it.
+    pub(crate) ended: Fifo,
 }
 
 /// What a thread that is alone works on.
@@ -250,6 +252,12 @@ impl Queues {
     }
 
     fn run(&mut self, node: Node) -> Job {
+        // In one step with the look at what runs: in between, an event could make what waits work again,
+        // behind the close, and that would mean the number's next file.
+        let ended = match *node.op() {
+            Op::Close(close) => self.withdraw_before_close(close.fd),
+            _ => Fifo::new(),
+        };
         node.begin();
         set_place(&node, Place::Running);
         let (note, op) = (Note::of(&node), *node.op());
@@ -260,7 +268,7 @@ impl Queues {
         });
         let ptr = node.ptr();
         self.running.push(node);
-        Job { node: ptr, op, stage: note.stage(), done, claim }
+        Job { node: ptr, op, stage: note.stage(), done, claim, ended }
     }
 
     /// Takes a node back from the thread that ran it. Its line is to be [released](Self::release), unless it

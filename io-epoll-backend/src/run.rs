@@ -10,7 +10,7 @@ use crate::plan::{Next, after, tells};
 use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
 use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
-use io_core::{Errno, Node, OffloadHandle, Op, OpKind, RawLock, Way};
+use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// result at once, which is nearly every one, is in no list while it is tried.
     fn work_alone(&self, turn: Turn<'_>) -> Option<usize> {
         let (node, generation) = match self.queues(Queues::take_alone)? {
-            Alone::Job(job) => return Some(self.run(&job, turn)),
+            Alone::Job(job) => return Some(self.run(job, turn)),
             Alone::Claimed(node, generation) => (node, generation),
         };
         self.count.syscall();
@@ -87,16 +87,15 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             job
         })?;
         self.park.leave();
-        Some(self.run(&job, turn))
+        Some(self.run(job, turn))
     }
 
-    pub(crate) fn run(&self, job: &Job, turn: Turn<'_>) -> usize {
-        if let Op::Close(close) = job.op {
-            // Some may have come to wait while the close was queued.
-            self.end_waiting(close.fd);
+    pub(crate) fn run(&self, mut job: Job, turn: Turn<'_>) -> usize {
+        while let Some(node) = job.ended.pop() {
+            self.refuse(node, Turn::Reap);
         }
-        let tried = self.attempt(job);
-        self.follow(job, tried, turn)
+        let tried = self.attempt(&job);
+        self.follow(&job, tried, turn)
     }
 
     /// What becomes of a job after its try.

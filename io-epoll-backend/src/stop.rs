@@ -155,7 +155,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             // SAFETY: promised by the caller.
             let job = self.queues(|queues| unsafe { queues.take_this_job(node) });
             if let Some(job) = job {
-                self.run(&job, Turn::Reap);
+                self.run(job, Turn::Reap);
                 continue;
             }
             // SAFETY: promised by the caller.
