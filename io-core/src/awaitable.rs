@@ -113,7 +113,8 @@ impl<H: Handle> IoAwaitable<H> {
     /// [`result`](Self::result), or [`wait`](Self::wait).
     ///
     /// # Errors
-    /// `EALREADY` if it was submitted before.
+    /// `EALREADY` if it was submitted before, `EOWNERDEAD` if the backend is another process's; it is then
+    /// done with that result.
     pub fn submit(self: Pin<&mut Self>) -> Result<(), Errno> {
         self.submit_with(None, false)
     }

@@ -121,7 +121,8 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
     /// operation before that drops the callback.
     ///
     /// # Errors
-    /// `EALREADY` if it was polled or submitted before; the callback is then not called.
+    /// `EALREADY` if it was polled or submitted before, `EOWNERDEAD` if the backend is another process's; the
+    /// callback is then not called.
     pub fn submit_with_callback(
         mut self: Pin<&mut Self>,
         function: CompletionFn,
@@ -134,7 +135,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
     /// Submits without anybody to hear of it: ask [`take`](Self::take), or [`wait`](Self::wait).
     ///
     /// # Errors
-    /// `EALREADY` if it was polled or submitted before.
+    /// `EALREADY` if it was polled or submitted before, `EOWNERDEAD` if the backend is another process's.
     pub fn submit(mut self: Pin<&mut Self>) -> Result<(), Errno> {
         self.as_mut().prepare()?;
         self.awaitable().submit()

@@ -1,4 +1,4 @@
-//! Sockets that keep their registration: what they cost, and that caching their readiness loses nothing.
+//! Sockets that keep their registration, with workers that serve them.
 #![cfg(not(miri))]
 #![allow(unsafe_code, reason = "takes descriptors over")]
 
@@ -6,26 +6,20 @@ use core::future::Future;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 use io_core::op::MsgFlags;
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::thread;
 
-type Local = Pin<&'static LocalPool>;
 type Shared = Pin<&'static PoolBackend>;
 type Socket<H> = &'static Registered<H, OwnedFd>;
-
-fn local() -> Local {
-    Pin::static_ref(Box::leak(Box::new(LocalPool::new().expect("a backend"))))
-}
 
 fn owned(fd: impl IntoRawFd) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives the ownership up.
@@ -57,211 +51,6 @@ fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
         }
         backend.poll(None).expect("poll");
     }
-}
-
-/// One round: the client's bytes are there before the server looks.
-fn echo(backend: Local, near: Socket<Local>, far: &mut TcpStream) {
-    let mut recv = pin!(backend.recv(near, [0_u8; 64], MsgFlags::empty()));
-    recv.as_mut().submit().expect("submit");
-    far.write_all(b"ping").expect("write");
-    let (got, buf) = drive(&*backend, recv);
-    assert_eq!((got, &buf[..4]), (Ok(4), &b"ping"[..]));
-    let (sent, _) = drive(&*backend, backend.send(near, *b"pong", MsgFlags::empty()));
-    assert_eq!(sent, Ok(4));
-    let mut answer = [0; 4];
-    far.read_exact(&mut answer).expect("read");
-    assert_eq!(&answer, b"pong");
-}
-
-#[test]
-fn a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait() {
-    let backend = local();
-    let (near, mut far) = pair();
-    let near = register(backend, near);
-    echo(backend, near, &mut far);
-    let before = backend.counters().syscalls;
-    for _ in 0..100 {
-        echo(backend, near, &mut far);
-    }
-    assert_eq!(backend.counters().syscalls - before, 3 * 100, "recv, epoll_wait, send");
-}
-
-#[test]
-fn many_connections_share_their_waits_and_cost_one_registration_each() {
-    const CONNECTIONS: usize = 32;
-    let backend = local();
-    let (mut nears, mut fars) = (Vec::new(), Vec::new());
-    for _ in 0..CONNECTIONS {
-        let (near, far) = pair();
-        nears.push(register(backend, near));
-        fars.push(far);
-    }
-    let round = |fars: &mut Vec<TcpStream>| {
-        let mut recvs: Vec<_> = nears
-            .iter()
-            .map(|&near| Box::pin(backend.recv(near, [0_u8; 16], MsgFlags::empty())))
-            .collect();
-        for recv in &mut recvs {
-            recv.as_mut().submit().expect("submit");
-        }
-        for far in &mut *fars {
-            far.write_all(b"x").expect("write");
-        }
-        while recvs.iter().any(|recv| recv.phase() != Phase::Done) {
-            backend.poll(None).expect("poll");
-        }
-        for (near, far) in nears.iter().zip(fars) {
-            let sent = drive(&*backend, backend.send(*near, *b"y", MsgFlags::empty())).0;
-            assert_eq!(sent, Ok(1));
-            far.read_exact(&mut [0]).expect("read");
-        }
-    };
-    let start = backend.counters().syscalls;
-    round(&mut fars);
-    let first = backend.counters().syscalls - start;
-    // A recv that would block, its registration, the recv, the send; and a wait for all.
-    assert!(first <= 4 * CONNECTIONS as u64 + 3, "{first} calls in the first round");
-    let start = backend.counters().syscalls;
-    for _ in 0..10 {
-        round(&mut fars);
-    }
-    let each = backend.counters().syscalls - start;
-    assert!(each <= 10 * (2 * CONNECTIONS as u64 + 2), "{each} calls in ten rounds");
-}
-
-#[test]
-fn data_and_the_end_before_the_first_recv_are_both_seen() {
-    for late in [false, true] {
-        let backend = local();
-        let (near, mut far) = pair();
-        let near = register(backend, near);
-        let recv = || backend.recv(near, [0_u8; 16], MsgFlags::empty());
-        let mut early = pin!(recv());
-        if late {
-            // Registered before anything has come.
-            early.as_mut().submit().expect("submit");
-        }
-        far.write_all(b"last words").expect("write");
-        drop(far);
-        assert_eq!(drive(&*backend, early).0, Ok(10));
-        assert_eq!(drive(&*backend, recv()).0, Ok(0), "the end of the stream");
-        assert_eq!(drive(&*backend, recv()).0, Ok(0), "and again");
-    }
-}
-
-#[test]
-fn a_reset_ends_what_waits() {
-    let backend = local();
-    let (near, far) = pair();
-    let near = register(backend, near);
-    let mut recv = pin!(backend.recv(near, [0_u8; 16], MsgFlags::empty()));
-    recv.as_mut().submit().expect("submit");
-    drive(&*backend, backend.send(near, *b"unread", MsgFlags::empty())).0.expect("send");
-    // Closed with unread data: a reset.
-    drop(far);
-    assert_eq!(drive(&*backend, recv).0, Err(Errno::CONNRESET));
-}
-
-#[test]
-fn operations_on_a_source_are_served_in_the_order_of_submission() {
-    let backend = local();
-    let (near, mut far) = pair();
-    let near = register(backend, near);
-    let mut recvs: Vec<_> =
-        (0..8).map(|_| Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty()))).collect();
-    for recv in &mut recvs {
-        recv.as_mut().submit().expect("submit");
-    }
-    far.write_all(b"aaaabbbbccccdddd").expect("write");
-    while recvs[3].phase() != Phase::Done {
-        backend.poll(None).expect("poll");
-    }
-    // In the middle of the line, and the first.
-    recvs[5].as_mut().cancel();
-    recvs[4].as_mut().cancel();
-    far.write_all(b"eeeeffff").expect("write");
-    let words: Vec<_> = recvs
-        .into_iter()
-        .map(|recv| match drive(&*backend, recv) {
-            (Ok(4), buf) => String::from_utf8_lossy(&buf).into_owned(),
-            (Err(Errno::CANCELED), _) => "-".to_owned(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(words, ["aaaa", "bbbb", "cccc", "dddd", "-", "-", "eeee", "ffff"]);
-}
-
-#[test]
-fn a_full_socket_is_waited_for_and_goes_on() {
-    let backend = local();
-    let (near, mut far) = pair();
-    let near = register(backend, near);
-    let chunk = vec![7_u8; 48 * 1024];
-    let mut sent = 0;
-    let mut blocked = Box::pin(backend.send(near, chunk.clone(), MsgFlags::empty()));
-    loop {
-        blocked.as_mut().submit().expect("submit");
-        if blocked.phase() != Phase::Done {
-            break;
-        }
-        sent += blocked.as_mut().take().expect("done").0.expect("send");
-        blocked = Box::pin(backend.send(near, chunk.clone(), MsgFlags::empty()));
-    }
-    let before = backend.counters().syscalls;
-    assert_eq!(backend.poll(Some(Duration::ZERO)), Ok(0), "nothing has changed");
-    assert!(backend.counters().syscalls - before <= 2, "an event at the most, and no try");
-    let reader = thread::spawn(move || {
-        let mut all = Vec::new();
-        far.read_to_end(&mut all).expect("read");
-        all.len()
-    });
-    sent += drive(&*backend, blocked).0.expect("send");
-    drive(&*backend, backend.shutdown(near, io_core::ops::How::Write)).expect("shutdown");
-    assert_eq!(reader.join().expect("the reader"), sent);
-}
-
-#[test]
-fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number() {
-    let backend = local();
-    let (near, mut far) = UnixStream::pair().expect("a pair");
-    near.set_nonblocking(true).expect("non-blocking");
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
-    let source = Box::pin(Registered::new(backend, near));
-    source.as_ref().attach();
-    source.as_ref().attach();
-    let mut recv = pin!(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
-    recv.as_mut().submit().expect("submit");
-    assert_eq!(recv.phase(), Phase::Queued);
-    drop(source);
-    assert_eq!(drive(&*backend, recv).0, Err(Errno::CANCELED));
-    // A bare number from here on, although its old registration is still in epoll.
-    let mut recv = pin!(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
-    recv.as_mut().submit().expect("submit");
-    far.write_all(b"bare").expect("write");
-    assert_eq!(drive(&*backend, recv).0, Ok(4));
-    // And a source again, with an operation that waits from before.
-    let mut recv = pin!(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
-    recv.as_mut().submit().expect("submit");
-    let source = Box::pin(Registered::new(backend, near));
-    source.as_ref().attach();
-    far.write_all(b"more").expect("write");
-    assert_eq!(drive(&*backend, recv).0, Ok(4));
-    drop(source);
-}
-
-#[test]
-fn a_watcher_and_a_reader_both_hear_of_an_event() {
-    use io_core::op::PollEvents;
-    let backend = local();
-    let (near, mut far) = pair();
-    let near = register(backend, near);
-    let mut watch = pin!(backend.poll_fd(near, PollEvents::IN));
-    watch.as_mut().submit().expect("submit");
-    let mut recv = pin!(backend.recv(near, [0_u8; 4], MsgFlags::PEEK));
-    recv.as_mut().submit().expect("submit");
-    far.write_all(b"seen").expect("write");
-    assert_eq!(drive(&*backend, recv).0, Ok(4));
-    assert!(drive(&*backend, watch).expect("events").contains(PollEvents::IN));
 }
 
 /// Lends this many threads while `act` runs.
@@ -427,7 +216,7 @@ fn a_source_goes_while_workers_serve_it() {
 
 #[test]
 fn what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source() {
-    let backend = local();
+    let backend = Pin::static_ref(Box::leak(Box::new(LocalPool::new().expect("a pool"))));
     let (near, mut far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
     let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));

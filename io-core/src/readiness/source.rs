@@ -282,11 +282,6 @@ impl SourceState {
         !core::mem::replace(&mut self.registered, true)
     }
 
-    /// It must be registered again: something else has changed its registration.
-    pub fn forget_registration(&mut self) {
-        self.registered = false;
-    }
-
     /// It cannot be registered: gives out what waits, one at a time.
     pub fn refuse(&mut self) -> Option<Node> {
         self.refused = true;

@@ -1,4 +1,5 @@
-//! Sockets that keep their registration: what they cost, and that caching their readiness loses nothing.
+//! Sockets that keep their registration, on the backends that wait in epoll: what they cost, that caching
+//! their readiness loses nothing, and that they may go at any time.
 #![allow(unsafe_code, reason = "takes descriptors over")]
 
 use core::future::Future;
@@ -6,24 +7,118 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use io_core::op::MsgFlags;
+use io_core::op::{MsgFlags, PollEvents};
 use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll};
+use io_pool_backend::{LocalPool, PoolBackend};
+use libtest_mimic::{Arguments, Trial};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Barrier;
+use std::process::ExitCode;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 
-type Local = Pin<&'static LocalEpoll>;
-type Shared = Pin<&'static EpollBackend>;
 type Socket<H> = &'static Registered<H, OwnedFd>;
 
-fn local() -> Local {
-    Pin::static_ref(Box::leak(Box::new(LocalEpoll::new().expect("a backend"))))
+/// A backend in its two forms.
+trait Kind: 'static {
+    /// For one thread.
+    type Local: IoBackend;
+    /// For several.
+    type Shared: IoBackend + Sync;
+
+    fn local() -> Pin<&'static Self::Local>;
+    fn shared() -> Pin<&'static Self::Shared>;
+}
+
+struct Epoll;
+
+impl Kind for Epoll {
+    type Local = LocalEpoll;
+    type Shared = EpollBackend;
+
+    fn local() -> Pin<&'static LocalEpoll> {
+        leaked(LocalEpoll::new())
+    }
+
+    fn shared() -> Pin<&'static EpollBackend> {
+        leaked(EpollBackend::new())
+    }
+}
+
+struct Pool;
+
+impl Kind for Pool {
+    type Local = LocalPool;
+    type Shared = PoolBackend;
+
+    fn local() -> Pin<&'static LocalPool> {
+        leaked(LocalPool::new())
+    }
+
+    fn shared() -> Pin<&'static PoolBackend> {
+        leaked(PoolBackend::new())
+    }
+}
+
+fn leaked<B>(backend: Result<B, Errno>) -> Pin<&'static B> {
+    Pin::static_ref(Box::leak(Box::new(backend.expect("a backend"))))
+}
+
+fn main() -> ExitCode {
+    let mut trials = of::<Epoll>("epoll");
+    trials.extend(of::<Pool>("pool"));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn of<K: Kind>(name: &str) -> Vec<Trial> {
+    let cases: [(&str, fn()); 10] = [
+        (
+            "a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait",
+            a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait::<K>,
+        ),
+        (
+            "many_connections_share_their_waits_and_cost_one_registration_each",
+            many_connections_share_their_waits_and_cost_one_registration_each::<K>,
+        ),
+        (
+            "data_and_the_end_before_the_first_recv_are_both_seen",
+            data_and_the_end_before_the_first_recv_are_both_seen::<K>,
+        ),
+        ("a_reset_ends_what_waits", a_reset_ends_what_waits::<K>),
+        (
+            "operations_on_a_source_are_served_in_the_order_of_submission",
+            operations_on_a_source_are_served_in_the_order_of_submission::<K>,
+        ),
+        ("a_full_socket_is_waited_for_and_goes_on", a_full_socket_is_waited_for_and_goes_on::<K>),
+        (
+            "a_source_that_goes_ends_what_waits_on_it_and_frees_its_number",
+            a_source_that_goes_ends_what_waits_on_it_and_frees_its_number::<K>,
+        ),
+        (
+            "a_watcher_and_a_reader_both_hear_of_an_event",
+            a_watcher_and_a_reader_both_hear_of_an_event::<K>,
+        ),
+        (
+            "events_between_a_try_and_its_note_are_not_lost",
+            events_between_a_try_and_its_note_are_not_lost::<K>,
+        ),
+        (
+            "a_detach_hears_of_a_try_that_goes_back_to_wait",
+            a_detach_hears_of_a_try_that_goes_back_to_wait::<K>,
+        ),
+    ];
+    let trial = |(case, run): (&str, fn())| {
+        Trial::test(format!("{name}::{case}"), move || {
+            run();
+            Ok(())
+        })
+    };
+    cases.into_iter().map(trial).collect()
 }
 
 fn owned(fd: impl IntoRawFd) -> OwnedFd {
@@ -59,7 +154,11 @@ fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
 }
 
 /// One round: the client's bytes are there before the server looks.
-fn echo(backend: Local, near: Socket<Local>, far: &mut TcpStream) {
+fn echo<B: IoBackend>(
+    backend: Pin<&'static B>,
+    near: Socket<Pin<&'static B>>,
+    far: &mut TcpStream,
+) {
     let mut recv = pin!(backend.recv(near, [0_u8; 64], MsgFlags::empty()));
     recv.as_mut().submit().expect("submit");
     far.write_all(b"ping").expect("write");
@@ -72,9 +171,8 @@ fn echo(backend: Local, near: Socket<Local>, far: &mut TcpStream) {
     assert_eq!(&answer, b"pong");
 }
 
-#[test]
-fn a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait() {
-    let backend = local();
+fn a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait<K: Kind>() {
+    let backend = K::local();
     let (near, mut far) = pair();
     let near = register(backend, near);
     echo(backend, near, &mut far);
@@ -85,10 +183,9 @@ fn a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait() {
     assert_eq!(backend.counters().syscalls - before, 3 * 100, "recv, epoll_wait, send");
 }
 
-#[test]
-fn many_connections_share_their_waits_and_cost_one_registration_each() {
+fn many_connections_share_their_waits_and_cost_one_registration_each<K: Kind>() {
     const CONNECTIONS: usize = 32;
-    let backend = local();
+    let backend = K::local();
     let (mut nears, mut fars) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
         let (near, far) = pair();
@@ -128,10 +225,9 @@ fn many_connections_share_their_waits_and_cost_one_registration_each() {
     assert!(each <= 10 * (2 * CONNECTIONS as u64 + 2), "{each} calls in ten rounds");
 }
 
-#[test]
-fn data_and_the_end_before_the_first_recv_are_both_seen() {
+fn data_and_the_end_before_the_first_recv_are_both_seen<K: Kind>() {
     for late in [false, true] {
-        let backend = local();
+        let backend = K::local();
         let (near, mut far) = pair();
         let near = register(backend, near);
         let recv = || backend.recv(near, [0_u8; 16], MsgFlags::empty());
@@ -148,9 +244,8 @@ fn data_and_the_end_before_the_first_recv_are_both_seen() {
     }
 }
 
-#[test]
-fn a_reset_ends_what_waits() {
-    let backend = local();
+fn a_reset_ends_what_waits<K: Kind>() {
+    let backend = K::local();
     let (near, far) = pair();
     let near = register(backend, near);
     let mut recv = pin!(backend.recv(near, [0_u8; 16], MsgFlags::empty()));
@@ -161,9 +256,8 @@ fn a_reset_ends_what_waits() {
     assert_eq!(drive(&*backend, recv).0, Err(Errno::CONNRESET));
 }
 
-#[test]
-fn operations_on_a_source_are_served_in_the_order_of_submission() {
-    let backend = local();
+fn operations_on_a_source_are_served_in_the_order_of_submission<K: Kind>() {
+    let backend = K::local();
     let (near, mut far) = pair();
     let near = register(backend, near);
     let mut recvs: Vec<_> =
@@ -190,9 +284,8 @@ fn operations_on_a_source_are_served_in_the_order_of_submission() {
     assert_eq!(words, ["aaaa", "bbbb", "cccc", "dddd", "-", "-", "eeee", "ffff"]);
 }
 
-#[test]
-fn a_full_socket_is_waited_for_and_goes_on() {
-    let backend = local();
+fn a_full_socket_is_waited_for_and_goes_on<K: Kind>() {
+    let backend = K::local();
     let (near, mut far) = pair();
     let near = register(backend, near);
     let chunk = vec![7_u8; 48 * 1024];
@@ -219,9 +312,8 @@ fn a_full_socket_is_waited_for_and_goes_on() {
     assert_eq!(reader.join().expect("the reader"), sent);
 }
 
-#[test]
-fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number() {
-    let backend = local();
+fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number<K: Kind>() {
+    let backend = K::local();
     let (near, mut far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
     let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
@@ -248,10 +340,8 @@ fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number() {
     drop(source);
 }
 
-#[test]
-fn a_watcher_and_a_reader_both_hear_of_an_event() {
-    use io_core::op::PollEvents;
-    let backend = local();
+fn a_watcher_and_a_reader_both_hear_of_an_event<K: Kind>() {
+    let backend = K::local();
     let (near, mut far) = pair();
     let near = register(backend, near);
     let mut watch = pin!(backend.poll_fd(near, PollEvents::IN));
@@ -265,10 +355,9 @@ fn a_watcher_and_a_reader_both_hear_of_an_event() {
 
 /// A recv of one thread while another polls: an event between the try that would have blocked and the
 /// note that it did is not lost.
-#[test]
-fn events_between_a_try_and_its_note_are_not_lost() {
+fn events_between_a_try_and_its_note_are_not_lost<K: Kind>() {
     const ROUNDS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
-    let backend: Shared = Pin::static_ref(Box::leak(Box::new(EpollBackend::new().expect("one"))));
+    let backend = K::shared();
     let (near, mut far) = pair();
     let near = register(backend, near);
     let (together, over) = (Barrier::new(2), AtomicBool::new(false));
@@ -289,6 +378,60 @@ fn events_between_a_try_and_its_note_are_not_lost() {
             let mut recv = pin!(backend.recv(near, [0_u8; 1], MsgFlags::empty()));
             recv.as_mut().submit().expect("submit");
             assert_eq!(recv.as_mut().wait().expect("a result").0, Ok(1));
+        }
+        over.store(true, Ordering::SeqCst);
+        backend.wake_handle().wake();
+    });
+}
+
+/// Each event is tried and says nothing, so the operation goes back to wait again and again: who detaches
+/// meanwhile hears of it, although nothing is completed.
+fn a_detach_hears_of_a_try_that_goes_back_to_wait<K: Kind>() {
+    const ROUNDS: usize = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
+    let backend = K::shared();
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    let mut drain = near.try_clone().expect("a second number");
+    near.set_nonblocking(true).expect("non-blocking");
+    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let over = AtomicBool::new(false);
+    let (gone, heard) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                backend.poll(None).expect("poll");
+            }
+        });
+        scope.spawn(move || {
+            for round in 0..ROUNDS {
+                let source = Box::pin(Registered::new(backend, near));
+                source.as_ref().attach();
+                let mut watch = pin!(backend.poll_fd(near, PollEvents::PRI));
+                watch.as_mut().submit().expect("submit");
+                far.write_all(b"x").expect("write");
+                for _ in 0..round % 97 * 20 {
+                    core::hint::spin_loop();
+                }
+                drop(source);
+                let ended = watch.as_mut().wait().expect("a result");
+                assert_eq!(ended, Err(Errno::CANCELED));
+                drain.read_exact(&mut [0]).expect("read");
+                gone.send(round).expect("told");
+            }
+        });
+        let mut rounds = 0;
+        while rounds < ROUNDS {
+            match heard.recv_timeout(Duration::from_secs(5)) {
+                Ok(_) => rounds += 1,
+                Err(_) => {
+                    over.store(true, Ordering::SeqCst);
+                    // Wakes also the one that sleeps in its detach, so that the test ends.
+                    for _ in 0..100 {
+                        backend.wake_handle().wake();
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    panic!("the detach of round {rounds} sleeps");
+                }
+            }
         }
         over.store(true, Ordering::SeqCst);
         backend.wake_handle().wake();
