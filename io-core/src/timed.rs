@@ -52,6 +52,11 @@ impl<H: Handle, D: Operation> Deadlined for SafeOp<H, D> {
 }
 
 impl<A> Timed<A> {
+    /// The operation, to look at; [`op`](Self::op) is to act on it.
+    pub fn get_ref(&self) -> &A {
+        &self.op
+    }
+
     /// When the operation ends early.
     pub fn deadline(&self) -> Deadline {
         self.timer.deadline()

@@ -7,6 +7,7 @@
 use crate::mem::Mem;
 use core::fmt;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{self, Poll};
 use io_core::op::{Accept, Recv, Send};
@@ -46,15 +47,48 @@ impl Hook {
     }
 }
 
-/// A raw operation with its memory and its callback.
-pub struct Raw<H: Handle> {
-    // First, so that it is dropped, and has waited, before the rest.
-    awaitable: IoAwaitable<H>,
-    keep: Vec<Mem>,
-    hook: Option<Arc<Hook>>,
+/// What a [`Raw`] keeps: an operation, or one with a deadline.
+pub trait Held<H: Handle>: Future<Output = i64> + fmt::Debug {
+    /// The operation, to act on.
+    fn op(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>>;
+
+    /// The operation, to look at.
+    fn get_ref(&self) -> &IoAwaitable<H>;
 }
 
-impl<H: Handle> fmt::Debug for Raw<H> {
+impl<H: Handle> Held<H> for IoAwaitable<H> {
+    fn op(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
+        self
+    }
+
+    fn get_ref(&self) -> &IoAwaitable<H> {
+        self
+    }
+}
+
+impl<H: Handle> Held<H> for Timed<IoAwaitable<H>> {
+    fn op(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
+        Timed::op(self)
+    }
+
+    fn get_ref(&self) -> &IoAwaitable<H> {
+        Timed::get_ref(self)
+    }
+}
+
+/// A raw operation with its memory and its callback.
+pub struct Raw<H: Handle, A: Held<H> = IoAwaitable<H>> {
+    // First, so that it is dropped, and has waited, before the rest.
+    awaitable: A,
+    keep: Vec<Mem>,
+    hook: Option<Arc<Hook>>,
+    _handle: PhantomData<H>,
+}
+
+/// A raw operation with a deadline, its memory and its callback.
+pub type TimedRaw<H> = Raw<H, Timed<IoAwaitable<H>>>;
+
+impl<H: Handle, A: Held<H>> fmt::Debug for Raw<H, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Raw({:?})", self.awaitable)
     }
@@ -65,23 +99,49 @@ impl<H: Handle> fmt::Debug for Raw<H> {
 /// # Panics
 /// If an address in `op` is neither.
 pub fn raw<H: Handle>(handle: H, op: Op, keep: &[Mem]) -> Pin<Box<Raw<H>>> {
+    hold(handle, op, keep, |awaitable| awaitable)
+}
+
+/// [`raw`] with a deadline.
+///
+/// # Panics
+/// As [`raw`].
+pub fn timed<H: Handle>(
+    handle: H,
+    op: Op,
+    keep: &[Mem],
+    deadline: Deadline,
+) -> Pin<Box<TimedRaw<H>>> {
+    hold(handle, op, keep, |awaitable| awaitable.with_deadline(deadline))
+}
+
+fn hold<H: Handle, A: Held<H>>(
+    handle: H,
+    op: Op,
+    keep: &[Mem],
+    make: impl FnOnce(IoAwaitable<H>) -> A,
+) -> Pin<Box<Raw<H, A>>> {
     check(&op, keep);
     // SAFETY: checked: every address is null or in memory that the value keeps until the awaitable,
     // which is dropped first, is gone; forgetting the value forgets the memory.
-    let awaitable = unsafe { IoAwaitable::new(handle, op) };
-    Box::pin(Raw { awaitable, keep: keep.to_vec(), hook: None })
+    let awaitable = make(unsafe { IoAwaitable::new(handle, op) });
+    Box::pin(Raw { awaitable, keep: keep.to_vec(), hook: None, _handle: PhantomData })
 }
 
-impl<H: Handle> Raw<H> {
+impl<H: Handle, A: Held<H>> Raw<H, A> {
+    fn held(self: Pin<&mut Self>) -> Pin<&mut A> {
+        // SAFETY: structural: the field is never moved out of a pinned `Raw`.
+        unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }
+    }
+
     /// The operation itself.
     pub fn op(self: &mut Pin<Box<Self>>) -> Pin<&mut IoAwaitable<H>> {
-        // SAFETY: structural: the field is never moved out of a pinned `Raw`.
-        unsafe { self.as_mut().map_unchecked_mut(|this| &mut this.awaitable) }
+        self.as_mut().held().op()
     }
 
     /// Where the operation is in its life.
     pub fn phase(&self) -> Phase {
-        self.awaitable.phase()
+        self.awaitable.get_ref().phase()
     }
 
     /// Submits with nobody to hear of it.
@@ -135,114 +195,11 @@ impl<H: Handle> Raw<H> {
     }
 }
 
-impl<H: Handle> Future for Raw<H> {
+impl<H: Handle, A: Held<H>> Future for Raw<H, A> {
     type Output = i64;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
-        // SAFETY: structural: the field is never moved out of a pinned `Raw`.
-        unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }.poll(cx)
-    }
-}
-
-/// A raw operation with a deadline, its memory and its callback.
-pub struct TimedRaw<H: Handle> {
-    // First, so that it is dropped, and has waited, before the rest.
-    timed: Timed<IoAwaitable<H>>,
-    keep: Vec<Mem>,
-    hook: Option<Arc<Hook>>,
-}
-
-impl<H: Handle> fmt::Debug for TimedRaw<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TimedRaw({:?})", self.timed)
-    }
-}
-
-/// [`raw`] with a deadline.
-///
-/// # Panics
-/// As [`raw`].
-pub fn timed<H: Handle>(
-    handle: H,
-    op: Op,
-    keep: &[Mem],
-    deadline: Deadline,
-) -> Pin<Box<TimedRaw<H>>> {
-    check(&op, keep);
-    // SAFETY: as in `raw`.
-    let timed = unsafe { IoAwaitable::new(handle, op) }.with_deadline(deadline);
-    Box::pin(TimedRaw { timed, keep: keep.to_vec(), hook: None })
-}
-
-impl<H: Handle> TimedRaw<H> {
-    /// The operation itself.
-    pub fn op(self: &mut Pin<Box<Self>>) -> Pin<&mut IoAwaitable<H>> {
-        // SAFETY: structural: the field is never moved out of a pinned `TimedRaw`.
-        unsafe { self.as_mut().map_unchecked_mut(|this| &mut this.timed) }.op()
-    }
-
-    /// Where the operation is in its life.
-    pub fn phase(self: &mut Pin<Box<Self>>) -> Phase {
-        self.op().phase()
-    }
-
-    /// As [`Raw::submit`].
-    ///
-    /// # Errors
-    /// As [`IoAwaitable::submit`].
-    pub fn submit(self: &mut Pin<Box<Self>>) -> Result<(), Errno> {
-        self.op().submit()
-    }
-
-    /// As [`Raw::submit_callback`].
-    ///
-    /// # Errors
-    /// As [`IoAwaitable::submit_with_callback`].
-    pub fn submit_callback(self: &mut Pin<Box<Self>>, hook: &Arc<Hook>) -> Result<(), Errno> {
-        let (function, context) = hook.parts();
-        let submitted = self.op().submit_with_callback(function, context);
-        if submitted.is_ok() {
-            // SAFETY: nothing is moved but the field `hook`, which is not pinned.
-            unsafe { self.as_mut().get_unchecked_mut() }.hook = Some(Arc::clone(hook));
-        }
-        submitted
-    }
-
-    /// Asks for an early end.
-    pub fn cancel(self: &mut Pin<Box<Self>>) {
-        self.op().cancel();
-    }
-
-    /// The result word, if it is done.
-    pub fn result(self: &mut Pin<Box<Self>>) -> Option<i64> {
-        self.op().result()
-    }
-
-    /// Blocks until it is done.
-    pub fn wait(self: &mut Pin<Box<Self>>) -> i64 {
-        self.op().wait()
-    }
-
-    /// Another operation over the same memory in the same storage, with the same deadline.
-    ///
-    /// # Errors
-    /// As [`IoAwaitable::reset`].
-    ///
-    /// # Panics
-    /// As [`raw`].
-    pub fn reset(self: &mut Pin<Box<Self>>, op: Op) -> Result<(), Errno> {
-        check(&op, &self.keep);
-        // SAFETY: as in `raw`.
-        unsafe { self.op().reset(op) }
-    }
-}
-
-impl<H: Handle> Future for TimedRaw<H> {
-    type Output = i64;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<i64> {
-        // SAFETY: structural: the field is never moved out of a pinned `TimedRaw`.
-        unsafe { self.map_unchecked_mut(|this| &mut this.timed) }.poll(cx)
+        self.held().poll(cx)
     }
 }
 
