@@ -1,28 +1,25 @@
 //! Sockets that keep their registration, on the backends that wait in epoll: what they cost, that caching
 //! their readiness loses nothing, and that they may go at any time.
-#![allow(unsafe_code, reason = "takes descriptors over")]
 
-use core::future::Future;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::{MsgFlags, PollEvents};
 use io_core::ops::Ops;
-use io_core::syscall::close_fd;
-use io_core::{Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
+use io_core::{Errno, IoBackend, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll};
 use io_pool_backend::{LocalPool, PoolBackend};
 use libtest_mimic::{Arguments, Trial};
+use sockets::{Socket, drive, owned, pair, register};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::IntoRawFd;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
-type Socket<H> = &'static Registered<H, OwnedFd>;
+#[path = "support/sockets.rs"]
+mod sockets;
 
 /// A backend in its two forms.
 trait Kind: 'static {
@@ -76,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn of<K: Kind>(name: &str) -> Vec<Trial> {
-    let cases: [(&str, fn()); 10] = [
+    let cases: [(&str, fn()); 11] = [
         (
             "a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait",
             a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait::<K>,
@@ -111,6 +108,10 @@ fn of<K: Kind>(name: &str) -> Vec<Trial> {
             "a_detach_hears_of_a_try_that_goes_back_to_wait",
             a_detach_hears_of_a_try_that_goes_back_to_wait::<K>,
         ),
+        (
+            "what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source",
+            what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source::<K>,
+        ),
     ];
     let trial = |(case, run): (&str, fn())| {
         Trial::test(format!("{name}::{case}"), move || {
@@ -119,38 +120,6 @@ fn of<K: Kind>(name: &str) -> Vec<Trial> {
         })
     };
     cases.into_iter().map(trial).collect()
-}
-
-fn owned(fd: impl IntoRawFd) -> OwnedFd {
-    // SAFETY: `into_raw_fd` gives the ownership up.
-    unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) }
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let far = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
-    let (near, _) = listener.accept().expect("accept");
-    near.set_nonblocking(true).expect("non-blocking");
-    near.set_nodelay(true).expect("no delay");
-    far.set_nodelay(true).expect("no delay");
-    (near, far)
-}
-
-fn register<H: io_core::Handle + 'static>(handle: H, near: impl IntoRawFd) -> Socket<H> {
-    let source = Box::leak(Box::new(Registered::new(handle, owned(near))));
-    Pin::static_ref(&*source).attach();
-    source
-}
-
-fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
-        }
-        backend.poll(None).expect("poll");
-    }
 }
 
 /// One round: the client's bytes are there before the server looks.
@@ -351,6 +320,27 @@ fn a_watcher_and_a_reader_both_hear_of_an_event<K: Kind>() {
     far.write_all(b"seen").expect("write");
     assert_eq!(drive(&*backend, recv).0, Ok(4));
     assert!(drive(&*backend, watch).expect("events").contains(PollEvents::IN));
+}
+
+fn what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source<K: Kind>() {
+    let backend = K::local();
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    near.set_nonblocking(true).expect("non-blocking");
+    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let recv = || Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
+    let (mut first, mut second, mut third) = (recv(), recv(), recv());
+    first.as_mut().submit().expect("submit");
+    second.as_mut().submit().expect("submit");
+    assert_eq!(second.phase(), Phase::Queued);
+    let source = Box::pin(Registered::new(backend, near));
+    source.as_ref().attach();
+    far.write_all(b"aaaabbbbcccc").expect("write");
+    third.as_mut().submit().expect("submit");
+    let (third, second) = (drive(&*backend, third), drive(&*backend, second));
+    let first = drive(&*backend, first);
+    assert_eq!((first.0, &first.1), (Ok(4), b"aaaa"), "the first");
+    assert_eq!((second.0, &second.1), (Ok(4), b"bbbb"), "the second");
+    assert_eq!((third.0, &third.1), (Ok(4), b"cccc"), "the third");
 }
 
 /// A recv of one thread while another polls: an event between the try that would have blocked and the

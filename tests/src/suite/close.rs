@@ -31,6 +31,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_close_ends_what_queues_behind_a_full_ring::<F>),
         Case::of(a_close_leaves_other_descriptors_alone::<F>),
         Case::of(work_before_a_close_is_done_before_it::<F>),
+        Case::of(a_close_that_is_waited_for_overtakes_nothing::<F>),
         Case::of(a_closed_number_is_free_for_the_next_file::<F>),
         Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>),
         Case::of(closed_behind_our_back::<F>),
@@ -271,6 +272,19 @@ pub fn work_before_a_close_is_done_before_it<F: Fixture>(fx: &F) {
             assert!(long.all(b'f'));
             assert_eq!(file.content().len(), (1 << 18) + 4);
         }
+    });
+}
+
+/// Who blocks for a close does not bring it before what was there first.
+pub fn a_close_that_is_waited_for_overtakes_nothing<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mut number = Number::of(Desc::file(b"there first"));
+        let mut before = rig.raw(Op::Fsync(Fsync { fd: number.fd() }), &[]);
+        before.submit().expect("submit");
+        let mut close = rig.raw(Op::Close(Close { fd: number.give() }), &[]);
+        close.submit().expect("submit");
+        assert_eq!(close.wait(), 0);
+        assert_eq!(before.wait(), 0);
     });
 }
 

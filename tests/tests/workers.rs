@@ -1,57 +1,21 @@
 //! Sockets that keep their registration, with workers that serve them.
-#![cfg(not(miri))]
-#![allow(unsafe_code, reason = "takes descriptors over")]
 
-use core::future::Future;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
 use io_core::op::MsgFlags;
 use io_core::ops::Ops;
-use io_core::syscall::close_fd;
-use io_core::{Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
-use io_pool_backend::{LocalPool, PoolBackend, Worker};
+use io_core::{Errno, IoBackend, OwnedFd, Registered};
+use io_pool_backend::{PoolBackend, Worker};
+use sockets::{owned, pair, register};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::IntoRawFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::thread;
 
+#[path = "support/sockets.rs"]
+#[allow(dead_code, reason = "some of it")]
+mod sockets;
+
 type Shared = Pin<&'static PoolBackend>;
-type Socket<H> = &'static Registered<H, OwnedFd>;
-
-fn owned(fd: impl IntoRawFd) -> OwnedFd {
-    // SAFETY: `into_raw_fd` gives the ownership up.
-    unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) }
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let far = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
-    let (near, _) = listener.accept().expect("accept");
-    near.set_nonblocking(true).expect("non-blocking");
-    near.set_nodelay(true).expect("no delay");
-    far.set_nodelay(true).expect("no delay");
-    (near, far)
-}
-
-fn register<H: io_core::Handle + 'static>(handle: H, near: impl IntoRawFd) -> Socket<H> {
-    let source = Box::leak(Box::new(Registered::new(handle, owned(near))));
-    Pin::static_ref(&*source).attach();
-    source
-}
-
-fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
-        }
-        backend.poll(None).expect("poll");
-    }
-}
 
 /// Lends this many threads while `act` runs.
 fn with_workers(pool: Shared, count: usize, act: impl FnOnce()) {
@@ -212,26 +176,4 @@ fn a_source_goes_while_workers_serve_it() {
             }
         }
     });
-}
-
-#[test]
-fn what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source() {
-    let backend = Pin::static_ref(Box::leak(Box::new(LocalPool::new().expect("a pool"))));
-    let (near, mut far) = UnixStream::pair().expect("a pair");
-    near.set_nonblocking(true).expect("non-blocking");
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
-    let recv = || Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
-    let (mut first, mut second, mut third) = (recv(), recv(), recv());
-    first.as_mut().submit().expect("submit");
-    second.as_mut().submit().expect("submit");
-    assert_eq!(second.phase(), Phase::Queued);
-    let source = Box::pin(Registered::new(backend, near));
-    source.as_ref().attach();
-    far.write_all(b"aaaabbbbcccc").expect("write");
-    third.as_mut().submit().expect("submit");
-    let (third, second) = (drive(&*backend, third), drive(&*backend, second));
-    let first = drive(&*backend, first);
-    assert_eq!((first.0, &first.1), (Ok(4), b"aaaa"), "the first");
-    assert_eq!((second.0, &second.1), (Ok(4), b"bbbb"), "the second");
-    assert_eq!((third.0, &third.1), (Ok(4), b"cccc"), "the third");
 }
