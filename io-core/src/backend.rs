@@ -33,6 +33,11 @@ use core::time::Duration;
 ///    completion. Dropping a backend does the same.
 /// 6. Wakers and callbacks run with no lock, borrow or half-changed state held. A wait inside drop,
 ///    stop or a `*_sync` form reaps but delivers nothing.
+/// 7. A deadline ([`Timers`](crate::Timers)) asks for the end as a cancel does, also of what is queued;
+///    none is left armed when its operation is done.
+/// 8. A close first ends, with `ECANCELED`, what waits for readiness on its descriptor; what was queued
+///    before it runs before it; nothing submitted before it meets the number's next file.
+/// 9. In a forked child nothing of the parent's is touched; see [`generation`](IoBackend::generation).
 ///
 /// # Safety
 /// * `Self` is `!Unpin` (or its address means nothing to it): `Pin<&Self>` is how awaitables reach it, and

@@ -17,7 +17,7 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// The calling thread; `shared` if the pool can have others.
+    /// The calling thread; `shared` if the backend can have others.
     #[must_use]
     pub const fn new(shared: bool) -> Teller {
         Teller { shared, thread: Cell::new(None) }
