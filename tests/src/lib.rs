@@ -3,6 +3,7 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod differential;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
