@@ -4,6 +4,7 @@ pub mod child;
 mod desc;
 pub mod fixture;
 pub mod mem;
+pub mod model;
 pub mod oracle;
 pub mod raw;
 pub mod rig;
