@@ -49,15 +49,16 @@ pub fn run(
         && let Some(event) = inner.next_to_the_end()
     {
         inner.say(|| "at the end:".to_owned());
-        inner.applies(event);
-    }
-    if let Some(storage) = inner.storage.take() {
-        // Forgotten, or a mismatch: the storage goes without a word.
-        inner.muted(|| apply::free(storage));
+        inner.must(event);
     }
     if !inner.failed() {
+        if let Some(storage) = inner.storage.take() {
+            // Forgotten: the storage goes without a word.
+            inner.muted(|| apply::free(storage));
+        }
         inner.compare_end();
     }
+    // After a mismatch nobody knows whose the storage is: it stays.
     drop(session);
     Report { steps: inner.steps.take(), mismatch: inner.mismatch.take() }
 }

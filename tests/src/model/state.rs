@@ -271,10 +271,16 @@ impl State {
     }
 
     /// Whether anything but [`Resume`](super::Event::Resume) can happen where the innermost call or act
-    /// is. Nobody else acts on a node that is the caller's, so nothing comes between accesses then.
+    /// is. Nobody else acts on a node that is the caller's, or that one thread alone knows, so nothing comes
+    /// between accesses then.
     #[must_use]
     pub fn is_window(&self) -> bool {
-        self.top().is_none_or(|frame| frame.at().is_user() || self.is_submitted())
+        let Some(frame) = self.top() else { return true };
+        let unshared = matches!(
+            frame,
+            Frame::Backend(Act::BeginUnshared | Act::Inline(_) | Act::CompleteUnshared, _)
+        );
+        frame.at().is_user() || (self.is_submitted() && !unshared)
     }
 
     /// The state word, as the library's `Debug` prints it.

@@ -6,10 +6,6 @@ use super::state::State;
 use super::walk::{Theme, Walk};
 use std::collections::HashSet;
 
-/// How many stops of one window an event is put off to: the accesses of one function, such as the load and
-/// the exchange, are several stops of one window of the model.
-const LATEST: u32 = 2;
-
 /// What came of a tour.
 #[derive(Debug)]
 pub struct Tour {
@@ -29,19 +25,24 @@ pub struct Tour {
 pub fn tour(theme: &Theme, walk: &Walk) -> Result<Tour, String> {
     let mut seen = HashSet::new();
     let mut lives = 0;
-    for late in 0..=LATEST {
-        for &(from, event, _) in &walk.edges {
-            let step = (walk.states[from], event);
-            let access = step.0.top().is_some_and(|frame| !frame.at().is_user());
-            let wanted =
-                if late == 0 { !seen.contains(&step) } else { access && event != Event::Resume };
-            if !wanted {
-                continue;
-            }
-            let mut path = walk.path(from);
-            path.push(step);
-            seen.extend(live(theme, path, late)?);
+    for &(from, event, _) in &walk.edges {
+        let step = (walk.states[from], event);
+        let access = step.0.top().is_some_and(|frame| !frame.at().is_user());
+        // The accesses of one function, such as a load and an exchange, are stops of one window.
+        let stops = access && event != Event::Resume;
+        if !stops && seen.contains(&step) {
+            continue;
+        }
+        let mut path = walk.path(from);
+        path.push(step);
+        for late in 0.. {
+            let life = live(theme, path.clone(), late)?;
             lives += 1;
+            let arrived = life.contains(&step);
+            seen.extend(life);
+            if !arrived || !stops {
+                break;
+            }
         }
     }
     let steps = walk.edges.iter().map(|&(from, event, _)| (walk.states[from], event));

@@ -32,7 +32,10 @@ impl Inner {
                 mem::forget(self.timers.replace(Timers::new()));
                 self.generation.set(0);
             }
-            Event::Reinit => self.generation.set(2),
+            Event::Reinit => {
+                self.generations.set(self.generations.get() + 1);
+                self.generation.set(self.generations.get());
+            }
             // A forgotten awaitable is one that nobody touches.
             Event::Call(_) | Event::Act(_) | Event::Resume => {}
         }

@@ -59,7 +59,7 @@ unsafe impl IoBackend for Inner {
             let canceled = Errno::CANCELED.to_result();
             let armed = self.model.get().armed;
             let act = if armed { Act::Disarm } else { Act::CompleteQuiet(canceled) };
-            self.applies(Event::Act(act));
+            self.must(Event::Act(act));
         }
         self.leaves_wait();
         // After a mismatch nothing is offered any more, and the wait must end all the same.

@@ -141,6 +141,7 @@ pub(super) struct Inner {
     pub(super) delivery: RefCell<Option<Delivery>>,
     pub(super) storage: Cell<Option<storage::Storage>>,
     pub(super) generation: Cell<u32>,
+    pub(super) generations: Cell<u32>,
     real: Cell<Counts>,
     expected: Cell<Counts>,
     /// Clones that a delivery spent, and that another process's were.
@@ -172,6 +173,7 @@ impl Inner {
             delivery: RefCell::new(None),
             storage: Cell::new(None),
             generation: Cell::new(1),
+            generations: Cell::new(1),
             real: Cell::default(),
             expected: Cell::default(),
             spent: Cell::new(0),
@@ -321,6 +323,15 @@ impl Inner {
         if here && self.model.get().is_window() {
             self.say(|| format!("before {:?} at {}", site.access, site.at));
             self.offer(Place::Access);
+        }
+    }
+
+    /// An event that can happen here, or else the harness is wrong.
+    pub(super) fn must(&self, event: Event) {
+        let steps = self.steps.borrow().len();
+        self.applies(event);
+        if self.steps.borrow().len() == steps {
+            self.fail(format_args!("{event} cannot happen at the end"));
         }
     }
 
