@@ -99,11 +99,17 @@ enum At {
 }
 
 impl World {
-    /// An empty one.
+    /// An empty one, whose numbers begin at [`BASE`].
     #[must_use]
     pub fn new() -> World {
+        World::with_base(BASE)
+    }
+
+    /// An empty one, whose descriptor numbers begin here.
+    #[must_use]
+    pub fn with_base(base: i32) -> World {
         World {
-            table: Table::new(),
+            table: Table::new(base),
             files: Files::default(),
             pipes: Pipes::default(),
             sockets: Sockets::default(),
@@ -111,9 +117,9 @@ impl World {
         }
     }
 
-    /// Performs the operation if it need not wait, moving at most `limit` bytes (at least one) where a
-    /// short count is a result that the kernel gives: not of a `MSG_WAITALL`, nor of a small write to a
-    /// pipe. `EAGAIN` is the result only of what asks for it ([`Op::wants_eagain`]).
+    /// Performs the operation if it need not wait, moving at most `limit` bytes (at least one) through a
+    /// pipe or socket, where a short count is a result that the kernel gives: not of a `MSG_WAITALL`, nor of
+    /// a small write to a pipe, nor of a file, which moves what there is. `EAGAIN` is the result only of what asks for it ([`Op::wants_eagain`]).
     ///
     /// A cancel or a timeout is the backend's own business: `EOPNOTSUPP`.
     ///
@@ -262,6 +268,19 @@ impl World {
     #[must_use]
     pub fn ready(&self, fd: Fd, events: PollEvents) -> PollEvents {
         self.holds(fd) & (events | PollEvents::ERR | PollEvents::HUP)
+    }
+
+    /// Whether it is a pipe or a stream socket: there a short count is a result.
+    #[must_use]
+    pub fn is_stream(&self, fd: Fd) -> bool {
+        self.table.get(fd).is_ok_and(|open| !open.object.is_seekable())
+    }
+
+    /// A number that each use of a descriptor number has to itself, `None` if that is not open: whether it
+    /// is the same file still.
+    #[must_use]
+    pub fn stamp(&self, fd: Fd) -> Option<u64> {
+        self.table.stamp(fd)
     }
 
     /// `close(2)`.
@@ -532,7 +551,9 @@ impl World {
             return Err(Errno::BADF.into());
         }
         let mut into = into?;
-        into.cut(limit);
+        if !open.object.is_seekable() {
+            into.cut(limit);
+        }
         match open.object {
             Object::Directory => Err(Errno::ISDIR.into()),
             Object::File(id) => {
@@ -556,7 +577,6 @@ impl World {
         let mut from = from?;
         match open.object {
             Object::File(id) => {
-                from.cut(limit);
                 if open.appends {
                     // Also with an offset: see the bugs of `pwrite(2)`.
                     position = self.files.size(id);
@@ -606,7 +626,7 @@ impl World {
             return Err(Errno::INVAL.into());
         }
         let (object, to) = (out.object, out.position);
-        let len = len.min(limit);
+        let len = if object.is_seekable() { len } else { len.min(limit) };
         let sent = match object {
             Object::Writer(pipe) => self.fill_pipe(pipe, id, position, len)?,
             _ => self.copy(object, to, id, position, len)?,

@@ -1,6 +1,5 @@
 //! Descriptor numbers, and the open files ("descriptions") that they stand for.
 
-use super::BASE;
 use io_core::{Errno, Fd};
 use std::collections::BTreeMap;
 
@@ -52,16 +51,20 @@ impl Open {
 /// The table of one process.
 #[derive(Debug)]
 pub(super) struct Table {
-    numbers: BTreeMap<i32, u32>,
+    base: i32,
+    /// The open file of each number, and its stamp.
+    numbers: BTreeMap<i32, (u32, u64)>,
     opens: BTreeMap<u32, Open>,
     next: u32,
+    next_stamp: u64,
     /// How many numbers there may be (`RLIMIT_NOFILE`).
     most: usize,
 }
 
 impl Table {
-    pub(super) fn new() -> Table {
-        Table { numbers: BTreeMap::new(), opens: BTreeMap::new(), next: 0, most: 1 << 20 }
+    pub(super) fn new(base: i32) -> Table {
+        let (numbers, opens) = (BTreeMap::new(), BTreeMap::new());
+        Table { base, numbers, opens, next: 0, next_stamp: 1, most: 1 << 20 }
     }
 
     pub(super) fn set_most(&mut self, most: usize) {
@@ -97,14 +100,15 @@ impl Table {
         if self.is_full() {
             return Err(Errno::MFILE);
         }
-        let mut number = BASE;
+        let mut number = self.base;
         for &used in self.numbers.keys() {
             if used != number {
                 break;
             }
             number += 1;
         }
-        self.numbers.insert(number, id);
+        self.numbers.insert(number, (id, self.next_stamp));
+        self.next_stamp += 1;
         if let Some(open) = self.opens.get_mut(&id) {
             open.numbers += 1;
         }
@@ -113,22 +117,31 @@ impl Table {
 
     /// A second number for the same open file.
     pub(super) fn dup(&mut self, fd: Fd) -> Result<Fd, Errno> {
-        let id = *self.numbers.get(&fd.raw()).ok_or(Errno::BADF)?;
+        let id = self.id(fd)?;
         self.number(id)
     }
 
     /// Gives a number up; returns the open file if that was its last.
     pub(super) fn remove(&mut self, fd: Fd) -> Result<Option<Open>, Errno> {
-        let id = self.numbers.remove(&fd.raw()).ok_or(Errno::BADF)?;
+        let (id, _) = self.numbers.remove(&fd.raw()).ok_or(Errno::BADF)?;
         let Some(open) = self.opens.get_mut(&id) else { return Ok(None) };
         open.numbers -= 1;
         Ok(if open.numbers == 0 { self.opens.remove(&id) } else { None })
     }
 
+    fn id(&self, fd: Fd) -> Result<u32, Errno> {
+        self.numbers.get(&fd.raw()).map(|&(id, _)| id).ok_or(Errno::BADF)
+    }
+
+    /// Another for each time that a number comes into use.
+    pub(super) fn stamp(&self, fd: Fd) -> Option<u64> {
+        self.numbers.get(&fd.raw()).map(|&(_, stamp)| stamp)
+    }
+
     /// What a number stands for, also a place in the tree.
     pub(super) fn any(&self, fd: Fd) -> Result<&Open, Errno> {
-        let id = self.numbers.get(&fd.raw()).ok_or(Errno::BADF)?;
-        self.opens.get(id).ok_or(Errno::BADF)
+        let id = self.id(fd)?;
+        self.opens.get(&id).ok_or(Errno::BADF)
     }
 
     /// What a number stands for.
@@ -139,7 +152,7 @@ impl Table {
     /// [`get`](Self::get), to change it.
     pub(super) fn get_mut(&mut self, fd: Fd) -> Result<&mut Open, Errno> {
         self.get(fd)?;
-        let id = self.numbers.get(&fd.raw()).ok_or(Errno::BADF)?;
-        self.opens.get_mut(id).ok_or(Errno::BADF)
+        let id = self.id(fd)?;
+        self.opens.get_mut(&id).ok_or(Errno::BADF)
     }
 }
