@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod child;
+pub mod choices;
 mod desc;
 pub mod fixture;
 pub mod mem;
