@@ -2,6 +2,7 @@
 
 pub mod child;
 mod desc;
+pub mod fault;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
