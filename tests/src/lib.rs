@@ -3,6 +3,7 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod fault;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
