@@ -88,15 +88,16 @@ impl Kernel {
         let _: rustix::io::Result<usize> = rustix::io::write(self.event(), &1_u64.to_ne_bytes());
     }
 
-    /// Waits for events until `deadline`, or until [`wake`](Self::wake); may return early.
-    pub(super) fn watch(&self, deadline: Deadline) -> Events {
+    /// Waits for events until `deadline`, or until [`wake`](Self::wake); may return early. Whether it took a
+    /// wake's token.
+    pub(super) fn watch(&self, deadline: Deadline) -> (Events, bool) {
         let timeout = match deadline {
             Deadline::NEVER => None,
             Deadline::NOW => Some(timespec(0)),
             _ => match deadline.remaining(now_ns()).map(nanos) {
                 Some(left) if left < SHORT => {
                     if !self.ready_within(left) {
-                        return Events::new();
+                        return (Events::new(), false);
                     }
                     Some(timespec(0))
                 }
@@ -111,17 +112,18 @@ impl Kernel {
             Ok((ready, _)) => ready,
             Err(_) => &mut [],
         };
-        let mut events = Events::new();
+        let (mut events, mut told) = (Events::new(), false);
         for event in ready {
-            // The wake token is no descriptor, and says no more than that `epoll_wait` returned.
             if let Some((fd, generation)) = from_token(event.data.u64()) {
                 // Copied: the kernel's struct is packed.
                 let flags = event.flags;
                 let readiness = Readiness::from_bits_retain(flags.bits());
                 events.push(Event { fd, generation, readiness });
+            } else {
+                told = true;
             }
         }
-        events
+        (events, told)
     }
 
     /// Whether there is anything to take within `ns` nanoseconds, which `ppoll(2)` counts exactly, and

@@ -77,13 +77,12 @@ impl Kernel {
         self.token.notify_all();
     }
 
-    pub(super) fn watch(&self, deadline: Deadline) -> Events {
+    pub(super) fn watch(&self, deadline: Deadline) -> (Events, bool) {
         let mut state = self.state();
         while !state.token && deadline != Deadline::NOW {
             state = self.token.wait(state).expect("as in `state`");
         }
-        state.token = false;
-        Events::new()
+        (Events::new(), core::mem::take(&mut state.token))
     }
 
     pub(super) fn register(&self, _: Fd, _: Readiness) -> Result<bool, Errno> {

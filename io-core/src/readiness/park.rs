@@ -107,7 +107,7 @@ impl Park {
             return Events::new();
         }
         let events = if self.epoch() == seen {
-            self.kernel.watch(deadline.min(timer))
+            self.kernel.watch(deadline.min(timer)).0
         } else {
             Events::new()
         };
@@ -118,7 +118,13 @@ impl Park {
 
     /// What is ready now, without sleeping. For a thread that has something else to do too.
     pub fn look(&self) -> Events {
-        self.kernel.watch(Deadline::NOW)
+        let (events, told) = self.kernel.watch(Deadline::NOW);
+        // The token is an edge: whoever takes it takes it from all, and it was the watcher's. The watcher may
+        // be awake in the kernel already, but finds nothing there and sleeps on.
+        if told && self.watcher.load(Ordering::SeqCst) != NOBODY {
+            self.wake_watcher();
+        }
+        events
     }
 
     fn sleep(&self, role: Role, seen: u32, deadline: Deadline) {
