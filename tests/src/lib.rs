@@ -13,5 +13,6 @@ pub mod soundness;
 pub mod suite;
 pub mod tally;
 pub mod watchdog;
+pub mod world;
 
 pub use desc::{Desc, Seeking, count_fds};
