@@ -6,6 +6,7 @@ mod desc;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
+pub mod program;
 pub mod raw;
 pub mod rig;
 pub mod skip;

@@ -10,8 +10,9 @@ use io_core::op::IoVec;
 use io_core::{IoBuf, IoBufMut};
 use std::rc::Rc;
 
-/// What is in memory that is to be read into. No byte of any [`pattern`] is it.
-pub(super) const EMPTY: u8 = 0xee;
+/// What is in memory that is to be read into; also what the adversary writes to memory in flight. No byte of any
+/// [`pattern`] is it.
+pub(super) const EMPTY: u8 = 0xa5;
 /// What is in memory that no operation has any more.
 pub(super) const OVER: u8 = 0xef;
 
@@ -21,8 +22,11 @@ pub(super) fn pattern(number: u32, at: usize) -> u8 {
         .wrapping_add(0x9e37_79b9_7f4a_7c15)
         .wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    // Less than 222.
-    1 + ((mixed >> 33) % 222) as u8
+    match 1 + (mixed >> 33) % 222 {
+        165 => 223,
+        // At most 222.
+        byte => byte as u8,
+    }
 }
 
 /// The first `len` bytes of that.

@@ -432,7 +432,7 @@ impl Maker<'_> {
     }
 
     fn socket(&self) -> Draft {
-        let (family, kind, flags) = (Family::UNIX, SocketKind::STREAM, SocketFlags::empty());
+        let (family, kind, flags) = (Family::INET, SocketKind::STREAM, SocketFlags::empty());
         let op = Op::Socket(op::Socket { family, kind, flags, protocol: 0 });
         Draft::new(op, Effect::MakesFd(Leads::Fresh))
             .or_typed(move |handle| handle.socket(family, kind, flags, 0), number)

@@ -12,7 +12,6 @@ use crate::choices::Choices;
 use core::cell::{Cell, RefCell};
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use io_core::{Deadline, Errno, IoBackend, Op, OpKind, Phase, StopError};
@@ -330,8 +329,8 @@ impl Run {
                 let mut book = self.book.borrow_mut();
                 // Whoever gets a callback hears of it there.
                 let entry = &mut book.entries[at];
-                entry.heard = (entry.form == Form::Future && entry.told.is_none() && !entry.waited)
-                    .then_some(before);
+                let hears = entry.form != Form::Callback && entry.told.is_none() && !entry.waited;
+                entry.heard = hears.then_some(before);
             }
             Some(Err(Planned)) => unsubmitted = true,
             None => {}
@@ -363,13 +362,18 @@ impl Run {
     fn cancel_one(&self) {
         if let Some(at) = self.one(|entry| entry.life != Life::Dropped) {
             self.note(|| format!("cancel {at}"));
-            if let Ok(mut book) = self.book.try_borrow_mut() {
-                let entry = &mut book.entries[at];
-                entry.asked |= entry.life == Life::Flying;
-            }
-            // A planned panic has been noted.
-            let _ = self.act(at, |held| held.cancel());
+            self.cancel_this(at);
         }
+    }
+
+    pub(super) fn cancel_this(&self, at: usize) {
+        {
+            let mut book = self.book.borrow_mut();
+            let entry = &mut book.entries[at];
+            entry.asked |= entry.life == Life::Flying;
+        }
+        // A planned panic has been noted.
+        let _: Option<Result<(), Planned>> = self.act(at, |held| held.cancel());
     }
 
     fn drop_one(&self) {
@@ -380,6 +384,7 @@ impl Run {
     }
 
     pub(super) fn drop_this(&self, at: usize) {
+        self.notice(at);
         let Some(held) = self.book.borrow_mut().entries[at].held.take() else { return };
         {
             let mut book = self.book.borrow_mut();
@@ -413,7 +418,9 @@ impl Run {
         if !self.limits.forget {
             return;
         }
-        if let Some(at) = self.one(|entry| entry.life == Life::Flying) {
+        // Its memory is never given back.
+        let small = |entry: &Entry| entry.area.as_ref().is_none_or(|area| area.len() < 1000);
+        if let Some(at) = self.one(|entry| entry.life == Life::Flying && small(entry)) {
             self.note(|| format!("forget {at}"));
             let mut book = self.book.borrow_mut();
             let entry = &mut book.entries[at];
@@ -437,27 +444,20 @@ impl Run {
     fn reset_one(&self) {
         let fits = |entry: &Entry| entry.raw && matches!(entry.life, Life::Done | Life::Flying);
         let Some(at) = self.one(fits) else { return };
+        self.notice(at);
         let owned = self.book.borrow().entries[at].life == Life::Flying;
         let nop = Op::Nop(io_core::op::Nop);
         let reset = self.act(at, |held| held.reset(nop, super::held::Kept::default()));
         let Some(Ok(Some(reset))) = reset else { return };
         self.note(|| format!("reset {at}: {reset:?}"));
         match reset {
-            Ok(()) if owned && self.phase_was_done(at) => {
-                self.violated(&format!("{at}: reset in flight"))
-            }
+            Ok(()) if owned => self.violated(&format!("{at}: reset in flight")),
             Ok(()) => self.again(at),
             Err(errno) if errno != Errno::BUSY || !owned => {
                 self.violated(&format!("{at}: reset says {errno:?}"))
             }
             Err(_) => {}
         }
-    }
-
-    /// Whether an operation that the book has flying was not seen done.
-    fn phase_was_done(&self, at: usize) -> bool {
-        // Settled after each step, so what the book has flying was; inside a waker it may be done since.
-        self.depth.get() == 0 && self.book.borrow().entries[at].end == u32::MAX
     }
 
     /// A new entry for what is in the storage of the old one now.
@@ -500,6 +500,7 @@ impl Run {
     fn wait_one(&self) {
         let Some(at) = self.one(|entry| entry.life == Life::Flying) else { return };
         self.note(|| format!("cancel and wait for {at}"));
+        self.notice(at);
         {
             let mut book = self.book.borrow_mut();
             let entry = &mut book.entries[at];
@@ -589,7 +590,7 @@ impl Run {
         }
     }
 
-    fn start(&self) {
+    pub(super) fn start(&self) {
         let started = self.call(|backend| backend.start());
         self.note(|| format!("start: {started:?}"));
         match started {
@@ -618,6 +619,19 @@ impl Run {
             self.finish(at);
         }
         self.counted();
+    }
+
+    /// Looks whether this one is done since.
+    fn notice(&self, at: usize) {
+        let done = {
+            let book = self.book.borrow();
+            let entry = &book.entries[at];
+            let phase = entry.held.as_ref().map(|held| held.phase());
+            entry.life == Life::Flying && phase == Some(Phase::Done)
+        };
+        if done {
+            self.finish(at);
+        }
     }
 
     /// The number in flight is the book's.
@@ -651,12 +665,32 @@ impl Run {
         };
         if let Some(told) = heard {
             self.tell(at, told);
+            self.take_typed(at, told);
         }
         let book = self.book.borrow();
         let heard = judge::heard(&book.entries[at]);
         drop(book);
-        if let Err(why) = heard {
+        // Inside of user code, it may be just about to hear.
+        if let (Err(why), 0) = (heard, self.depth.get()) {
             self.violated(&format!("{at}: {why}"));
+        }
+    }
+
+    /// A typed operation keeps the descriptor that its callback was told of, until it is taken.
+    fn take_typed(&self, at: usize, told: i64) {
+        let (kind, raw) = {
+            let book = self.book.borrow();
+            (book.entries[at].kind, book.entries[at].raw)
+        };
+        if raw || !kind.yields_fd() {
+            return;
+        }
+        match self.act(at, |held| held.take()) {
+            Some(Ok(Some(result))) if result != told => {
+                self.violated(&format!("{at}: {result} taken, {told} told"));
+            }
+            Some(Ok(None)) => self.violated(&format!("{at}: nothing to take after its callback")),
+            _ => {}
         }
     }
 
@@ -740,6 +774,8 @@ impl Run {
                 change.known = Some(usize::from(result == 0));
                 change.end = entry.end;
             }
+            // One that is typed and forgotten keeps it for ever.
+            Effect::MakesFd(_) if !entry.raw && entry.lost.is_some() => {}
             Effect::MakesFd(leads) if result >= 0 => {
                 let leads = leads.clone();
                 let number = i32::try_from(result).unwrap_or(-1);
@@ -820,6 +856,3 @@ fn describe(op: &Op, deadline: Option<Deadline>) -> String {
     let until = deadline.map_or(String::new(), |at| format!(" until {}", at.as_nanos()));
     format!("{}{fd}{detail}{until}", op.kind().name())
 }
-
-/// Where a forgotten operation is.
-pub(super) type Lost = NonNull<dyn Held>;
