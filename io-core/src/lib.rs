@@ -21,7 +21,8 @@ pub mod readiness;
 mod registered;
 mod sink;
 mod state;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 #[cfg(feature = "syscall")]
 pub mod syscall;
 mod time;
