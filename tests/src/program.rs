@@ -142,7 +142,7 @@ pub fn describe(choices: &Choices, limits: Limits) -> String {
 fn execute(choices: &Choices, limits: Limits) -> (Summary, Vec<String>) {
     // Half of the programs have no errors out of the blue, so that more of them come to something.
     let injects = limits.adversary && choices.chance(2);
-    let host = Host::new(choices.clone(), limits.adversary, injects);
+    let host = Host::new(choices, limits.adversary, injects);
     let kept = Kept(Some(Rc::new(Run::new(choices.clone(), host, limits, injects))));
     let Kept(Some(run)) = &kept else { return (Summary::default(), Vec::new()) };
     let stage = Stage::enter(Rc::clone(run) as Rc<dyn bell::React>);

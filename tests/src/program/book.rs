@@ -221,7 +221,6 @@ impl Book {
             }
             if let Some(stream) = writes.filter(|_| writing) {
                 self.streams[stream].ended = true;
-                self.streams[stream].unread |= reading;
             }
         }
     }

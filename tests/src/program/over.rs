@@ -132,7 +132,7 @@ impl Run {
                 };
                 book.open(reads).first().map(|&end| book.ends[end].fd)
             };
-            let left = reader.filter(|_| drained).map(|fd| self.host.get(fd, usize::MAX / 2));
+            let left = reader.filter(|_| drained).map(|fd| self.host.get(fd, 1 << 20));
             let judged = judge::stream(&self.book.borrow(), stream, left);
             if let Err(why) = judged {
                 self.violated(&format!("stream {stream}: {why}"));

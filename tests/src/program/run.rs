@@ -504,8 +504,11 @@ impl Run {
         {
             let mut book = self.book.borrow_mut();
             let entry = &mut book.entries[at];
+            if entry.life != Life::Flying {
+                return;
+            }
             entry.asked = true;
-            entry.waited = entry.bell.calls() == 0;
+            entry.waited = true;
             entry.heard = None;
         }
         let waited = self.act(at, |mut held| {
@@ -674,6 +677,7 @@ impl Run {
         if let (Err(why), 0) = (heard, self.depth.get()) {
             self.violated(&format!("{at}: {why}"));
         }
+        self.release(at);
     }
 
     /// A typed operation keeps the descriptor that its callback was told of, until it is taken.
