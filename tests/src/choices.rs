@@ -248,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_trace_reads_back_what_it_writes() {
-        for answers in [vec![], vec![0], vec![1, 0, 0, 0, 7], vec![3; 40], vec![0, 0, 4_294_967_295]] {
+        for answers in
+            [vec![], vec![0], vec![1, 0, 0, 0, 7], vec![3; 40], vec![0, 0, 4_294_967_295]]
+        {
             let trace = Trace(answers).trimmed();
             assert_eq!(trace.to_string().parse::<Trace>().expect("a trace"), trace);
         }

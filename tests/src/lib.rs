@@ -3,12 +3,14 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod explore;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
 pub mod program;
 pub mod raw;
 pub mod rig;
+pub mod sim;
 pub mod skip;
 pub mod soundness;
 pub mod suite;
