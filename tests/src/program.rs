@@ -34,11 +34,15 @@ mod run;
 mod stream;
 
 use crate::choices::Choices;
+use crate::explore::attach;
 use bell::Stage;
 use book::{File, Leads, Stream};
+use core::cell::RefCell;
 use core::ops::AddAssign;
+use core::panic::AssertUnwindSafe;
 use host::Host;
 use run::Run;
+use std::panic::{catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 /// How large a program is.
@@ -120,23 +124,39 @@ struct Planned;
 /// Runs the program that these choices make.
 ///
 /// # Panics
-/// If anything is not as the contract says, with the last steps if they are written down.
+/// If anything is not as the contract says; [`describe`] of the same choices is then
+/// [attached](crate::explore::attach).
 pub fn run(choices: &Choices, limits: Limits) -> Summary {
-    execute(choices, limits).0
+    match catch_unwind(AssertUnwindSafe(|| execute(choices, limits))) {
+        Ok((summary, _)) => summary,
+        Err(payload) => {
+            let answers = choices.trace();
+            attach(describe(&Choices::replay(&answers.0), limits));
+            resume_unwind(payload)
+        }
+    }
 }
 
 /// Runs it and says what happened, a step a line, also if it fails: the last line then says why.
 #[must_use]
 pub fn describe(choices: &Choices, limits: Limits) -> String {
     let limits = Limits { log: true, ..limits };
-    let done = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| execute(choices, limits)));
-    match done {
+    FAILED.with_borrow_mut(String::clear);
+    match catch_unwind(AssertUnwindSafe(|| execute(choices, limits))) {
         Ok((_, log)) => log.join("\n"),
-        Err(payload) => match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(payload) => (*payload.downcast_ref::<&str>().unwrap_or(&"a panic")).to_owned(),
-        },
+        Err(payload) => {
+            let why = match payload.downcast::<String>() {
+                Ok(text) => *text,
+                Err(payload) => (*payload.downcast_ref().unwrap_or(&"a panic")).to_owned(),
+            };
+            format!("{}{why}\n", FAILED.take())
+        }
     }
+}
+
+thread_local! {
+    /// What a program that failed had written down.
+    static FAILED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 fn execute(choices: &Choices, limits: Limits) -> (Summary, Vec<String>) {
@@ -164,8 +184,13 @@ struct Kept(Option<Rc<Run>>);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            core::mem::forget(self.0.take());
+        if std::thread::panicking()
+            && let Some(run) = self.0.take()
+        {
+            if run.limits.log {
+                FAILED.set(run.story());
+            }
+            core::mem::forget(run);
         }
     }
 }

@@ -48,8 +48,10 @@ impl End {
 pub(super) struct Stream {
     /// Somebody has closed or shut down the writing side: its end may be read.
     pub(super) ended: bool,
-    /// Somebody has closed or shut down the reading side: writes may fail, and what is in it may be lost.
-    pub(super) unread: bool,
+    /// Somebody has closed or shut down a side: writes may fail.
+    pub(super) broken: bool,
+    /// Somebody has closed or shut down the reading side: what is in it may be lost.
+    pub(super) lost: bool,
     /// What was written and read without an operation.
     pub(super) puts: Vec<Put>,
     pub(super) gots: Vec<Got>,
@@ -154,6 +156,8 @@ pub(super) struct Entry {
     pub(super) heard: Option<u32>,
     /// Whether `EAGAIN` is an answer.
     pub(super) dont_wait: bool,
+    /// Whether it reads until its memory is full.
+    pub(super) waits_for_all: bool,
     /// Whether it was waited for, so that nobody is told.
     pub(super) waited: bool,
     pub(super) reaction: Option<(super::bell::Place, Reaction)>,
@@ -215,12 +219,13 @@ impl Book {
     pub(super) fn shutting(&mut self, end: usize, reading: bool, writing: bool) {
         if let Leads::Stream { reads, writes, .. } = self.ends[end].leads {
             if let Some(stream) = reads.filter(|_| reading) {
-                self.streams[stream].unread = true;
                 // A read after a shutdown of reading is at the end.
-                self.streams[stream].ended = true;
+                let stream = &mut self.streams[stream];
+                (stream.lost, stream.broken, stream.ended) = (true, true, true);
             }
             if let Some(stream) = writes.filter(|_| writing) {
-                self.streams[stream].ended = true;
+                let stream = &mut self.streams[stream];
+                (stream.broken, stream.ended) = (true, true);
             }
         }
     }

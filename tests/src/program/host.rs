@@ -14,7 +14,6 @@ use core::time::Duration;
 use io_core::{Address, Errno, Fd, OpKind};
 
 /// A simulator that lives until [`end`](Host::end), and the world behind it, which stays.
-#[derive(Debug)]
 pub(super) struct Host {
     sim: NonNull<Sim>,
     backend: Cell<Option<Handle>>,

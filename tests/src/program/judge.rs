@@ -66,7 +66,7 @@ fn forced(book: &Book, entry: &Entry, errno: Errno) -> bool {
     match &entry.effect {
         Effect::Write { stream: Some(stream), .. } => {
             let broken = matches!(errno, Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN);
-            (broken && book.streams[*stream].unread) || errno == Errno::AGAIN && entry.dont_wait
+            (broken && book.streams[*stream].broken) || errno == Errno::AGAIN && entry.dont_wait
         }
         Effect::Read { stream: Some(stream), .. } => {
             (errno == Errno::CONNRESET && book.streams[*stream].ended)
@@ -152,7 +152,7 @@ fn within(count: u64, len: u64) -> Result<(), String> {
 pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Result<(), String> {
     let mut puts = Vec::new();
     let mut gots = Vec::new();
-    let mut whole = left.is_some() && !book.streams[stream].unread;
+    let mut whole = left.is_some() && !book.streams[stream].lost;
     for entry in book.entries.iter().filter(|entry| entry.begin != u32::MAX) {
         let (begin, end) = (entry.begin, entry.end);
         match &entry.effect {
@@ -171,6 +171,9 @@ pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Resul
             _ => {}
         }
     }
+    if is_cut(book, stream) {
+        return Ok(());
+    }
     let extra = &book.streams[stream];
     puts.extend(extra.puts.iter().cloned());
     gots.extend(extra.gots.iter().cloned());
@@ -178,6 +181,24 @@ pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Resul
         gots.push(Got { bytes, begin: u32::MAX, end: u32::MAX });
     }
     explain(&puts, &gots, whole)
+}
+
+/// Whether a read that waits for all it asked for was in flight with another one, which may have taken
+/// something in between.
+fn is_cut(book: &Book, stream: usize) -> bool {
+    let reads = |entry: &&Entry| {
+        let from = matches!(entry.effect, Effect::Read { stream: Some(from), .. } if from == stream);
+        from && entry.begin != u32::MAX
+    };
+    let overlaps = |one: &Entry| {
+        let with = |other: &Entry| {
+            !core::ptr::eq(one, other) && one.begin <= other.end && other.begin <= one.end
+        };
+        let extra = &book.streams[stream].gots;
+        book.entries.iter().filter(reads).any(with)
+            || extra.iter().any(|got| one.begin <= got.end && got.begin <= one.end)
+    };
+    book.entries.iter().filter(reads).any(|entry| entry.waits_for_all && overlaps(entry))
 }
 
 /// Whether what is in a file now can be there.

@@ -14,6 +14,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use io_core::op::MsgFlags;
 use io_core::{Deadline, Errno, IoBackend, Op, OpKind, Phase, StopError};
 use std::panic::{catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -48,14 +49,12 @@ impl React for Run {
         self.depth.set(self.depth.get() + 1);
         let _back = Back(&self.depth);
         self.note(|| format!("  inside {place:?} of {operation}: {reaction:?}"));
-        match reaction {
-            Reaction::Submit => self.new_operation(),
-            Reaction::Cancel => self.cancel_one(),
-            Reaction::Drop => self.drop_one(),
-            Reaction::Poll => self.poll_one(),
-            Reaction::Flush => self.flush(),
-            Reaction::Stop => self.stop_inside(),
-            Reaction::Panic => resume_unwind(Box::new(Planned)),
+        let done = catch_unwind(AssertUnwindSafe(|| self.reaction_to(reaction)));
+        if let Err(payload) = done {
+            // Out of a drop, it could be the second one at a time.
+            if place != Place::Drop || !payload.is::<Planned>() {
+                resume_unwind(payload);
+            }
         }
     }
 }
@@ -87,12 +86,16 @@ impl Run {
         }
     }
 
-    /// What a violation says. Panics with the list of steps before it.
-    #[expect(clippy::panic, reason = "that is how a violation is reported")]
+    /// What has happened, a step a line, and what the simulator says of it.
+    pub(super) fn story(&self) -> String {
+        // A violation may be found while the book is open.
+        let steps = self.book.try_borrow().map_or(String::new(), |book| book.log.join("\n"));
+        format!("program:\n{steps}\nsimulation:\n{}", self.host.log())
+    }
+
+    /// What is not as it must be.
     pub(super) fn violated(&self, why: &str) -> ! {
-        let book = self.book.borrow();
-        let from = book.log.len().saturating_sub(60);
-        panic!("{why}\n{}", book.log[from..].join("\n"));
+        panic!("{why}");
     }
 
     pub(super) fn law(&self) -> Law {
@@ -109,6 +112,9 @@ impl Run {
         let mut held = self.book.borrow_mut().entries[at].held.take()?;
         let done = catch_unwind(AssertUnwindSafe(|| act(held.as_mut())));
         self.book.borrow_mut().entries[at].held = Some(held);
+        if done.is_err() {
+            self.unsubmit(at);
+        }
         Some(self.planned(done))
     }
 
@@ -147,6 +153,18 @@ impl Run {
             _ => self.stop_and_start(),
         }
         self.settle();
+    }
+
+    fn reaction_to(&self, reaction: Reaction) {
+        match reaction {
+            Reaction::Submit => self.new_operation(),
+            Reaction::Cancel => self.cancel_one(),
+            Reaction::Drop => self.drop_one(),
+            Reaction::Poll => self.poll_one(),
+            Reaction::Flush => self.flush(),
+            Reaction::Stop => self.stop_inside(),
+            Reaction::Panic => resume_unwind(Box::new(Planned)),
+        }
     }
 
     // --- operations -----------------------------------------------------------------------------
@@ -202,6 +220,8 @@ impl Run {
         let (kind, what) = (draft.op.kind(), describe(&draft.op, deadline));
         let (effect, area, ends) = (draft.effect.clone(), draft.area.clone(), draft.ends.clone());
         let dont_wait = draft.op.wants_eagain();
+        let waits_for_all = matches!(&draft.op,
+            Op::Recv(op) if op.flags.contains(MsgFlags::WAITALL));
         let (held, raw) = draft.build(self.host.backend(), deadline, typed);
         book.entries.push(Entry {
             kind,
@@ -223,6 +243,7 @@ impl Run {
             bell: Bell::new(at),
             heard: None,
             dont_wait,
+            waits_for_all,
             waited: false,
             reaction,
         });
@@ -319,7 +340,6 @@ impl Run {
         let waker = bell.waker();
         let before = bell.wakes();
         let polled = self.act(at, |held| held.poll(&mut Context::from_waker(&waker)));
-        let mut unsubmitted = false;
         match polled {
             Some(Ok(Poll::Ready(result))) => {
                 self.book.borrow_mut().entries[at].heard = None;
@@ -332,20 +352,24 @@ impl Run {
                 let hears = entry.form != Form::Callback && entry.told.is_none() && !entry.waited;
                 entry.heard = hears.then_some(before);
             }
-            Some(Err(Planned)) => unsubmitted = true,
-            None => {}
+            Some(Err(Planned)) | None => {}
         }
-        // A clone that panics before the submit leaves it unsubmitted.
+    }
+
+    /// A clone that panics before the submit leaves it unsubmitted.
+    fn unsubmit(&self, at: usize) {
         let mut book = self.book.borrow_mut();
         let entry = &mut book.entries[at];
         let idle = entry.held.as_ref().is_some_and(|held| held.phase() == Phase::Idle);
-        if unsubmitted && idle && entry.life == Life::Flying {
+        if idle && entry.life == Life::Flying {
             entry.life = Life::Fresh;
             entry.begin = u32::MAX;
+            if let Effect::Closes = entry.effect {
+                let end = entry.ends[0];
+                book.ends[end].closed = None;
+            }
             book.submitted -= 1;
         }
-        drop(book);
-        drop(waker);
     }
 
     /// Polls a future again; with the same waker, which has one address.
@@ -488,6 +512,7 @@ impl Run {
             bell: Bell::new(new),
             heard: None,
             dont_wait: false,
+            waits_for_all: false,
             waited: false,
             reaction: None,
         });
