@@ -67,8 +67,8 @@ impl Limits {
     #[must_use]
     pub const fn usual() -> Limits {
         Limits {
-            steps: 48,
-            operations: 32,
+            steps: 80,
+            operations: 40,
             large: 70_000,
             forget: true,
             log: false,

@@ -17,9 +17,10 @@ impl Run {
     /// Brings everything to its end; panics if anything is not as it must be.
     pub(super) fn wind_up(&self) -> Summary {
         self.calm();
-        match self.choices.below(3) {
-            0 => self.cancel_all(),
-            1 => self.stop_for_good(),
+        match self.choices.below(4) {
+            0 => self.let_finish(),
+            1 => self.cancel_all(),
+            2 => self.stop_for_good(),
             _ => {}
         }
         self.drop_all();
@@ -48,6 +49,18 @@ impl Run {
     /// No more surprises inside wakers and callbacks.
     fn calm(&self) {
         self.book.borrow_mut().entries.iter_mut().for_each(|entry| entry.reaction = None);
+    }
+
+    /// Polls for a while, reads what is done, and then cancels the rest.
+    fn let_finish(&self) {
+        for _ in 0..16 {
+            if let Err(errno) = self.host.backend().poll(Some(Duration::from_millis(1))) {
+                self.violated(&format!("poll says {errno:?}"));
+            }
+            self.settle();
+        }
+        while self.read_one() {}
+        self.cancel_all();
     }
 
     fn cancel_all(&self) {

@@ -136,20 +136,22 @@ impl Run {
 
     /// One step of the program.
     pub(super) fn step(&self) {
-        match self.choices.below(32) {
-            0..=9 => self.new_operation(),
-            10..=14 => self.poll_backend(),
-            15 => self.flush(),
-            16 => self.advance(),
-            17..=19 => self.poll_one(),
-            20 | 21 => self.cancel_one(),
-            22 | 23 => self.drop_one(),
-            24 => self.forget_one(),
-            25 | 26 => self.read_one(),
-            27 => self.reset_one(),
-            28 => self.wait_one(),
-            29 => self.outside(),
-            30 => self.submit_fresh(),
+        match self.choices.below(36) {
+            0..=11 => self.new_operation(),
+            12..=18 => self.poll_backend(),
+            19 => self.flush(),
+            20 => self.advance(),
+            21..=23 => self.poll_one(),
+            24 => self.cancel_one(),
+            25 => self.drop_one(),
+            26 => self.forget_one(),
+            27..=29 => {
+                let _there_was_one = self.read_one();
+            },
+            30 => self.reset_one(),
+            31 => self.wait_one(),
+            32 | 33 => self.outside(),
+            34 => self.submit_fresh(),
             _ => self.stop_and_start(),
         }
         self.settle();
@@ -190,12 +192,11 @@ impl Run {
 
     fn deadline(&self, must: bool) -> Option<Deadline> {
         let now = self.host.now_ns();
-        let class = self.choices.below(6) + u32::from(must);
-        match class {
-            0..=2 if !must => None,
-            0..=3 => Some(Deadline::from_nanos(now + 1_000_000_000)),
-            4 => Some(Deadline::from_nanos(now + 1 + u64::from(self.choices.below(20_000)))),
-            5 => Some(Deadline::from_nanos(now)),
+        match self.choices.below(16) {
+            0..=9 if !must => None,
+            0..=9 | 13 => Some(Deadline::from_nanos(now + 1 + u64::from(self.choices.below(20_000)))),
+            10..=12 => Some(Deadline::from_nanos(now + 1_000_000_000)),
+            14 => Some(Deadline::from_nanos(now)),
             _ => Some(Deadline::NEVER),
         }
     }
@@ -455,13 +456,16 @@ impl Run {
         }
     }
 
-    fn read_one(&self) {
-        if let Some(at) = self.one(|entry| entry.life == Life::Done && entry.told.is_none()) {
-            self.note(|| format!("read {at}"));
-            if let Some(Ok(Some(result))) = self.act(at, |held| held.take()) {
-                self.tell(at, result);
-            }
+    /// Takes a result; `false` if there is none to take.
+    pub(super) fn read_one(&self) -> bool {
+        let unread = |entry: &Entry| entry.life == Life::Done && entry.told.is_none();
+        let Some(at) = self.one(unread) else { return false };
+        self.note(|| format!("read {at}"));
+        match self.act(at, |held| held.take()) {
+            Some(Ok(Some(result))) => self.tell(at, result),
+            _ => self.violated(&format!("{at}: done, and no result")),
         }
+        true
     }
 
     /// Another operation of the same shape in the same storage.
@@ -597,7 +601,7 @@ impl Run {
     }
 
     fn stop_and_start(&self) {
-        if !self.choices.chance(2) || self.book.borrow().stopped {
+        if !self.choices.chance(4) || self.book.borrow().stopped {
             self.start();
             return;
         }
