@@ -12,8 +12,9 @@ use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::Deadline;
-use core::num::NonZeroU32;
+use core::num::{NonZeroI32, NonZeroU32};
 use loom::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::AtomicI32;
 use std::vec::Vec;
 
 #[derive(Debug)]
@@ -92,4 +93,16 @@ impl Kernel {
     pub(super) fn register_edges(&self, _: Fd, _: u32) -> Result<bool, Errno> {
         Ok(true)
     }
+}
+
+static THREADS: AtomicI32 = AtomicI32::new(1);
+
+loom::thread_local! {
+    static NUMBER: NonZeroI32 = NonZeroI32::new(THREADS.fetch_add(1, Ordering::Relaxed) | 1 << 30)
+        .unwrap_or(NonZeroI32::MIN);
+}
+
+/// The threads of a model are one thread of the kernel's, so they are numbered here.
+pub(super) fn this_thread() -> NonZeroI32 {
+    NUMBER.with(|number| *number)
 }
