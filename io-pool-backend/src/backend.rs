@@ -159,6 +159,13 @@ impl<L: RawLock> PoolBackend<L> {
         Ok(())
     }
 
+    /// Where its threads sleep, for a test that says what is ready.
+    #[cfg(io_loom)]
+    #[doc(hidden)]
+    pub fn park(&self) -> &Park {
+        &self.park
+    }
+
     fn withdraw(&self, node: NodePtr) {
         // SAFETY: submitted here and valid, promised by the caller.
         let node = self.queues(|queues| unsafe { queues.withdraw(node) });

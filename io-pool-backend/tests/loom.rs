@@ -10,11 +10,14 @@ mod explore;
 
 use bell::Bell;
 use explore::{Bound, explore};
-use io_core::op::Fsync;
+use io_core::op::{Fsync, Read};
 use io_core::{Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, Phase};
 use io_pool_backend::{PoolBackend, Worker};
 use loom::thread::{self, JoinHandle};
+use std::cell::UnsafeCell;
 use std::future::Future;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -280,6 +283,107 @@ fn two_workers_and_two_pieces_of_work() {
             drop(operations);
             pool.release_workers();
             workers.into_iter().for_each(join);
+        });
+    });
+}
+
+/// An empty pipe, and a read of one byte of it that waits until [`Pipe::write`].
+struct Pipe {
+    reader: PipeReader,
+    writer: PipeWriter,
+    byte: Box<UnsafeCell<u8>>,
+}
+
+impl Pipe {
+    fn new() -> Pipe {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        Pipe { reader, writer, byte: Box::new(UnsafeCell::new(0)) }
+    }
+
+    fn fd(&self) -> Fd {
+        Fd::new(self.reader.as_raw_fd())
+    }
+
+    fn read(&self, pool: Pool) -> Pin<Box<IoAwaitable<Pool>>> {
+        let op = Op::Read(Read { fd: self.fd(), buf: self.byte.get(), len: 1 });
+        // SAFETY: each test drops the operation before the pipe.
+        Box::pin(unsafe { IoAwaitable::new(pool, op) })
+    }
+
+    /// Makes it ready, on another thread. To be called when the first try is over: loom does not see the
+    /// system calls, and would not try the other order.
+    fn write(&self, pool: Pool) -> JoinHandle<()> {
+        let (mut writer, fd) = (self.writer.try_clone().expect("dup"), self.fd());
+        thread::spawn(move || {
+            writer.write_all(b"x").expect("room");
+            pool.park().arrive(fd);
+        })
+    }
+
+    /// Nothing is lost: the byte was read by who says so, or is still there.
+    fn check(mut self, result: i64) {
+        drop(self.writer);
+        let mut rest = Vec::new();
+        self.reader.read_to_end(&mut rest).expect("pipe");
+        match result {
+            1 => assert!(rest.is_empty()),
+            CANCELED => assert_eq!(rest, b"x"),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn an_event_for_a_poller() {
+    explore(Bound::Preemptions(3), || {
+        with_pool(|pool| {
+            let pipe = Pipe::new();
+            let mut operation = pipe.read(pool);
+            operation.as_mut().submit().expect("idle");
+            let writer = pipe.write(pool);
+            while operation.phase() != Phase::Done {
+                pool.poll(None).expect("poll");
+            }
+            join(writer);
+            assert_eq!(operation.as_mut().result(), Some(1));
+            drop(operation);
+            pipe.check(1);
+        });
+    });
+}
+
+#[test]
+fn an_event_for_a_thread_that_waits() {
+    explore(Bound::Preemptions(3), || {
+        with_pool(|pool| {
+            let pipe = Pipe::new();
+            let mut operation = pipe.read(pool);
+            operation.as_mut().submit().expect("idle");
+            let writer = pipe.write(pool);
+            assert_eq!(operation.as_mut().wait(), 1);
+            join(writer);
+            drop(operation);
+            pipe.check(1);
+        });
+    });
+}
+
+#[test]
+fn an_event_for_a_worker_against_a_cancel() {
+    explore(Bound::Preemptions(2), || {
+        with_pool(|pool| {
+            let worker = lend(pool);
+            let pipe = Pipe::new();
+            let mut operation = pipe.read(pool);
+            operation.as_mut().submit().expect("idle");
+            let writer = pipe.write(pool);
+            operation.as_mut().cancel();
+            let result = operation.as_mut().wait();
+            join(writer);
+            drop(operation);
+            pool.release_workers();
+            join(worker);
+            pipe.check(result);
         });
     });
 }

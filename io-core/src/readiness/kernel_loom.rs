@@ -1,5 +1,6 @@
 //! `kernel.rs` in front of the model checker: a futex and the wake token of epoll as a mutex and condition
-//! variables of loom's. No descriptors, and time stands still: a deadline that is not over never is.
+//! variables of loom's. Time stands still: a deadline that is not over never is; and a descriptor is ready when
+//! the test says so.
 //!
 //! What it keeps of the real ones: a futex compares and goes to sleep in one step with respect to its
 //! wakes, which go to the longest sleeper first; the token is an edge, taken by whoever waits or looks
@@ -7,7 +8,7 @@
 
 extern crate std;
 
-use super::events::{Events, Readiness};
+use super::events::{Event, Events, Readiness};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::{AtomicU32, Ordering};
@@ -31,6 +32,11 @@ struct State {
     /// Who sleeps on the futex, the longest first: a number of its own, and its bits.
     sleepers: Vec<(u32, u32)>,
     next: u32,
+    /// Descriptors that are ready, as a test has said; those that wait for one event; and events that nobody
+    /// has taken.
+    ready: Vec<Fd>,
+    armed: Vec<Fd>,
+    events: Vec<Fd>,
 }
 
 impl Kernel {
@@ -80,14 +86,38 @@ impl Kernel {
 
     pub(super) fn watch(&self, deadline: Deadline) -> (Events, bool) {
         let mut state = self.state();
-        while !state.token && deadline != Deadline::NOW {
+        while !state.token && state.events.is_empty() && deadline != Deadline::NOW {
             state = self.token.wait(state).expect("as in `state`");
         }
-        (Events::new(), core::mem::take(&mut state.token))
+        let mut events = Events::new();
+        let readiness = Readiness::READABLE | Readiness::WRITABLE;
+        for fd in state.events.drain(..) {
+            events.push(Event { fd, generation: 0, readiness });
+        }
+        (events, core::mem::take(&mut state.token))
     }
 
-    pub(super) fn register(&self, _: Fd, _: Readiness) -> Result<bool, Errno> {
-        Ok(true)
+    /// The descriptor is ready from here on.
+    pub(super) fn arrive(&self, fd: Fd) {
+        let mut state = self.state();
+        state.ready.push(fd);
+        if let Some(at) = state.armed.iter().position(|&armed| armed == fd) {
+            state.armed.remove(at);
+            state.events.push(fd);
+            self.token.notify_all();
+        }
+    }
+
+    pub(super) fn register(&self, fd: Fd, _: Readiness) -> Result<bool, Errno> {
+        let mut state = self.state();
+        let armed = state.armed.contains(&fd);
+        if state.ready.contains(&fd) {
+            state.events.push(fd);
+            self.token.notify_all();
+        } else if !armed {
+            state.armed.push(fd);
+        }
+        Ok(!armed)
     }
 
     pub(super) fn register_edges(&self, _: Fd, _: u32) -> Result<bool, Errno> {
