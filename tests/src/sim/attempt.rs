@@ -226,7 +226,11 @@ impl Kernel {
         let total = i64::try_from(all).unwrap_or(i64::MAX);
         let stream = self.world.with(|world| world.is_stream(flight.stamps[0].0));
         let more = stream && bytes > 0 && bytes < left && flight.consumes();
-        if !more || !(flight.waits_for_all() || self.plan.shorten && self.choices.chance(3)) {
+        // A read that has something is over: another one in flight may not come in between.
+        let goes_on =
+            matches!(flight.op, Op::Write(_) | Op::Writev(_) | Op::Send(_) | Op::Sendfile(_));
+        let goes_on = goes_on && self.plan.shorten && self.choices.chance(3);
+        if !more || !(flight.waits_for_all() || goes_on) {
             return Tried::Done(total);
         }
         flight.done = all;
