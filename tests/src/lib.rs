@@ -8,6 +8,7 @@ pub mod fault;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
+pub mod program;
 pub mod raw;
 pub mod rig;
 pub mod sim;

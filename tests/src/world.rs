@@ -193,7 +193,7 @@ impl World {
                 // One more than a path may have, with its NUL.
                 // SAFETY: promised by the caller.
                 let path = unsafe { memory::text(op.path.cast(), 4096) };
-                self.open(op, &path.ok_or(Errno::FAULT)?)
+                self.open(op, path.as_deref())
             }
             // SAFETY: promised by the caller.
             _ => unsafe { self.transfer(op, limit) },
@@ -412,7 +412,7 @@ impl World {
 
     // --- files ----------------------------------------------------------------------------------
 
-    fn open(&mut self, op: &OpenOp, path: &[u8]) -> Done {
+    fn open(&mut self, op: &OpenOp, path: Option<&[u8]>) -> Done {
         const OF_PATHS: OpenFlags = OpenFlags::PATH
             .union(OpenFlags::DIRECTORY)
             .union(OpenFlags::NOFOLLOW)
@@ -426,6 +426,7 @@ impl World {
         if !temporary && flags.contains(OpenFlags::DIRECTORY | OpenFlags::CREATE) {
             return Err(Errno::INVAL.into());
         }
+        let path = path.ok_or(Errno::FAULT)?;
         if path.len() >= 4096 {
             return Err(Errno::NAMETOOLONG.into());
         }
@@ -687,7 +688,13 @@ impl World {
     fn copy(&mut self, out: Object, mut to: u64, file: u32, mut from: u64, len: usize) -> Done {
         let mut done = 0;
         while done < len {
-            let mut bytes = self.files.page(file, from, len - done);
+            // A socket is given as many pages at once as a pipe has.
+            let pages = if let Object::Socket(_) = out { 16 } else { 1 };
+            let mut bytes = Vec::new();
+            for _ in 0..pages {
+                let next = from + bytes.len() as u64;
+                bytes.extend(self.files.page(file, next, len - done - bytes.len()));
+            }
             if bytes.is_empty() {
                 break;
             }

@@ -20,7 +20,8 @@ const MOST: usize = 40;
 pub(crate) struct Program<'c> {
     choices: &'c Choices,
     both: Both,
-    directory: usize,
+    /// The directory, and a place that is the same.
+    trees: [usize; 2],
     /// A file was left alone where the kernel's got data in place of a hole.
     differs: bool,
 }
@@ -39,11 +40,14 @@ impl<'c> Program<'c> {
         let (world_a, world_b) = both.world.pair();
         both.add(Kind::Stream, &a, world_a);
         both.add(Kind::Stream, &b, world_b);
-        let world = both.world.o_path();
-        both.add(Kind::Path, &Desc::o_path(), world);
         let world = both.world.directory();
         let real = Desc::open(tree.to_str().expect("a path"));
         let directory = both.add(Kind::Directory, &real, world);
+        both.run(&[Buf::Bytes(b".\0".to_vec())], |side| {
+            let (dir, path) = (side.fd(directory), side.buf().0.cast_const().cast());
+            Op::Open(Open { dir, path, flags: OpenFlags::PATH, mode: 0 })
+        });
+        let place = both.slots.len() - 1;
         let content: Vec<u8> =
             (0..20_000_u32).map(|i| i.to_le_bytes()[usize::from(i % 7 == 0)]).collect();
         std::fs::write(tree.join("source"), &content).expect("filling a file");
@@ -53,7 +57,7 @@ impl<'c> Program<'c> {
             Op::Open(Open { dir, path, flags: OpenFlags::RDONLY, mode: 0 })
         });
         both.slots.last_mut().expect("just opened").kind = Kind::Source;
-        Program { choices, both, directory, differs: false }
+        Program { choices, both, trees: [directory, place], differs: false }
     }
 
     /// Runs it; returns how many results were compared.
@@ -254,7 +258,7 @@ impl<'c> Program<'c> {
             path = vec![b'x'; *self.choices.pick(&[255, 256, 4095, 4096, 5000])];
         }
         path.push(0);
-        let dir = if self.choices.chance(10) { self.slot(&[]) } else { self.directory };
+        let dir = self.directory();
         let mut flags =
             *self.choices.pick(&[OpenFlags::RDWR, OpenFlags::RDONLY, OpenFlags::WRONLY]);
         for flag in [
@@ -280,6 +284,13 @@ impl<'c> Program<'c> {
             let (dir, path) = (side.fd(dir), side.buf().0.cast_const().cast());
             Op::Open(Open { dir, path, flags: flags | OpenFlags::CLOEXEC, mode: 0o644 })
         });
+    }
+
+    /// Where to open something: never in a directory of the machine's own.
+    fn directory(&self) -> usize {
+        let slot = if self.choices.chance(10) { self.slot(&[]) } else { self.trees[0] };
+        let is_tree = matches!(self.both.slots[slot].kind, Kind::Directory | Kind::Path);
+        if is_tree && !self.trees.contains(&slot) { self.trees[1] } else { slot }
     }
 
     fn sendfile(&mut self, inputs: &[Kind], outputs: &[Kind]) {
@@ -330,7 +341,7 @@ impl<'c> Program<'c> {
 
     fn close(&mut self) {
         let slot = self.slot(&[]);
-        if self.choices.chance(2) && slot != self.directory && slot >= BAD {
+        if self.choices.chance(2) && !self.trees.contains(&slot) && slot >= BAD {
             self.both.run(&[], |side| Op::Close(Close { fd: side.fd(slot) }));
         }
     }

@@ -39,10 +39,6 @@ impl Sockets {
             return Err(Stop::Wait);
         }
         socket.wanted = 0;
-        if flags.contains(MsgFlags::WAITALL) && socket.arrived.len() < wanted {
-            // The kernel looked for more, met the error, and tells nobody: there is a count to tell.
-            socket.error = None;
-        }
         let (len, peeks) = (socket.arrived.len().min(wanted), flags.contains(MsgFlags::PEEK));
         if flags.contains(MsgFlags::TRUNC) && !socket.is_unix() {
             // Thrown away unseen, as `tcp(7)` has it.
@@ -50,6 +46,10 @@ impl Sockets {
             return word(len);
         }
         let copied = socket.copy_out(len, into);
+        if flags.contains(MsgFlags::WAITALL) && copied == socket.arrived.len() && copied < wanted {
+            // The kernel looked for more, met the error, and tells nobody: there is a count to tell.
+            socket.error = None;
+        }
         if !peeks {
             socket.take_away(copied);
         }
