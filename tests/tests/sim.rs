@@ -158,8 +158,11 @@ fn misled(choices: &Choices, bogus: Bogus) {
     let plan = Plan { bogus: Some(bogus), inline: false, ..Plan::legal() };
     let sim = Sim::new(choices, plan);
     let backend = sim.backend();
+    let mut storage = pin!(None);
     for _ in 0..50 {
-        assert_eq!(sim.block_on(backend.nop()), Ok(()));
+        storage.set(Some(backend.nop()));
+        let op = storage.as_mut().as_pin_mut().expect("an operation");
+        assert_eq!(sim.block_on(op), Ok(()));
     }
 }
 
