@@ -8,10 +8,11 @@ mod programs;
 use io_conformance::choices::Choices;
 use io_conformance::watchdog::{Watchdog, rounds};
 use io_core::OpKind;
+use io_core::op::Family;
 use programs::Program;
 
 /// Runs programs of these operations, from one seed each.
-fn programs(name: &str, count: u32, kinds: &[OpKind]) {
+fn programs(name: &str, count: u32, family: Family, kinds: &[OpKind]) {
     let _watchdog = Watchdog::arm(name);
     let mut compared = 0;
     let only = std::env::var("IO_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -20,7 +21,7 @@ fn programs(name: &str, count: u32, kinds: &[OpKind]) {
         let tree = tempfile::tempdir().expect("a directory");
         let shown = Shown(seed);
         let choices = Choices::seed(seed);
-        compared += Program::new(&choices, tree.path()).run(60, kinds);
+        compared += Program::new(&choices, tree.path(), family, seed).run(60, kinds);
         core::mem::forget(shown);
     }
     println!("{name}: {compared} results compared");
@@ -41,6 +42,7 @@ fn files_are_the_kernels() {
     programs(
         "files_are_the_kernels",
         150,
+        Family::UNIX,
         &[
             OpKind::Open,
             OpKind::Close,
@@ -69,6 +71,7 @@ fn streams_are_the_kernels() {
     programs(
         "streams_are_the_kernels",
         300,
+        Family::UNIX,
         &[
             OpKind::Read,
             OpKind::Write,
@@ -89,4 +92,30 @@ fn streams_are_the_kernels() {
             OpKind::Fsync,
         ],
     );
+}
+
+const CONNECTIONS: [OpKind; 18] = [
+    OpKind::Socket,
+    OpKind::Socket,
+    OpKind::Bind,
+    OpKind::Listen,
+    OpKind::Listen,
+    OpKind::Connect,
+    OpKind::Connect,
+    OpKind::Accept,
+    OpKind::Accept,
+    OpKind::Send,
+    OpKind::Recv,
+    OpKind::Read,
+    OpKind::Write,
+    OpKind::Poll,
+    OpKind::Shutdown,
+    OpKind::Close,
+    OpKind::Fstat,
+    OpKind::Fsync,
+];
+
+#[test]
+fn local_connections_are_the_kernels() {
+    programs("local_connections_are_the_kernels", 300, Family::UNIX, &CONNECTIONS);
 }

@@ -1,14 +1,16 @@
 //! Random operations, good and bad, on the objects of both sides.
 
 use crate::both::{Both, Buf, Kind, Side};
+use core::net::Ipv4Addr;
 use io_conformance::Desc;
 use io_conformance::choices::Choices;
 use io_core::op::{
-    Accept, AcceptFlags, Close, Fdatasync, Fsync, Ftruncate, Listen, Lseek, MsgFlags, Nop, Open,
-    OpenFlags, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Send, Sendfile,
-    Shutdown, Write, Writev,
+    Accept, AcceptFlags, Bind, Close, Connect, Family, Fdatasync, Fsync, Ftruncate, Listen, Lseek,
+    MsgFlags, Nop, Open, OpenFlags, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv,
+    Recv, Send, Sendfile, Shutdown, Socket, SocketFlags, SocketKind, Write, Writev,
 };
-use io_core::{Errno, Fd, Op, OpKind, Seekable};
+use io_core::{Address, Errno, Fd, Op, OpKind, Seekable};
+use std::path::Path;
 
 const UNKNOWN: Seekable = Seekable::Unknown;
 /// What is not open.
@@ -24,11 +26,14 @@ pub(crate) struct Program<'c> {
     trees: [usize; 2],
     /// A file was left alone where the kernel's got data in place of a hole.
     differs: bool,
+    /// Of the sockets that are made.
+    family: Family,
+    seed: u64,
 }
 
 impl<'c> Program<'c> {
     /// Makes the first objects.
-    pub(crate) fn new(choices: &'c Choices, tree: &std::path::Path) -> Program<'c> {
+    pub(crate) fn new(choices: &'c Choices, tree: &Path, family: Family, seed: u64) -> Self {
         let mut both = Both::new();
         let world = both.world.file(b"0123456789");
         both.add(Kind::File, &Desc::file(b"0123456789"), world);
@@ -57,7 +62,7 @@ impl<'c> Program<'c> {
             Op::Open(Open { dir, path, flags: OpenFlags::RDONLY, mode: 0 })
         });
         both.slots.last_mut().expect("just opened").kind = Kind::Source;
-        Program { choices, both, trees: [directory, place], differs: false }
+        Program { choices, both, trees: [directory, place], differs: false, family, seed }
     }
 
     /// Runs it; returns how many results were compared.
@@ -149,7 +154,9 @@ impl<'c> Program<'c> {
             OpKind::Open => self.open(),
             OpKind::Sendfile => self.sendfile(&RECEIVES, &SENDS),
             OpKind::Accept => self.accept(),
-            OpKind::Connect | OpKind::Bind | OpKind::Socket | OpKind::Listen => self.listen(),
+            OpKind::Connect | OpKind::Bind | OpKind::Socket | OpKind::Listen => {
+                self.connection(kind);
+            }
             OpKind::Close => self.close(),
             _ => self.simple(kind),
         }
@@ -330,13 +337,76 @@ impl<'c> Program<'c> {
         });
     }
 
-    /// A listener with a connection or two in its queue.
-    fn listen(&mut self) {
-        let slot = self.slot(&[]);
+    /// The making of connections: `family` is what new sockets are.
+    fn connection(&mut self, kind: OpKind) {
+        const SOCKETS: [Kind; 3] = [Kind::Listener, Kind::Stream, Kind::Network];
+        let slot = self.slot(&SOCKETS);
+        let other = self.slot(&[Kind::Listener, Kind::Listener, Kind::Network]);
+        let address = match self.below(6) {
+            0 => self.odd_address(),
+            1 | 2 => self.named_address(),
+            _ => Buf::Address(other),
+        };
         let backlog = i32::try_from(self.below(5)).expect("small") - 1;
-        if self.choices.chance(3) || self.both.slots.len() > MOST {
-            self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(slot), backlog }));
+        match kind {
+            OpKind::Bind | OpKind::Connect => {
+                let bufs = [if kind == OpKind::Bind { self.named_address() } else { address }];
+                self.both.run(&bufs, |side| {
+                    let (fd, (addr, len)) = (side.fd(slot), side.buf());
+                    let (addr, addr_len) = (addr.cast_const(), u32::try_from(len).expect("small"));
+                    if kind == OpKind::Bind {
+                        Op::Bind(Bind { fd, addr, addr_len })
+                    } else {
+                        Op::Connect(Connect { fd, addr, addr_len })
+                    }
+                });
+            }
+            OpKind::Listen => {
+                let done =
+                    self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(slot), backlog }));
+                if done == 0 {
+                    self.both.slots[slot].kind = Kind::Listener;
+                }
+            }
+            _ => self.socket(),
         }
+    }
+
+    fn socket(&mut self) {
+        if self.both.slots.len() > MOST {
+            return;
+        }
+        let kind = *self.choices.pick(&[SocketKind::STREAM, SocketKind::STREAM, SocketKind(77)]);
+        let odd = self.choices.chance(10);
+        let family = if odd { Family(*self.choices.pick(&[0, 46, 999])) } else { self.family };
+        let protocol =
+            if self.choices.chance(10) { *self.choices.pick(&[1, 6, 17, 255, 300]) } else { 0 };
+        let flags = SocketFlags::NONBLOCK;
+        self.both.run(&[], |_| Op::Socket(Socket { family, kind, flags, protocol }));
+    }
+
+    /// One of a few names; the real one is nobody else's.
+    fn named_address(&self) -> Buf {
+        if self.family != Family::UNIX {
+            return Buf::Bytes(Address::v4(Ipv4Addr::LOCALHOST, 0).as_bytes().to_vec());
+        }
+        let name = format!("io-world-{}-{}-{}", std::process::id(), self.seed, self.below(4));
+        Buf::Bytes(Address::unix_abstract(name.as_bytes()).expect("short").as_bytes().to_vec())
+    }
+
+    fn odd_address(&self) -> Buf {
+        let mut bytes = match self.named_address() {
+            Buf::Bytes(bytes) => bytes,
+            buf => return buf,
+        };
+        match self.below(5) {
+            0 => return Buf::Null(16),
+            1 => bytes.truncate(self.below(10)),
+            2 => bytes[0] = 99,
+            3 => bytes.resize(*self.choices.pick(&[111, 129, 200]), 7),
+            _ => bytes = Address::v4(Ipv4Addr::LOCALHOST, 1).as_bytes().to_vec(),
+        }
+        Buf::Bytes(bytes)
     }
 
     fn close(&mut self) {
