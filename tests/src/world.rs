@@ -17,6 +17,8 @@
 //!   was written to the file meanwhile.)
 //! * An accept from a local listener that was shut down is `EINVAL` also when the listener is non-blocking.
 //!   (There the kernel says `EAGAIN`, for ever.)
+//! * A network's socket whose connection is over, or that does not listen any more, is not used again:
+//!   binding, listening and connecting anew are refused as on a connected one.
 //! * How much a socket takes before a writer waits is a fixed number here.
 //! * What a socket has to say is heard at once: data, ends and resets do not travel.
 //! * A `MSG_WAITALL` that waits has taken nothing yet; its peer may send as if it had.

@@ -43,6 +43,8 @@ struct Socket {
     pieces: VecDeque<usize>,
     /// No more will be received.
     receives_no_more: bool,
+    /// The end of a network's stream has come.
+    has_ended: bool,
     /// No more may be sent.
     sends_no_more: bool,
     error: Option<Errno>,
@@ -60,6 +62,7 @@ impl Socket {
             arrived: VecDeque::new(),
             pieces: VecDeque::new(),
             receives_no_more: false,
+            has_ended: false,
             sends_no_more: false,
             error: None,
             wanted: 0,
@@ -209,16 +212,18 @@ impl Sockets {
     pub(super) fn connect(&mut self, id: u32, address: &[u8]) -> Done {
         let socket = self.get(id)?;
         let family = socket.family;
-        let name = Name::to_connect(family, address)?;
         let refused = match socket.state {
-            State::Idle | State::Connecting(_) | State::Reset => None,
+            State::Idle | State::Connecting(_) => None,
             State::Listening { .. } if family == Family::UNIX => Some(Errno::INVAL),
-            State::Connected(_) | State::Listening { .. } => Some(Errno::ISCONN),
+            State::Connected(_) | State::Listening { .. } | State::Reset => Some(Errno::ISCONN),
         };
         // A local socket looks for its peer first.
-        if let (Some(errno), false) = (refused, family == Family::UNIX) {
-            return Err(errno.into());
+        if let Some(errno) = refused
+            && family != Family::UNIX
+        {
+            return Err(if address.len() < 2 { Errno::INVAL } else { errno }.into());
         }
+        let name = Name::to_connect(family, address)?;
         let listener = match self.listener(&name) {
             Ok(listener) => listener,
             Err(errno) => {

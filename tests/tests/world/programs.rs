@@ -1,6 +1,6 @@
 //! Random operations, good and bad, on the objects of both sides.
 
-use crate::both::{Both, Buf, Kind, Side};
+use crate::both::{Both, Buf, Compared, Kind, Side};
 use core::net::Ipv4Addr;
 use io_conformance::Desc;
 use io_conformance::choices::Choices;
@@ -31,10 +31,23 @@ pub(crate) struct Program<'c> {
     seed: u64,
 }
 
+impl Side<'_> {
+    fn bind(&self, slot: usize) -> Bind {
+        let (addr, len) = self.buf();
+        let addr_len = u32::try_from(len).expect("small");
+        Bind { fd: self.fd(slot), addr: addr.cast_const(), addr_len }
+    }
+
+    fn connect(&self, slot: usize) -> Connect {
+        let Bind { fd, addr, addr_len } = self.bind(slot);
+        Connect { fd, addr, addr_len }
+    }
+}
+
 impl<'c> Program<'c> {
     /// Makes the first objects.
     pub(crate) fn new(choices: &'c Choices, tree: &Path, family: Family, seed: u64) -> Self {
-        let mut both = Both::new();
+        let mut both = Both::new(family != Family::UNIX);
         let world = both.world.file(b"0123456789");
         both.add(Kind::File, &Desc::file(b"0123456789"), world);
         let (reader, writer) = Desc::pipe();
@@ -62,16 +75,34 @@ impl<'c> Program<'c> {
             Op::Open(Open { dir, path, flags: OpenFlags::RDONLY, mode: 0 })
         });
         both.slots.last_mut().expect("just opened").kind = Kind::Source;
-        Program { choices, both, trees: [directory, place], differs: false, family, seed }
+        let trees = [directory, place];
+        let mut program = Program { choices, both, trees, differs: false, family, seed };
+        program.join();
+        program
     }
 
-    /// Runs it; returns how many results were compared.
-    pub(crate) fn run(mut self, steps: u32, kinds: &[OpKind]) -> usize {
+    /// Makes a listener, and a connection or two, so that there is something to go on with.
+    fn join(&mut self) {
+        let bufs = [self.named_address()];
+        let next = self.both.slots.len();
+        self.make_socket(SocketKind::STREAM, self.family, 0);
+        self.both.run(&bufs, |side| Op::Bind(side.bind(next)));
+        self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(next), backlog: 1 }));
+        self.both.slots[next].kind = Kind::Listener;
+        for client in next + 1..=next + 2 {
+            self.make_socket(SocketKind::STREAM, self.family, 0);
+            self.both.run(&[Buf::Address(next)], |side| Op::Connect(side.connect(client)));
+        }
+        self.accept_from(next, AcceptFlags::NONBLOCK);
+    }
+
+    /// Runs it; returns what was compared.
+    pub(crate) fn run(mut self, steps: u32, kinds: &[OpKind]) -> Compared {
         for _ in 0..steps {
             let kind = *self.choices.pick(kinds);
             self.step(kind);
         }
-        core::mem::replace(&mut self.both, Both::new()).finish()
+        core::mem::replace(&mut self.both, Both::new(false)).finish()
     }
 
     fn below(&self, n: u32) -> usize {
@@ -245,7 +276,9 @@ impl<'c> Program<'c> {
         if self.is_stuffed(slot) {
             return;
         }
-        let flags = *self.choices.pick(&[MsgFlags::empty(), MsgFlags::DONTWAIT, MsgFlags::MORE]);
+        // A network would wait for more.
+        let more = if self.family == Family::UNIX { MsgFlags::MORE } else { MsgFlags::DONTWAIT };
+        let flags = *self.choices.pick(&[MsgFlags::empty(), MsgFlags::DONTWAIT, more]);
         self.both.run(&[self.buf()], |side| {
             let (buf, len) = side.buf();
             Op::Send(Send { fd: side.fd(slot), flags, buf, len })
@@ -331,6 +364,10 @@ impl<'c> Program<'c> {
         let slot = self.slot(&[Kind::Listener, Kind::Network]);
         let flags = AcceptFlags::NONBLOCK
             | AcceptFlags::from_bits_retain(if self.choices.chance(10) { 1 << 9 } else { 0 });
+        self.accept_from(slot, flags);
+    }
+
+    fn accept_from(&mut self, slot: usize, flags: AcceptFlags) {
         self.both.run(&[], |side| {
             let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
             Op::Accept(Accept { fd: side.fd(slot), flags, addr, addr_len })
@@ -349,17 +386,15 @@ impl<'c> Program<'c> {
         };
         let backlog = i32::try_from(self.below(5)).expect("small") - 1;
         match kind {
+            // What can be done with it again is the kernel's own: see the world's list.
+            _ if kind != OpKind::Socket && self.both.is_over(slot) => {}
             OpKind::Bind | OpKind::Connect => {
                 let bufs = [if kind == OpKind::Bind { self.named_address() } else { address }];
-                self.both.run(&bufs, |side| {
-                    let (fd, (addr, len)) = (side.fd(slot), side.buf());
-                    let (addr, addr_len) = (addr.cast_const(), u32::try_from(len).expect("small"));
-                    if kind == OpKind::Bind {
-                        Op::Bind(Bind { fd, addr, addr_len })
-                    } else {
-                        Op::Connect(Connect { fd, addr, addr_len })
-                    }
-                });
+                let make = |side: &Side<'_>| match kind {
+                    OpKind::Bind => Op::Bind(side.bind(slot)),
+                    _ => Op::Connect(side.connect(slot)),
+                };
+                self.both.run(&bufs, make);
             }
             OpKind::Listen => {
                 let done =
@@ -381,6 +416,10 @@ impl<'c> Program<'c> {
         let family = if odd { Family(*self.choices.pick(&[0, 46, 999])) } else { self.family };
         let protocol =
             if self.choices.chance(10) { *self.choices.pick(&[1, 6, 17, 255, 300]) } else { 0 };
+        self.make_socket(kind, family, protocol);
+    }
+
+    fn make_socket(&mut self, kind: SocketKind, family: Family, protocol: u32) {
         let flags = SocketFlags::NONBLOCK;
         self.both.run(&[], |_| Op::Socket(Socket { family, kind, flags, protocol }));
     }
