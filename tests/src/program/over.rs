@@ -25,22 +25,22 @@ impl Run {
         }
         self.drop_all();
         // What is forgotten may fly on into the backend's drop.
-        let drained = !self.choices.chance(3) || self.host.backend().in_flight() == 0;
-        if drained {
+        if !self.choices.chance(3) {
             self.stop_for_good();
             self.settle();
             self.counters();
         }
-        self.contents(drained);
-        let summary = self.summary();
-        let leaked = self.close_all();
         self.note(|| "drop the backend".to_owned());
+        self.ask_all();
         self.host.end();
         self.forgotten_are_done();
+        self.contents();
+        let summary = self.summary();
+        let leaked = self.close_all();
         self.wakers_are_back();
         self.memory_is_left_alone();
         let open = self.host.open_count();
-        if drained && open > leaked {
+        if open > leaked {
             self.violated(&format!("{open} descriptors left, {leaked} are forgotten operations'"));
         }
         summary
@@ -84,11 +84,7 @@ impl Run {
 
     fn stop_for_good(&self) {
         self.note(|| "stop for good".to_owned());
-        {
-            let mut book = self.book.borrow_mut();
-            book.stopped = true;
-            book.entries.iter_mut().for_each(|entry| entry.asked |= entry.is_flying());
-        }
+        self.ask_all();
         if let Err(error) = self.host.backend().stop(Deadline::NEVER) {
             self.violated(&format!("stop says {error:?}"));
         }
@@ -105,6 +101,13 @@ impl Run {
         if left > 0 {
             self.violated(&format!("{left} in flight after a stop and thousands of polls"));
         }
+    }
+
+    /// What flies is asked to end early, and what comes is refused.
+    fn ask_all(&self) {
+        let mut book = self.book.borrow_mut();
+        book.stopped = true;
+        book.entries.iter_mut().for_each(|entry| entry.asked |= entry.is_flying());
     }
 
     fn drop_all(&self) {
@@ -132,7 +135,7 @@ impl Run {
     }
 
     /// What is in the streams and files is what was written.
-    fn contents(&self, drained: bool) {
+    fn contents(&self) {
         let (streams, files) = {
             let book = self.book.borrow();
             (book.streams.len(), book.files.len())
@@ -145,7 +148,7 @@ impl Run {
                 };
                 book.open(reads).first().map(|&end| book.ends[end].fd)
             };
-            let left = reader.filter(|_| drained).map(|fd| self.host.get(fd, 1 << 20));
+            let left = reader.map(|fd| self.host.get(fd, 1 << 20));
             let judged = judge::stream(&self.book.borrow(), stream, left);
             if let Err(why) = judged {
                 self.violated(&format!("stream {stream}: {why}"));
@@ -192,6 +195,7 @@ impl Run {
         if let Some(at) = flying {
             self.violated(&format!("{at} flies after its backend's drop"));
         }
+        self.finish_all();
     }
 
     /// Each bell is held by its entry alone, unless a forgotten operation may have it.
