@@ -6,6 +6,7 @@
 
 use crate::choices::{Choices, Trace};
 use core::cell::{Cell, RefCell};
+use core::ops::Range;
 use core::panic::AssertUnwindSafe;
 use std::panic;
 use std::sync::Once;
@@ -179,16 +180,27 @@ fn run_or_report(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
 /// # Panics
 /// If a run does: with the seed, the shrunk trace, and how to replay it.
 pub fn seeds(count: u32, test: impl Fn(&Choices)) {
+    seeds_in(0..u64::from(crate::watchdog::rounds(count)), test);
+}
+
+/// [`seeds`] from a range, which is not scaled. Whether those were run, and not the one that is set.
+///
+/// # Panics
+/// As [`seeds`].
+pub fn seeds_in(range: Range<u64>, test: impl Fn(&Choices)) -> bool {
     if let Ok(text) = std::env::var("IO_SIM_TRACE") {
-        return replay(&text, test);
+        replay(&text, test);
+        return false;
     }
     if let Ok(text) = std::env::var("IO_SIM_SEED") {
         let seed: u64 = text.trim().parse().expect("IO_SIM_SEED is a number");
-        return run_or_report(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
+        run_or_report(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
+        return false;
     }
-    for seed in 0..u64::from(crate::watchdog::rounds(count)) {
+    for seed in range {
         run_or_report(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
     }
+    true
 }
 
 /// What [`exhaustive`] has run.

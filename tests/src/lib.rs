@@ -4,6 +4,7 @@ pub mod child;
 pub mod choices;
 mod desc;
 pub mod explore;
+pub mod fault;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;

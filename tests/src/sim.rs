@@ -5,10 +5,12 @@
 
 mod attempt;
 mod backend;
+mod block;
 mod bogus;
 mod coverage;
 mod ends;
 mod errnos;
+mod exercise;
 mod fd;
 mod flight;
 mod kernel;
@@ -20,6 +22,7 @@ mod submit;
 pub use backend::SimBackend;
 pub use coverage::{Coverage, End, claimed};
 pub use errnos::{errnos, is_possible};
+pub use exercise::exercise;
 pub use fd::SimFd;
 pub use flight::Asked;
 pub use log::{Event, What};

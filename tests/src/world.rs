@@ -11,6 +11,10 @@
 //! * Bad addresses are the first page, and what is not an address; anything else is believed.
 //! * Sockets are streams: of the local family, and of IPv4 and IPv6 over the loopback interface. Other
 //!   kinds are `ESOCKTNOSUPPORT`. There is no out-of-band data, and no file of a bound path to open.
+//! * A write that meets a bad address at once leaves the file alone. (ext4 extends it up to where the
+//!   write would have begun, and makes data of a hole there.)
+//! * A sendfile copies. (The kernel may pass on pages of the file, so that who reads them later sees what
+//!   was written to the file meanwhile.)
 //! * How much a socket takes before a writer waits is a fixed number here.
 //! * What a socket has to say is heard at once: data, ends and resets do not travel.
 //! * A `MSG_WAITALL` that waits has taken nothing yet; its peer may send as if it had.
@@ -189,7 +193,7 @@ impl World {
                 // One more than a path may have, with its NUL.
                 // SAFETY: promised by the caller.
                 let path = unsafe { memory::text(op.path.cast(), 4096) };
-                self.open(op, &path.ok_or(Errno::FAULT)?)
+                self.open(op, path.as_deref())
             }
             // SAFETY: promised by the caller.
             _ => unsafe { self.transfer(op, limit) },
@@ -408,7 +412,7 @@ impl World {
 
     // --- files ----------------------------------------------------------------------------------
 
-    fn open(&mut self, op: &OpenOp, path: &[u8]) -> Done {
+    fn open(&mut self, op: &OpenOp, path: Option<&[u8]>) -> Done {
         const OF_PATHS: OpenFlags = OpenFlags::PATH
             .union(OpenFlags::DIRECTORY)
             .union(OpenFlags::NOFOLLOW)
@@ -422,6 +426,7 @@ impl World {
         if !temporary && flags.contains(OpenFlags::DIRECTORY | OpenFlags::CREATE) {
             return Err(Errno::INVAL.into());
         }
+        let path = path.ok_or(Errno::FAULT)?;
         if path.len() >= 4096 {
             return Err(Errno::NAMETOOLONG.into());
         }
@@ -448,6 +453,14 @@ impl World {
     fn find(&mut self, op: &OpenOp, flags: OpenFlags, path: &[u8]) -> Result<Object, Errno> {
         let writes = flags.bits() & 3 != 0 || flags.contains(OpenFlags::TRUNC);
         let creates = flags.contains(OpenFlags::CREATE);
+        if creates && path.ends_with(b"/") {
+            // Whatever is there: only a file could be made, and this is no file's name.
+            let last = path.iter().rposition(|&byte| byte != b'/').unwrap_or(0);
+            let bare = &path[..=last];
+            if !matches!(self.files.find(bare)?, Found::Directory) {
+                return Err(Errno::ISDIR);
+            }
+        }
         match self.files.find(path)? {
             Found::Directory if flags.contains(OpenFlags::TMPFILE) => {
                 Ok(Object::File(self.files.add(None, op.mode)))
@@ -465,8 +478,11 @@ impl World {
                 }
                 Ok(Object::File(id))
             }
-            Found::Free(name) if creates => Ok(Object::File(self.files.add(Some(name), op.mode))),
-            Found::Free(_) => Err(Errno::NOENT),
+            Found::Free { slash: true, .. } if creates => Err(Errno::ISDIR),
+            Found::Free { name, .. } if creates => {
+                Ok(Object::File(self.files.add(Some(name), op.mode)))
+            }
+            Found::Free { .. } => Err(Errno::NOENT),
         }
     }
 
@@ -526,8 +542,8 @@ impl World {
 
     // --- transfers ------------------------------------------------------------------------------
 
-    /// What both directions look at first; returns the open file and the offset, if that counts.
-    fn begin(&self, fd: Fd, at: At, len: Option<usize>) -> Result<(&Open, u64), Errno> {
+    /// What both directions look at first; returns the open file and where the transfer begins.
+    fn begin(&self, fd: Fd, at: At) -> Result<(&Open, u64), Errno> {
         if matches!(at, At::Offset(..0)) {
             return Err(Errno::INVAL);
         }
@@ -537,20 +553,19 @@ impl World {
             At::Offset(offset) => offset.cast_unsigned(),
             At::Position => open.position,
         };
-        let len = i64::try_from(len.unwrap_or(0)).unwrap_or(i64::MAX);
-        if position.cast_signed().checked_add(len).is_none() {
-            return Err(Errno::INVAL);
-        }
         Ok((open, position))
     }
 
     fn read(&mut self, fd: Fd, into: Result<Pieces<'_>, Errno>, at: At, limit: usize) -> Done {
-        let len = into.as_ref().ok().map(Pieces::left);
-        let (open, position) = self.begin(fd, at, len)?;
+        let (open, position) = self.begin(fd, at)?;
         if !open.reads {
             return Err(Errno::BADF.into());
         }
         let mut into = into?;
+        if into.is_empty_table() {
+            return Ok(0);
+        }
+        verify(position, into.left())?;
         if !open.object.is_seekable() {
             into.cut(limit);
         }
@@ -569,12 +584,15 @@ impl World {
     }
 
     fn write(&mut self, fd: Fd, from: Result<Pieces<'_>, Errno>, at: At, limit: usize) -> Done {
-        let len = from.as_ref().ok().map(Pieces::left);
-        let (open, mut position) = self.begin(fd, at, len)?;
+        let (open, mut position) = self.begin(fd, at)?;
         if !open.writes {
             return Err(Errno::BADF.into());
         }
         let mut from = from?;
+        if from.is_empty_table() {
+            return Ok(0);
+        }
+        verify(position, from.left())?;
         match open.object {
             Object::File(id) => {
                 if open.appends {
@@ -616,10 +634,22 @@ impl World {
             return Err(Errno::SPIPE.into());
         }
         let len = op.len.min(MAX_RW_COUNT);
-        let (_, position) = self.begin(op.in_fd, at, Some(len))?;
+        let (_, position) = self.begin(op.in_fd, at)?;
+        verify(position, len)?;
         let out = out?;
         if !out.writes {
             return Err(Errno::BADF.into());
+        }
+        if position >= files::MAX_BYTES && position + len as u64 > files::MAX_BYTES {
+            return Err(Errno::OVERFLOW.into());
+        }
+        if let Object::Writer(pipe) = out.object
+            && self.pipes.room(pipe)? == 0
+        {
+            return Err(Stop::Wait);
+        }
+        if len == 0 && !out.appends && input.object.is_seekable() {
+            return Ok(0);
         }
         let Object::File(id) = input.object else { return Err(Errno::INVAL.into()) };
         if out.appends {
@@ -642,15 +672,9 @@ impl World {
     }
 
     fn fill_pipe(&mut self, pipe: u32, file: u32, mut position: u64, len: usize) -> Done {
-        if len == 0 {
-            return Ok(0);
-        }
         let (mut done, mut room) = (0, self.pipes.room(pipe)?);
         let rest = self.files.size(file).saturating_sub(position);
         let len = len.min(usize::try_from(rest).unwrap_or(usize::MAX));
-        if room == 0 {
-            return Err(Stop::Wait);
-        }
         while room > 0 && done < len {
             let bytes = self.files.page(file, position, len - done);
             done += bytes.len();
@@ -664,7 +688,13 @@ impl World {
     fn copy(&mut self, out: Object, mut to: u64, file: u32, mut from: u64, len: usize) -> Done {
         let mut done = 0;
         while done < len {
-            let mut bytes = self.files.page(file, from, len - done);
+            // A socket is given as many pages at once as a pipe has.
+            let pages = if let Object::Socket(_) = out { 16 } else { 1 };
+            let mut bytes = Vec::new();
+            for _ in 0..pages {
+                let next = from + bytes.len() as u64;
+                bytes.extend(self.files.page(file, next, len - done - bytes.len()));
+            }
             if bytes.is_empty() {
                 break;
             }
@@ -688,6 +718,12 @@ impl World {
         }
         word(done)
     }
+}
+
+/// An offset is a signed number, also behind the transfer.
+fn verify(position: u64, len: usize) -> Result<(), Errno> {
+    let end = i64::try_from(len).ok().and_then(|len| position.cast_signed().checked_add(len));
+    end.map(|_| ()).ok_or(Errno::INVAL)
 }
 
 /// The address at `at`, as the kernel copies it in; `None` where nothing is mapped.

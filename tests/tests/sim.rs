@@ -5,7 +5,7 @@ use core::pin::pin;
 use core::time::Duration;
 use io_conformance::choices::{Choices, Trace};
 use io_conformance::explore::{self, Failure};
-use io_conformance::sim::{self, Bogus, Plan, Sim};
+use io_conformance::sim::{self, Bogus, Coverage, Plan, Sim};
 use io_core::ops::Ops;
 use io_core::{Deadline, Errno, IoBackend, Phase};
 use std::rc::Rc;
@@ -261,3 +261,29 @@ fn a_stop_with_a_deadline_counts_what_is_owned() {
     });
     assert!(still.get() > 10, "the adversary keeps some: {}", still.get());
 }
+
+/// Everything that the default adversary claims is reached; the table is printed.
+#[test]
+fn the_adversary_reaches_what_it_claims() {
+    let coverage = RefCell::new(Coverage::new());
+    let mut seeds = 0;
+    while seeds < 400_000 && !coverage.borrow().missing().is_empty() {
+        let ran = explore::seeds_in(seeds..seeds + BATCH, |choices| {
+            let sim = Sim::new(choices, Plan::legal());
+            sim::exercise(&sim);
+            sim.finish();
+            coverage.borrow_mut().merge(&sim.backend().coverage());
+        });
+        if !ran {
+            return;
+        }
+        seeds += BATCH;
+    }
+    let (claimed, missing) = (sim::claimed().len(), coverage.borrow().missing());
+    let reached = claimed - missing.len();
+    println!("{}{reached} of {claimed} claimed are reached, in {seeds} seeds", coverage.borrow());
+    assert!(missing.is_empty(), "not reached: {missing:?}");
+}
+
+/// So many seeds, then a look whether that is enough.
+const BATCH: u64 = 5_000;

@@ -19,6 +19,8 @@ const OPEN: &[Errno] = &[
     Errno::ROFS,
     Errno::TXTBSY,
 ];
+const FILE_WRITE: &[Errno] = &[Errno::DQUOT, Errno::FBIG, Errno::IO, Errno::NOSPC, Errno::PERM];
+/// The last is a stream's.
 const WRITE: &[Errno] =
     &[Errno::DQUOT, Errno::FBIG, Errno::IO, Errno::NOSPC, Errno::PERM, Errno::NOMEM];
 
@@ -57,7 +59,8 @@ pub const fn errnos(kind: OpKind) -> &'static [Errno] {
         OpKind::Listen => &[Errno::ADDRINUSE],
         OpKind::Open => OPEN,
         OpKind::Pread | OpKind::Preadv | OpKind::Read | OpKind::Readv => &[Errno::IO],
-        OpKind::Pwrite | OpKind::Pwritev | OpKind::Write | OpKind::Writev => WRITE,
+        OpKind::Pwrite | OpKind::Pwritev => FILE_WRITE,
+        OpKind::Write | OpKind::Writev => WRITE,
         OpKind::Send => &[Errno::NOBUFS, Errno::NOMEM],
         OpKind::Sendfile => &[Errno::IO, Errno::NOMEM],
         OpKind::Socket => &[Errno::ACCES, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM],
@@ -73,9 +76,7 @@ pub fn is_possible(op: &Op, errno: Errno, stream: bool) -> bool {
         Op::Open(open) if matches!(errno, Errno::DQUOT | Errno::NOSPC) => {
             open.flags.contains(OpenFlags::CREATE)
         }
-        Op::Write(_) | Op::Writev(_) | Op::Pwrite(_) | Op::Pwritev(_) => {
-            (errno == Errno::NOMEM) == stream
-        }
+        Op::Write(_) | Op::Writev(_) => (errno == Errno::NOMEM) == stream,
         _ => true,
     }
 }

@@ -43,8 +43,8 @@ pub(super) enum Found {
     Directory,
     /// A file.
     File(u32),
-    /// No file, but one of this name could be made.
-    Free(Vec<u8>),
+    /// No file, but one of this name could be made; not a file if a slash is behind the name.
+    Free { name: Vec<u8>, slash: bool },
 }
 
 /// The page that a position is in, where in it, and how much of `len` bytes fits behind.
@@ -105,13 +105,16 @@ impl Files {
             match found {
                 // A name with something behind it, be it only a slash, is a directory's.
                 Found::File(_) => return Err(Errno::NOTDIR),
-                Found::Free(_) if part.is_empty() => return Err(Errno::ISDIR),
-                Found::Free(_) => return Err(Errno::NOENT),
+                Found::Free { name, .. } if part.is_empty() => {
+                    found = Found::Free { name, slash: true };
+                }
+                Found::Free { .. } => return Err(Errno::NOENT),
                 Found::Directory if matches!(part, b"" | b"." | b"..") => {}
                 Found::Directory if part.len() > 255 => return Err(Errno::NAMETOOLONG),
                 Found::Directory => {
                     let file = self.names.get(part).copied();
-                    found = file.map_or_else(|| Found::Free(part.to_vec()), Found::File);
+                    let free = || Found::Free { name: part.to_vec(), slash: false };
+                    found = file.map_or_else(free, Found::File);
                 }
             }
         }

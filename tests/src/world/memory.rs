@@ -24,6 +24,7 @@ pub(super) struct Pieces<'m> {
     skip: usize,
     /// How much is before us.
     left: usize,
+    is_table: bool,
     _memory: PhantomData<&'m mut [u8]>,
 }
 
@@ -41,7 +42,14 @@ impl<'m> Pieces<'m> {
     ///   value exists. Bytes that nothing is copied to or from need not be there.
     pub(super) unsafe fn one(base: *mut u8, len: usize) -> Pieces<'m> {
         let len = len.min(MAX_RW_COUNT);
-        Pieces { list: vec![IoVec { base, len }], at: 0, skip: 0, left: len, _memory: PhantomData }
+        Pieces {
+            list: vec![IoVec { base, len }],
+            at: 0,
+            skip: 0,
+            left: len,
+            is_table: false,
+            _memory: PhantomData,
+        }
     }
 
     /// The pieces of a table, refused as the kernel refuses one.
@@ -72,12 +80,17 @@ impl<'m> Pieces<'m> {
             piece.len = piece.len.min(MAX_RW_COUNT - left);
             left += piece.len;
         }
-        Ok(Pieces { list, at: 0, skip: 0, left, _memory: PhantomData })
+        Ok(Pieces { list, at: 0, skip: 0, left, is_table: true, _memory: PhantomData })
     }
 
     /// How many bytes are before us.
     pub(super) fn left(&self) -> usize {
         self.left
+    }
+
+    /// Whether it is a table that names no byte: nothing is done then, whatever the file is.
+    pub(super) fn is_empty_table(&self) -> bool {
+        self.is_table && self.left == 0
     }
 
     /// Goes no further than `len` bytes from here.

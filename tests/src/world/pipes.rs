@@ -115,8 +115,8 @@ impl Pipes {
     }
 
     /// Whether a sendfile has a reader to send to, and how many pages of a file still fit.
-    pub(super) fn room(&mut self, id: u32) -> Result<usize, Errno> {
-        let pipe = self.get(id)?;
+    pub(super) fn room(&self, id: u32) -> Result<usize, Errno> {
+        let pipe = self.pipes.get(&id).ok_or(Errno::BADF)?;
         if pipe.readers == 0 { Err(Errno::PIPE) } else { Ok(PAGES - pipe.pages.len()) }
     }
 

@@ -39,6 +39,8 @@ struct Socket {
     peer: Option<Name>,
     /// What has arrived and was not read.
     arrived: VecDeque<u8>,
+    /// How it was sent: the lengths of the pieces.
+    pieces: VecDeque<usize>,
     /// No more will be received.
     receives_no_more: bool,
     /// No more may be sent.
@@ -56,6 +58,7 @@ impl Socket {
             name: None,
             peer: None,
             arrived: VecDeque::new(),
+            pieces: VecDeque::new(),
             receives_no_more: false,
             sends_no_more: false,
             error: None,

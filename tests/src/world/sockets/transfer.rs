@@ -6,6 +6,9 @@ use crate::world::{Done, Stop, word};
 use io_core::Errno;
 use io_core::op::MsgFlags;
 
+/// What a socket takes in one go.
+const PIECE: usize = 32 * 1024;
+
 /// Data that overtakes the rest is not kept here.
 const ODD: MsgFlags = MsgFlags::OOB;
 
@@ -39,12 +42,16 @@ impl Sockets {
         let (len, peeks) = (socket.arrived.len().min(wanted), flags.contains(MsgFlags::PEEK));
         if flags.contains(MsgFlags::TRUNC) && !socket.is_unix() {
             // Thrown away unseen, as `tcp(7)` has it.
-            socket.arrived.drain(..if peeks { 0 } else { len });
+            socket.take_away(if peeks { 0 } else { len });
             return word(len);
         }
-        let copied = into.give(&socket.arrived.make_contiguous()[..len]);
+        let copied = socket.copy_out(len, into);
+        if flags.contains(MsgFlags::WAITALL) && copied == socket.arrived.len() && copied < wanted {
+            // The kernel looked for more, met the error, and tells nobody: there is a count to tell.
+            socket.error = None;
+        }
         if !peeks {
-            socket.arrived.drain(..copied);
+            socket.take_away(copied);
         }
         if copied == 0 && len > 0 { Err(Errno::FAULT.into()) } else { word(copied) }
     }
@@ -78,12 +85,15 @@ impl Sockets {
             return Err(Stop::Wait);
         }
         let mut bytes = vec![0; from.left().min(room)];
-        let copied = from.take(&mut bytes);
+        let taken = from.take(&mut bytes);
+        // A piece with a bad address in it is not sent at all.
+        let copied = if taken < bytes.len() { taken - taken % PIECE } else { taken };
         if copied == 0 {
             return Err(Errno::FAULT.into());
         }
         if let Some(peer) = peer.and_then(|peer| self.sockets.get_mut(&peer)) {
             peer.arrived.extend(&bytes[..copied]);
+            peer.pieces.push_back(copied);
         }
         word(copied)
     }
@@ -189,6 +199,35 @@ impl Socket {
             return Ok(0);
         }
         Err(if flags.contains(MsgFlags::DONTWAIT) { Errno::AGAIN.into() } else { Stop::Wait })
+    }
+
+    /// Copies what has arrived, piece by piece: one that meets a bad address is not received.
+    fn copy_out(&mut self, len: usize, into: &mut Pieces<'_>) -> usize {
+        let bytes = self.arrived.make_contiguous();
+        let mut done = 0;
+        for piece in &self.pieces {
+            let wanted = (*piece).min(len - done);
+            if into.give(&bytes[done..done + wanted]) < wanted {
+                break;
+            }
+            done += wanted;
+        }
+        done
+    }
+
+    fn take_away(&mut self, len: usize) {
+        self.arrived.drain(..len);
+        let mut left = len;
+        while left > 0
+            && let Some(piece) = self.pieces.front_mut()
+        {
+            let taken = left.min(*piece);
+            *piece -= taken;
+            left -= taken;
+            if *piece == 0 {
+                self.pieces.pop_front();
+            }
+        }
     }
 
     /// The peer to send to, `None` if it closed without a word and the kernel would find out only now.
