@@ -7,7 +7,7 @@ use super::book::{Entry, Leads, Life};
 use super::judge;
 use super::run::Run;
 use core::time::Duration;
-use io_core::{Deadline, Errno, OpSet, Phase};
+use io_core::{Deadline, Errno, Phase};
 use std::sync::Arc;
 
 /// How often the backend is polled until all must be done.
@@ -229,15 +229,15 @@ impl Run {
         let book = self.book.borrow();
         let mut summary = Summary { programs: 1, submitted: book.submitted, ..Summary::default() };
         for entry in book.entries.iter().filter(|entry| entry.begin != u32::MAX) {
-            summary.kinds |= OpSet::of(entry.kind).bits();
-            let count = match entry.told {
-                None => &mut summary.unheard,
-                Some(0..) => &mut summary.succeeded,
-                Some(told) if told == Errno::CANCELED.to_result() => &mut summary.canceled,
-                Some(told) if told == Errno::TIMEDOUT.to_result() => &mut summary.timed_out,
-                Some(_) => &mut summary.failed,
+            let (count, place) = match entry.told {
+                None => (&mut summary.unheard, 4),
+                Some(0..) => (&mut summary.succeeded, 0),
+                Some(told) if told == Errno::CANCELED.to_result() => (&mut summary.canceled, 2),
+                Some(told) if told == Errno::TIMEDOUT.to_result() => (&mut summary.timed_out, 3),
+                Some(_) => (&mut summary.failed, 1),
             };
             *count += 1;
+            summary.by_kind[entry.kind as usize][place] += 1;
         }
         summary
     }
