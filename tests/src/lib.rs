@@ -5,6 +5,7 @@ pub mod choices;
 mod desc;
 pub mod explore;
 pub mod fault;
+pub mod differential;
 pub mod fixture;
 pub mod mem;
 pub mod model;
