@@ -7,8 +7,8 @@
 
 use crate::mem::Mem;
 use crate::raw::check;
-use io_core::{Errno, Op};
 use io_core::op::{MAX_RW_COUNT, Poll};
+use io_core::{Errno, Op};
 use libc::{c_int, c_long};
 
 fn fd(number: io_core::Fd) -> c_int {

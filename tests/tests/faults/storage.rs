@@ -144,7 +144,8 @@ pub(crate) fn short_writes<F: Fixture>(fx: &F) {
 /// there.
 pub(crate) fn short_reads<F: Fixture>(fx: &F) {
     let short = FaultyFile::new(SHORT);
-    let good = |bytes: &[u8], at: u64| bytes.iter().zip(at..).all(|(&b, at)| b == FaultyFile::byte(at));
+    let good =
+        |bytes: &[u8], at: u64| bytes.iter().zip(at..).all(|(&b, at)| b == FaultyFile::byte(at));
     flat(rounds(3), "short reads", || {
         let file = Desc::from(short.open());
         let mem = Mem::zeroed(8192);
