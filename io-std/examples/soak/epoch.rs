@@ -62,12 +62,7 @@ impl Plan {
 ///
 /// # Errors
 /// What is wrong.
-pub(crate) fn run(
-    backend: Backend,
-    random: &mut Random,
-    watch: &Watch,
-    number: u64,
-) -> Result<Epoch, String> {
+pub(crate) fn run(backend: Backend, random: &mut Random, watch: &Watch) -> Result<Epoch, String> {
     let (descriptors, threads) = (process::descriptors(), process::threads());
     let plan = Plan::choose(random);
     let built = Io::builder()
@@ -85,31 +80,34 @@ pub(crate) fn run(
         return Err(format!("{error}\n  in {plan:?}"));
     }
     let world = Arc::try_unwrap(world).map_err(|_| "somebody kept the world".to_owned())?;
-    let (submitted, delivered) = settle(&world.io)?;
+    let (submitted, delivered) = settled(&world.io)?;
     let World { io, counts, .. } = world;
     drop(io);
     watch.step();
+    // First the threads: a worker that has just woken somebody may be the one that drops the last `Io`.
+    let threads_left = process::threads_settled(threads);
     let epoch = Epoch {
         counts,
         submitted,
         delivered,
         descriptors: process::descriptors(),
-        threads: process::threads_settled(threads),
+        threads: threads_left,
         resident_kib: process::resident_kib(),
         heap_bytes: live::bytes(),
     };
     if (epoch.descriptors, epoch.threads) != (descriptors, threads) {
         return Err(format!(
-            "{descriptors} descriptors and {threads} threads before it, {} and {} after it, epoch {number}, {plan:?}",
-            epoch.descriptors, epoch.threads
+            "{descriptors} descriptors and {threads} threads before it, {} and {} after it: {}\n  in {plan:?}",
+            epoch.descriptors,
+            epoch.threads,
+            process::descriptor_names()
         ));
     }
     Ok(epoch)
 }
 
 /// Nothing may be in flight any more, and what was submitted must have been delivered, once.
-fn settle(io: &Io) -> Result<(u64, u64), String> {
-    io.stop(Deadline::NEVER).map_err(|error| format!("the last stop: {error}"))?;
+fn settled(io: &Io) -> Result<(u64, u64), String> {
     let (counters, left) = (io.backend().counters(), io.backend().in_flight());
     let (submitted, delivered) = (counters.submitted, counters.delivered);
     if left != 0 || submitted != delivered {
@@ -134,6 +132,12 @@ fn load(world: &Arc<World>, plan: &Plan, random: &mut Random, watch: &Watch) {
                 }
                 first.wait();
                 world.io.block_on(sessions_of(world, plan, index == 0, random, watch));
+                // Whoever owns a ring stops it before it ends.
+                if index == 0
+                    && let Err(error) = world.io.stop(Deadline::NEVER)
+                {
+                    world.fail(format!("the last stop: {error}"));
+                }
                 targets.remove_this_thread();
             });
         }

@@ -79,6 +79,12 @@ impl Lane {
         }
     }
 
+    /// Whether an operation that is waited for in this way may be asked to end early: then it may have
+    /// transferred a part.
+    pub(crate) fn may_be_cut(&self, how: How) -> bool {
+        how != How::Plain || self.world.harsh
+    }
+
     /// An error of an operation that nobody has asked to end early.
     pub(crate) fn end(&self, what: &str, errno: Errno) -> End {
         if self.world.excuses(errno) {

@@ -58,7 +58,7 @@ fn soak(backend: Backend, options: &Options) -> Result<(), String> {
     let mut random = Random::new(options.seed);
     while begin.elapsed() < options.time {
         let number = report.epochs();
-        let outcome = epoch::run(backend, &mut random, &watch, number);
+        let outcome = epoch::run(backend, &mut random, &watch);
         let outcome = outcome.map_err(|error| format!("epoch {number}: {error}"))?;
         report.add(&outcome)?;
     }

@@ -8,6 +8,13 @@ pub(crate) fn descriptors() -> usize {
     entries("/proc/self/fd").saturating_sub(1)
 }
 
+/// What they are.
+pub(crate) fn descriptor_names() -> String {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let names = entries.map(|entry| format!("{:?}", std::fs::read_link(entry.path())));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// Threads.
 pub(crate) fn threads() -> usize {
     entries("/proc/self/task")

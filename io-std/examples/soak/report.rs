@@ -5,7 +5,7 @@ use crate::world::Counts;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use io_std::Backend;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 /// Heap that may be left by an epoch beside what was there after the first ones: lazily made things of the standard
 /// library.
@@ -97,26 +97,32 @@ impl Report {
     pub(crate) fn finish(&self, time: Duration, json: bool) -> Result<(), String> {
         let quarter = self.resident.len() / 4;
         let (first, last) = (median(&self.resident, quarter), median(&self.resident, 3 * quarter));
-        let mut row = Map::new();
-        let mut put = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
-        put("backend", json!(self.backend.name()));
-        put("seed", json!(self.seed));
-        put("seconds", json!((time.as_secs_f64() * 10.0).round() / 10.0));
-        put("epochs", json!(self.epochs));
-        put("submitted", json!(self.submitted));
-        put("delivered", json!(self.delivered));
-        self.sums.iter().for_each(|(name, sum)| put(name, json!(sum)));
-        put("descriptors_left", json!(self.descriptors));
-        put("threads_left", json!(self.threads));
-        put("resident_kib_second_quarter", json!(first.0));
-        put("resident_kib_last_quarter", json!(last.0));
-        if json {
-            println!("{}", Value::Object(row));
-        } else {
-            let cells: Vec<String> =
-                row.iter().map(|(name, value)| format!("{name} {value}")).collect();
-            println!("{}", cells.join(", ").replace('"', ""));
-        }
+        let mut row = vec![
+            ("backend", json!(self.backend.name())),
+            ("seed", json!(self.seed)),
+            ("seconds", json!((time.as_secs_f64() * 10.0).round() / 10.0)),
+            ("epochs", json!(self.epochs)),
+            ("submitted", json!(self.submitted)),
+            ("delivered", json!(self.delivered)),
+        ];
+        row.extend(self.sums.iter().map(|(name, sum)| (*name, json!(sum))));
+        row.extend([
+            ("descriptors_left", json!(self.descriptors)),
+            ("threads_left", json!(self.threads)),
+            ("heap_bytes_left", json!(self.heap.last())),
+            ("resident_kib_second_quarter", json!(first.0)),
+            ("resident_kib_last_quarter", json!(last.0)),
+        ]);
+        let cells = row.iter().map(|(name, value)| match json {
+            true => format!("{}: {value}", json!(name)),
+            false => format!(
+                "{} {}",
+                name.replace('_', " "),
+                value.as_str().unwrap_or(&value.to_string())
+            ),
+        });
+        let cells = cells.collect::<Vec<_>>().join(", ");
+        println!("{}", if json { format!("{{{cells}}}") } else { cells });
         let grown = last.0.saturating_sub(first.0 + RESIDENT_SLACK_KIB);
         #[expect(clippy::cast_precision_loss, reason = "a bound")]
         let allowed = (last.1 - first.1) as f64 * GROWTH_BYTES_PER_OP / 1024.0;
