@@ -18,6 +18,7 @@ use crate::fd::Fd;
 use crate::op::Op;
 use crate::sink::{CompletionFn, Sink};
 use crate::state::Phase;
+use crate::sync::const_unless_loom;
 use crate::timer::Timer;
 use core::fmt;
 use core::future::Future;
@@ -38,6 +39,7 @@ pub struct IoAwaitable<H: Handle = Pin<&'static dyn IoBackend>> {
     _pinned: PhantomPinned,
 }
 
+#[cfg(not(io_loom))]
 static_assertions::const_assert!(size_of::<IoAwaitable>() <= 128);
 static_assertions::const_assert_eq!(core::mem::offset_of!(IoAwaitable, context), 0);
 
@@ -49,26 +51,30 @@ unsafe impl<H: Handle + Send> Send for IoAwaitable<H> {}
 unsafe impl<H: Handle + Sync> Sync for IoAwaitable<H> {}
 
 impl<H: Handle> IoAwaitable<H> {
-    /// An operation that will run on `handle`'s backend when it is first polled or submitted.
-    ///
-    /// # Safety
-    /// From the first poll or submit until the result is out or the drop has returned:
-    /// * Every buffer in `op`, also by way of a vector table, is null or valid for what the operation does
-    ///   with it, or is an address outside of Rust's memory for which `EFAULT` is the wanted answer.
-    /// * Vector tables, paths (NUL-terminated), `Stat`s and socket addresses are null or valid: backends
-    ///   may read and write them in user space.
-    /// * Nobody else writes that memory, nor reads what is written to.
-    /// * The descriptors are open, or the error is wanted; no other owner of the number is surprised.
-    ///
-    /// Forgetting a pinned awaitable instead of dropping it extends that time for ever.
-    pub const unsafe fn new(handle: H, op: Op) -> IoAwaitable<H> {
-        IoAwaitable { context: SubmitContext::new(op), handle, _pinned: PhantomPinned }
+    const_unless_loom! {
+        /// An operation that will run on `handle`'s backend when it is first polled or submitted.
+        ///
+        /// # Safety
+        /// From the first poll or submit until the result is out or the drop has returned:
+        /// * Every buffer in `op`, also by way of a vector table, is null or valid for what the operation does
+        ///   with it, or is an address outside of Rust's memory for which `EFAULT` is the wanted answer.
+        /// * Vector tables, paths (NUL-terminated), `Stat`s and socket addresses are null or valid: backends
+        ///   may read and write them in user space.
+        /// * Nobody else writes that memory, nor reads what is written to.
+        /// * The descriptors are open, or the error is wanted; no other owner of the number is surprised.
+        ///
+        /// Forgetting a pinned awaitable instead of dropping it extends that time for ever.
+        pub const unsafe fn new(handle: H, op: Op) -> IoAwaitable<H> {
+            IoAwaitable { context: SubmitContext::new(op), handle, _pinned: PhantomPinned }
+        }
     }
 
-    /// An operation that is done already, with this result word.
-    pub const fn ready(handle: H, result: i64) -> IoAwaitable<H> {
-        let op = Op::Nop(crate::op::Nop);
-        IoAwaitable { context: SubmitContext::ready(op, result), handle, _pinned: PhantomPinned }
+    const_unless_loom! {
+        /// An operation that is done already, with this result word.
+        pub const fn ready(handle: H, result: i64) -> IoAwaitable<H> {
+            let op = Op::Nop(crate::op::Nop);
+            IoAwaitable { context: SubmitContext::ready(op, result), handle, _pinned: PhantomPinned }
+        }
     }
 
     /// Where the operation is in its life.

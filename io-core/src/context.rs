@@ -38,7 +38,7 @@ use crate::link::Link;
 use crate::op::{Op, OpKind};
 use crate::sink::{Kind, Sink, SinkCell};
 use crate::state::{Finish, Phase, Register, State};
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use crate::time::Deadline;
 use crate::timer::Timer;
 use core::fmt;
@@ -61,28 +61,35 @@ pub struct SubmitContext {
 }
 
 static_assertions::const_assert_eq!(core::mem::offset_of!(SubmitContext, vtable), 0);
+#[cfg(not(io_loom))]
 static_assertions::const_assert!(size_of::<SubmitContext>() <= 112);
 
 impl SubmitContext {
-    pub(crate) const fn new(op: Op) -> SubmitContext {
-        SubmitContext::with_state(op, State::new(), 0)
+    const_unless_loom! {
+        pub(crate) const fn new(op: Op) -> SubmitContext {
+            SubmitContext::with_state(op, State::new(), 0)
+        }
     }
 
-    pub(crate) const fn ready(op: Op, result: i64) -> SubmitContext {
-        SubmitContext::with_state(op, State::done(), result)
+    const_unless_loom! {
+        pub(crate) const fn ready(op: Op, result: i64) -> SubmitContext {
+            SubmitContext::with_state(op, State::done(), result)
+        }
     }
 
-    const fn with_state(op: Op, state: State, result: i64) -> SubmitContext {
-        SubmitContext {
-            vtable: SubmitVtable::DETACHED,
-            backend: ptr::null(),
-            link: Link::new(),
-            op,
-            timer: ptr::null(),
-            state,
-            scratch: UnsafeCell::new(0),
-            result: UnsafeCell::new(result),
-            sink: SinkCell::new(),
+    const_unless_loom! {
+        const fn with_state(op: Op, state: State, result: i64) -> SubmitContext {
+            SubmitContext {
+                vtable: SubmitVtable::DETACHED,
+                backend: ptr::null(),
+                link: Link::new(),
+                op,
+                timer: ptr::null(),
+                state,
+                scratch: UnsafeCell::new(0),
+                result: UnsafeCell::new(result),
+                sink: SinkCell::new(),
+            }
         }
     }
 
@@ -112,7 +119,7 @@ impl SubmitContext {
     #[inline]
     pub(crate) unsafe fn take_result(&self) -> (i64, Option<Sink>) {
         // SAFETY: I7, done was seen with an acquiring load.
-        let result = unsafe { *self.result.get() };
+        let result = self.result.with(|result| unsafe { *result });
         // SAFETY: I6, the caller owns the node; the SINK bit said full and is off now.
         (result, self.state.take_result().map(|kind| unsafe { self.sink.take(kind) }))
     }
@@ -124,7 +131,7 @@ impl SubmitContext {
     #[inline]
     pub(crate) unsafe fn unread_result(&self) -> Option<i64> {
         // SAFETY: I7, promised by the caller.
-        (!self.state.is_taken()).then(|| unsafe { *self.result.get() })
+        (!self.state.is_taken()).then(|| self.result.with(|result| unsafe { *result }))
     }
 
     /// Back to idle for another submission, or for the end.
@@ -213,7 +220,7 @@ impl SubmitContext {
     #[cold]
     pub(crate) fn abandon(&self, errno: Errno) {
         // SAFETY: I7, no completer is in this process.
-        unsafe { *self.result.get() = errno.to_result() };
+        self.result.with_mut(|result| unsafe { *result = errno.to_result() });
         if let Some(timer) = NonNull::new(self.timer.cast_mut()) {
             // SAFETY: I9, the timer is in the same storage.
             let timer = unsafe { timer.as_ref() };
@@ -297,9 +304,9 @@ impl NodePtr {
     #[inline]
     pub unsafe fn scratch(self) -> u32 {
         // SAFETY: valid storage, promised by the caller.
-        let scratch = unsafe { self.0.as_ref() }.scratch.get();
+        let scratch = unsafe { &self.0.as_ref().scratch };
         // SAFETY: no concurrent write, promised by the caller.
-        unsafe { *scratch }
+        scratch.with(|word| unsafe { *word })
     }
 
     /// Asks the completer to report [`Delivery::waiter`]. `false` if it is done already.
@@ -381,14 +388,14 @@ impl Node {
     #[inline]
     pub fn scratch(&self) -> u32 {
         // SAFETY: I4, who holds the node has the scratch to itself.
-        unsafe { *self.context().scratch.get() }
+        self.context().scratch.with(|word| unsafe { *word })
     }
 
     /// Sets the backend's word.
     #[inline]
     pub fn set_scratch(&self, word: u32) {
         // SAFETY: I4, as above; `Node` is neither `Clone` nor `Sync`.
-        unsafe { *self.context().scratch.get() = word };
+        self.context().scratch.with_mut(|scratch| unsafe { *scratch = word });
     }
 
     /// The result stored so far; 0 when submitted. Also a place for a backend to keep how far a
@@ -397,14 +404,14 @@ impl Node {
     #[inline]
     pub fn result(&self) -> i64 {
         // SAFETY: I7, who holds the node has the result to itself.
-        unsafe { *self.context().result.get() }
+        self.context().result.with(|result| unsafe { *result })
     }
 
     /// Stores the result without completing, for a node that is reaped now and delivered later.
     #[inline]
     pub fn set_result(&self, result: i64) {
         // SAFETY: I7, as above.
-        unsafe { *self.context().result.get() = result };
+        self.context().result.with_mut(|place| unsafe { *place = result });
     }
 
     /// Queued → in flight, while the node is known to this thread only: inside submit.

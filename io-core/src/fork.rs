@@ -15,8 +15,9 @@
 //! The page is mapped readable and writable for the rest of the program, and holds one atomic word.
 
 use crate::errno::Errno;
+use crate::sync::Ordering;
+use crate::sync::plain::{AtomicI32, AtomicPtr, AtomicU32, spin_loop};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// The wiped page; null before the first backend.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
@@ -159,7 +160,7 @@ fn number() {
         WRITING.compare_exchange(writing, this, Ordering::Acquire, Ordering::Relaxed).ok()
     };
     while begin().is_none() {
-        core::hint::spin_loop();
+        spin_loop();
     }
     if unwiped() == 0 {
         NUMBER.store(next(), Ordering::Release);
@@ -261,7 +262,8 @@ fn unmap(page: &'static AtomicU32) {
 mod tests {
     use super::{CLAIMED, Lineage, NUMBER, PROCESS, UNWIPED, current, page};
     use crate::errno::Errno;
-    use core::sync::atomic::{AtomicU32, Ordering};
+    use crate::sync::Ordering;
+    use crate::sync::plain::AtomicU32;
     use std::sync::Mutex;
 
     /// The numbers are the process's, and so are those of all tests.

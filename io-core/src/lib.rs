@@ -11,6 +11,8 @@ mod errno;
 mod fd;
 #[cfg(feature = "syscall")]
 pub mod fork;
+#[cfg(all(test, io_loom))]
+mod interleave;
 mod link;
 mod lock;
 pub mod op;
@@ -21,7 +23,8 @@ pub mod readiness;
 mod registered;
 mod sink;
 mod state;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 #[cfg(feature = "syscall")]
 pub mod syscall;
 mod time;

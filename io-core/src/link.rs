@@ -4,7 +4,7 @@
 //! every list of every backend.
 
 use crate::context::SubmitContext;
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use core::ptr;
 
 pub(crate) struct Link {
@@ -13,7 +13,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const fn new() -> Link {
-        Link { next: UnsafeCell::new(ptr::null_mut()), prev: UnsafeCell::new(ptr::null_mut()) }
+    const_unless_loom! {
+        pub(crate) const fn new() -> Link {
+            Link { next: UnsafeCell::new(ptr::null_mut()), prev: UnsafeCell::new(ptr::null_mut()) }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! The content is reached only between `lock` and `unlock` of its own lock, and only by one closure at a
 //! time; [`NoopLock`] relies on never being shared between threads.
 
-use crate::sync::UnsafeCell;
+use crate::sync::{Critical, UnsafeCell, const_unless_loom};
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -55,9 +55,11 @@ pub struct Locked<L, T> {
 unsafe impl<L: RawLock + Sync, T: Send> Sync for Locked<L, T> {}
 
 impl<L: RawLock, T> Locked<L, T> {
-    /// Puts `content` behind an open lock.
-    pub const fn new(content: T) -> Locked<L, T> {
-        Locked { lock: UnsafeCell::new(L::NEW), content: UnsafeCell::new(content) }
+    const_unless_loom! {
+        /// Puts `content` behind an open lock.
+        pub const fn new(content: T) -> Locked<L, T> {
+            Locked { lock: UnsafeCell::new(L::NEW), content: UnsafeCell::new(content) }
+        }
     }
 
     /// Runs `act` with the lock held.
@@ -66,11 +68,14 @@ impl<L: RawLock, T> Locked<L, T> {
     /// * `act` does not call `with` of the same lock again, and runs no code that could: with
     ///   [`NoopLock`] there would be two references to the content.
     pub unsafe fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: only `renew` writes it, while nobody is here, promised by its caller.
-        let _guard = Guard::lock(unsafe { &*self.lock.get() });
-        // SAFETY: the lock is held until `_guard` drops, also when `act` unwinds; and closures do not
-        // nest, promised by the caller.
-        act(unsafe { &mut *self.content.get() })
+        self.lock.with(|lock| {
+            // SAFETY: only `renew` writes it, while nobody is here, promised by its caller.
+            let _guard = Guard::lock(unsafe { &*lock });
+            let _critical = Critical::begin();
+            // SAFETY: the lock is held until `_guard` drops, also when `act` unwinds; and closures do not
+            // nest, promised by the caller.
+            self.content.with_mut(|content| act(unsafe { &mut *content }))
+        })
     }
 
     /// Puts `content` behind an open lock again, in a forked child, where the lock may be held by a thread
@@ -82,9 +87,9 @@ impl<L: RawLock, T> Locked<L, T> {
     #[cfg(feature = "syscall")]
     pub unsafe fn renew(&self, content: T) {
         // SAFETY: nobody else reads or writes it, promised by the caller.
-        unsafe { self.lock.get().write(L::NEW) };
+        self.lock.with_mut(|lock| unsafe { lock.write(L::NEW) });
         // SAFETY: as above.
-        unsafe { self.content.get().write(content) };
+        self.content.with_mut(|old| unsafe { old.write(content) });
     }
 }
 

@@ -38,7 +38,7 @@ use crate::op::{
 };
 use crate::sink::CompletionFn;
 use crate::state::Phase;
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use crate::time::Deadline;
 use crate::timed::Timed;
 use core::fmt;
@@ -80,13 +80,15 @@ pub struct SafeOp<H: Handle, D: Operation> {
 }
 
 impl<H: Handle, D: Operation> SafeOp<H, D> {
-    /// An operation that will run on `handle`'s backend.
-    pub const fn new(handle: H, data: D) -> SafeOp<H, D> {
-        // Replaced by `describe` before the submit; a nop keeps no promise to break.
-        let op = Op::Nop(op::Nop);
-        // SAFETY: a nop has no pointers and no descriptor.
-        let awaitable = unsafe { IoAwaitable::new(handle, op) };
-        SafeOp { awaitable, data: UnsafeCell::new(Some(data)) }
+    const_unless_loom! {
+        /// An operation that will run on `handle`'s backend.
+        pub const fn new(handle: H, data: D) -> SafeOp<H, D> {
+            // Replaced by `describe` before the submit; a nop keeps no promise to break.
+            let op = Op::Nop(op::Nop);
+            // SAFETY: a nop has no pointers and no descriptor.
+            let awaitable = unsafe { IoAwaitable::new(handle, op) };
+            SafeOp { awaitable, data: UnsafeCell::new(Some(data)) }
+        }
     }
 
     /// Where the operation is in its life.
@@ -105,7 +107,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
             return Err(Errno::ALREADY);
         }
         // SAFETY: idle, so nobody else looks at the data.
-        let Some(data) = (unsafe { &mut *self.data.get() }) else {
+        let Some(data) = self.data.with_mut(|data| unsafe { (*data).as_mut() }) else {
             return Err(Errno::ALREADY);
         };
         // SAFETY: pinned, and from here on not touched until done.
@@ -153,7 +155,7 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
             return None;
         }
         // SAFETY: done: the kernel has let go of the data.
-        let data = unsafe { (*self.data.get()).take() }?;
+        let data = self.data.with_mut(|data| unsafe { (*data).take() })?;
         let result = self.as_mut().awaitable().result()?;
         Some(data.finish(result, self.awaitable.handle().backend().closer()))
     }

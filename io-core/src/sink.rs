@@ -4,7 +4,7 @@
 //! # Safety
 //! Every access to the cell happens while the state word gives this side the right to it.
 
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use core::mem::ManuallyDrop;
 use core::task::Waker;
 
@@ -40,8 +40,10 @@ union Content {
 static_assertions::const_assert_eq!(size_of::<Content>(), 2 * size_of::<usize>());
 
 impl SinkCell {
-    pub(crate) const fn new() -> SinkCell {
-        SinkCell(UnsafeCell::new(Content { empty: () }))
+    const_unless_loom! {
+        pub(crate) const fn new() -> SinkCell {
+            SinkCell(UnsafeCell::new(Content { empty: () }))
+        }
     }
 
     /// Fills the cell. An old content must have been taken before.
@@ -55,7 +57,7 @@ impl SinkCell {
             Sink::Callback(function, context) => Content { callback: (function, context) },
         };
         // SAFETY: I6, promised by the caller: nobody else reads or writes the cell now.
-        unsafe { self.0.get().write(content) }
+        self.0.with_mut(|cell| unsafe { cell.write(content) });
     }
 
     /// Moves the content out. The caller drops or runs it when the state is consistent: dropping a
@@ -68,7 +70,7 @@ impl SinkCell {
     pub(crate) unsafe fn take(&self, kind: Kind) -> Sink {
         // SAFETY: I6: nobody writes the cell now. Reading is all that happens to it, so `is_waker`
         // on the other side may read at the same time.
-        let content = unsafe { self.0.get().read() };
+        let content = self.0.with(|cell| unsafe { cell.read() });
         match kind {
             // SAFETY: full with a waker, promised by the caller, who also promises to take it only once.
             Kind::Waker => Sink::Waker(ManuallyDrop::into_inner(unsafe { content.waker })),
@@ -87,11 +89,13 @@ impl SinkCell {
     ///   it looked. The completer may be moving the waker out meanwhile: it only reads, and so does this.
     #[inline]
     pub(crate) unsafe fn is_waker(&self, waker: &Waker) -> bool {
-        // SAFETY: I6: no concurrent writer.
-        let content = unsafe { &*self.0.get() };
-        // SAFETY: it was filled with a waker when SINK was set.
-        let old = unsafe { &content.waker };
-        // The two words are compared and never followed: the waker may already be spent.
-        old.data() == waker.data() && old.vtable() == waker.vtable()
+        self.0.with(|cell| {
+            // SAFETY: I6: no concurrent writer.
+            let content = unsafe { &*cell };
+            // SAFETY: it was filled with a waker when SINK was set.
+            let old = unsafe { &content.waker };
+            // The two words are compared and never followed: the waker may already be spent.
+            old.data() == waker.data() && old.vtable() == waker.vtable()
+        })
     }
 }

@@ -34,7 +34,7 @@
 #![allow(clippy::module_name_repetitions, reason = "State is what the file is about")]
 
 use crate::sink::Kind;
-use crate::sync::{AtomicU32, Ordering, spin_loop};
+use crate::sync::{AtomicU32, Ordering, const_unless_loom, spin_loop};
 use core::fmt;
 
 const PHASE: u32 = 0b11;
@@ -92,13 +92,17 @@ pub(crate) enum Finish {
 }
 
 impl State {
-    pub(crate) const fn new() -> State {
-        State(AtomicU32::new(IDLE))
+    const_unless_loom! {
+        pub(crate) const fn new() -> State {
+            State(AtomicU32::new(IDLE))
+        }
     }
 
-    /// A state that is done from the start; its result was never the kernel's.
-    pub(crate) const fn done() -> State {
-        State(AtomicU32::new(DONE))
+    const_unless_loom! {
+        /// A state that is done from the start; its result was never the kernel's.
+        pub(crate) const fn done() -> State {
+            State(AtomicU32::new(DONE))
+        }
     }
 
     /// | any → same. Ordering: Acquire pairs with the Release of `finish_begin`/`finish_end`, so that

@@ -12,6 +12,7 @@
 use crate::awaitable::IoAwaitable;
 use crate::backend::Handle;
 use crate::ops::{Operation, SafeOp};
+use crate::sync::const_unless_loom;
 use crate::time::Deadline;
 use crate::timer::Timer;
 use core::fmt;
@@ -26,6 +27,7 @@ pub struct Timed<A> {
     timer: Timer,
 }
 
+#[cfg(not(io_loom))]
 static_assertions::const_assert!(size_of::<Timed<IoAwaitable>>() <= 192);
 
 mod sealed {
@@ -64,8 +66,10 @@ impl<A> Timed<A> {
 }
 
 impl<A: Deadlined> Timed<A> {
-    pub(crate) const fn new(op: A, deadline: Deadline) -> Timed<A> {
-        Timed { op, timer: Timer::new(deadline) }
+    const_unless_loom! {
+        pub(crate) const fn new(op: A, deadline: Deadline) -> Timed<A> {
+            Timed { op, timer: Timer::new(deadline) }
+        }
     }
 
     /// The operation.
@@ -81,9 +85,11 @@ impl<A: Deadlined> Timed<A> {
 }
 
 impl<H: Handle> IoAwaitable<H> {
-    /// The operation with a deadline, absolute on `CLOCK_MONOTONIC`.
-    pub const fn with_deadline(self, deadline: Deadline) -> Timed<IoAwaitable<H>> {
-        Timed::new(self, deadline)
+    const_unless_loom! {
+        /// The operation with a deadline, absolute on `CLOCK_MONOTONIC`.
+        pub const fn with_deadline(self, deadline: Deadline) -> Timed<IoAwaitable<H>> {
+            Timed::new(self, deadline)
+        }
     }
 
     /// The operation with a deadline `timeout` from now.
@@ -94,10 +100,12 @@ impl<H: Handle> IoAwaitable<H> {
 }
 
 impl<H: Handle, D: Operation> SafeOp<H, D> {
-    /// The operation with a deadline, absolute on `CLOCK_MONOTONIC`. It comes back with its buffer also
-    /// when it times out.
-    pub const fn with_deadline(self, deadline: Deadline) -> Timed<SafeOp<H, D>> {
-        Timed::new(self, deadline)
+    const_unless_loom! {
+        /// The operation with a deadline, absolute on `CLOCK_MONOTONIC`. It comes back with its buffer also
+        /// when it times out.
+        pub const fn with_deadline(self, deadline: Deadline) -> Timed<SafeOp<H, D>> {
+            Timed::new(self, deadline)
+        }
     }
 
     /// The operation with a deadline `timeout` from now.

@@ -10,7 +10,7 @@
 //! links are touched only through `&mut Timers`, which is the exclusion.
 
 use crate::context::{Node, NodePtr, SubmitContext};
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use crate::time::Deadline;
 use core::fmt;
 use core::marker::PhantomPinned;
@@ -38,6 +38,7 @@ struct Links {
 const UNLINKED: Links =
     Links { node: ptr::null_mut(), child: ptr::null(), next: ptr::null(), prev: ptr::null() };
 
+#[cfg(not(io_loom))]
 static_assertions::const_assert!(size_of::<Timer>() <= 40);
 
 // SAFETY: the links are touched by who has the heap, under its exclusion; the deadline is read-only.
@@ -46,8 +47,10 @@ unsafe impl Send for Timer {}
 unsafe impl Sync for Timer {}
 
 impl Timer {
-    pub(crate) const fn new(deadline: Deadline) -> Timer {
-        Timer { deadline, links: UnsafeCell::new(UNLINKED), _pinned: PhantomPinned }
+    const_unless_loom! {
+        pub(crate) const fn new(deadline: Deadline) -> Timer {
+            Timer { deadline, links: UnsafeCell::new(UNLINKED), _pinned: PhantomPinned }
+        }
     }
 
     pub(crate) const fn deadline(&self) -> Deadline {
@@ -61,7 +64,7 @@ impl Timer {
     ///   before a fork, or was made new since.
     pub(crate) unsafe fn abandon(&self) {
         // SAFETY: promised by the caller: the links are nobody else's.
-        unsafe { *self.links.get() = UNLINKED };
+        self.links.with_mut(|links| unsafe { *links = UNLINKED });
     }
 }
 
@@ -74,29 +77,28 @@ impl fmt::Debug for Timer {
 
 /// Whether the node's timer is in a heap. The caller has the right to the node.
 pub(crate) fn is_armed(node: &Node) -> bool {
-    // SAFETY: I9: who is about to complete the node has its timer too.
-    node.timer().is_some_and(|timer| unsafe { !(*links(timer.as_ptr())).node.is_null() })
-}
-
-fn links(timer: *const Timer) -> *mut Links {
-    // SAFETY: a timer reached from the heap is armed, so its storage is valid (I1, I9).
-    unsafe { &*timer }.links.get()
+    // I9: who is about to complete the node has its timer too.
+    node.timer().is_some_and(|timer| !read(timer.as_ptr()).node.is_null())
 }
 
 /// Reads a timer's links.
 fn read(timer: *const Timer) -> Links {
-    // SAFETY: the caller has the heap, and so the links.
-    unsafe { *links(timer) }
+    // SAFETY: the caller has the heap or the node, so the storage is valid (I1, I9).
+    let links = unsafe { &(*timer).links };
+    // SAFETY: the caller has the heap or the node, and so the links.
+    links.with(|links| unsafe { *links })
 }
 
 /// Changes a timer's links.
 fn update(timer: *const Timer, change: impl FnOnce(&mut Links)) {
-    // SAFETY: the caller has the heap, and so the links; `change` reaches no other timer's.
-    change(unsafe { &mut *links(timer) });
+    // SAFETY: as in `read`.
+    let links = unsafe { &(*timer).links };
+    // SAFETY: as in `read`; `change` reaches no other timer's.
+    links.with_mut(|links| change(unsafe { &mut *links }));
 }
 
 fn due(timer: *const Timer) -> Deadline {
-    // SAFETY: as in `links`.
+    // SAFETY: as in `read`.
     unsafe { &*timer }.deadline
 }
 

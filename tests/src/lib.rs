@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 pub mod child;
+pub mod choices;
 mod desc;
+pub mod explore;
+pub mod fault;
 pub mod fixture;
 pub mod mem;
 pub mod oracle;
+pub mod program;
 pub mod raw;
 pub mod rig;
+pub mod sim;
 pub mod skip;
 pub mod soundness;
 pub mod suite;
 pub mod tally;
 pub mod watchdog;
+pub mod world;
 
 pub use desc::{Desc, Seeking, count_fds};

@@ -26,16 +26,52 @@ impl Default for Fifo {
     }
 }
 
-/// The link to the next node, of a node whose storage is valid.
-pub(super) fn next(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
+/// The node behind this one.
+///
+/// # Safety
+/// * The node's links are the caller's (I4).
+#[inline]
+pub(super) unsafe fn next(node: NonNull<SubmitContext>) -> *mut SubmitContext {
     // SAFETY: a listed node's storage is valid (I1).
-    unsafe { node.as_ref() }.link.next.get()
+    let link = unsafe { &node.as_ref().link };
+    // SAFETY: I4, promised by the caller.
+    link.next.with(|next| unsafe { *next })
 }
 
+/// Puts a node behind this one.
+///
+/// # Safety
+/// * As [`next`].
 #[inline]
-fn prev(node: NonNull<SubmitContext>) -> *mut *mut SubmitContext {
+pub(super) unsafe fn set_next(node: NonNull<SubmitContext>, to: *mut SubmitContext) {
     // SAFETY: a listed node's storage is valid (I1).
-    unsafe { node.as_ref() }.link.prev.get()
+    let link = unsafe { &node.as_ref().link };
+    // SAFETY: I4, promised by the caller.
+    link.next.with_mut(|next| unsafe { *next = to });
+}
+
+/// The node before this one.
+///
+/// # Safety
+/// * As [`next`].
+#[inline]
+unsafe fn prev(node: NonNull<SubmitContext>) -> *mut SubmitContext {
+    // SAFETY: a listed node's storage is valid (I1).
+    let link = unsafe { &node.as_ref().link };
+    // SAFETY: I4, promised by the caller.
+    link.prev.with(|prev| unsafe { *prev })
+}
+
+/// Puts a node before this one.
+///
+/// # Safety
+/// * As [`next`].
+#[inline]
+unsafe fn set_prev(node: NonNull<SubmitContext>, to: *mut SubmitContext) {
+    // SAFETY: a listed node's storage is valid (I1).
+    let link = unsafe { &node.as_ref().link };
+    // SAFETY: I4, promised by the caller.
+    link.prev.with_mut(|prev| unsafe { *prev = to });
 }
 
 impl Fifo {
@@ -64,12 +100,12 @@ impl Fifo {
     pub fn push(&mut self, node: Node) {
         let new = node.into_ptr().0;
         // SAFETY: I4, the node came by value, so its links are ours.
-        unsafe { *next(new) = ptr::null_mut() };
+        unsafe { set_next(new, ptr::null_mut()) };
         // SAFETY: as above.
-        unsafe { *prev(new) = self.tail };
+        unsafe { set_prev(new, self.tail) };
         match NonNull::new(self.tail) {
             // SAFETY: I4, the tail is in this list.
-            Some(tail) => unsafe { *next(tail) = new.as_ptr() },
+            Some(tail) => unsafe { set_next(tail, new.as_ptr()) },
             None => self.head = new.as_ptr(),
         }
         self.tail = new.as_ptr();
@@ -81,12 +117,12 @@ impl Fifo {
     pub fn push_front(&mut self, node: Node) {
         let new = node.into_ptr().0;
         // SAFETY: I4, the node came by value, so its links are ours.
-        unsafe { *prev(new) = ptr::null_mut() };
+        unsafe { set_prev(new, ptr::null_mut()) };
         // SAFETY: as above.
-        unsafe { *next(new) = self.head };
+        unsafe { set_next(new, self.head) };
         match NonNull::new(self.head) {
             // SAFETY: I4, the head is in this list.
-            Some(head) => unsafe { *prev(head) = new.as_ptr() },
+            Some(head) => unsafe { set_prev(head, new.as_ptr()) },
             None => self.tail = new.as_ptr(),
         }
         self.head = new.as_ptr();
@@ -129,7 +165,7 @@ impl Fifo {
         let mut at = self.head;
         while let Some(node) = NonNull::new(at) {
             // SAFETY: I4, the node is in this list.
-            at = unsafe { *next(node) };
+            at = unsafe { next(node) };
             if wanted(&View(Node(node), PhantomData)) {
                 taken.push(self.unlink(node));
             }
@@ -154,17 +190,17 @@ impl Fifo {
     #[inline]
     fn unlink(&mut self, node: NonNull<SubmitContext>) -> Node {
         // SAFETY: I4, the node is in this list, so its links are ours.
-        let after = unsafe { *next(node) };
+        let after = unsafe { next(node) };
         // SAFETY: as above.
-        let before = unsafe { *prev(node) };
+        let before = unsafe { prev(node) };
         match NonNull::new(before) {
             // SAFETY: I4, a neighbour is in this list too.
-            Some(before) => unsafe { *next(before) = after },
+            Some(before) => unsafe { set_next(before, after) },
             None => self.head = after,
         }
         match NonNull::new(after) {
             // SAFETY: as above.
-            Some(after) => unsafe { *prev(after) = before },
+            Some(after) => unsafe { set_prev(after, before) },
             None => self.tail = before,
         }
         self.len -= 1;
@@ -214,7 +250,7 @@ impl<'l> Iterator for Iter<'l> {
     fn next(&mut self) -> Option<View<'l>> {
         let node = NonNull::new(self.next)?;
         // SAFETY: I4, the node is in the list, which `'l` keeps from changing.
-        self.next = unsafe { *next(node) };
+        self.next = unsafe { next(node) };
         // Not a second right to the node: a view gives it out by reference only.
         Some(View(Node(node), PhantomData))
     }

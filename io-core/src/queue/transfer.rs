@@ -8,9 +8,9 @@
 //! A pushed node's right ([`Node`]) belongs to the queue until it is taken; its `next` link is written
 //! before the compare-exchange that publishes it and read after the exchange that takes it (I4).
 
-use super::fifo::{Fifo, next};
+use super::fifo::{Fifo, next, set_next};
 use crate::context::{Node, SubmitContext};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, const_unless_loom};
 use core::fmt;
 use core::ptr::{self, NonNull};
 
@@ -31,10 +31,12 @@ impl Default for Transfer {
 }
 
 impl Transfer {
-    /// An empty queue.
-    #[must_use]
-    pub const fn new() -> Transfer {
-        Transfer { top: AtomicPtr::new(ptr::null_mut()) }
+    const_unless_loom! {
+        /// An empty queue.
+        #[must_use]
+        pub const fn new() -> Transfer {
+            Transfer { top: AtomicPtr::new(ptr::null_mut()) }
+        }
     }
 
     /// Whether nothing was pushed since the last take; it may change at once.
@@ -51,7 +53,7 @@ impl Transfer {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
             // SAFETY: I4, the node came by value, so its links are ours.
-            unsafe { *next(new) = top };
+            unsafe { set_next(new, top) };
             // Ordering: SeqCst (at least Release, which publishes the node to `take_all`): a producer
             // that then finds nobody parked must not have its push ordered after that look.
             match self.top.compare_exchange_weak(
@@ -79,13 +81,15 @@ impl Transfer {
         let mut oldest = ptr::null_mut();
         while let Some(this) = NonNull::new(node) {
             // SAFETY: I4, the chain is ours since the exchange.
-            node = unsafe { next(this).replace(oldest) };
+            node = unsafe { next(this) };
+            // SAFETY: as above.
+            unsafe { set_next(this, oldest) };
             oldest = this.as_ptr();
         }
         let mut count = 0;
         while let Some(this) = NonNull::new(oldest) {
             // SAFETY: as above.
-            oldest = unsafe { *next(this) };
+            oldest = unsafe { next(this) };
             // The queue had the right to the node (I5) and gives it up here.
             list.push(Node(this));
             count += 1;

@@ -2,7 +2,8 @@
 
 use crate::backend::{Counters, Way};
 use crate::op::Op;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::Ordering;
+use crate::sync::plain::AtomicU64;
 
 /// What a backend has done, apart from what its lists tell.
 ///

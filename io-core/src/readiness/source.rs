@@ -28,7 +28,7 @@ use crate::context::{Node, NodePtr};
 use crate::fd::Fd;
 use crate::op::Interest;
 use crate::queue::Fifo;
-use crate::sync::UnsafeCell;
+use crate::sync::{UnsafeCell, const_unless_loom};
 use core::fmt;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
@@ -90,10 +90,12 @@ unsafe impl Send for Source {}
 unsafe impl Sync for Source {}
 
 impl Source {
-    /// The record of this descriptor, attached to nothing.
-    #[must_use]
-    pub const fn new(fd: Fd) -> Source {
-        Source { fd, state: UnsafeCell::new(SourceState::new()), _pinned: PhantomPinned }
+    const_unless_loom! {
+        /// The record of this descriptor, attached to nothing.
+        #[must_use]
+        pub const fn new(fd: Fd) -> Source {
+            Source { fd, state: UnsafeCell::new(SourceState::new()), _pinned: PhantomPinned }
+        }
     }
 
     /// The descriptor.
@@ -377,7 +379,7 @@ impl Sources {
             ..SourceState::new()
         };
         // SAFETY: attached nowhere, promised by the caller, so nobody else touches the state.
-        unsafe { *source.state.get() = state };
+        source.state.with_mut(|old| unsafe { *old = state });
         *at = Some(NonNull::from(source.get_ref()));
         self.len += 1;
         true
@@ -389,9 +391,9 @@ impl Sources {
         let mut at = &mut self.buckets[bucket(source.fd)];
         while let Some(here) = *at {
             // SAFETY: attached, so valid.
-            let state = unsafe { here.as_ref() }.state.get();
+            let state = unsafe { &here.as_ref().state };
             // SAFETY: the state is the table's, and `self` is borrowed alone.
-            let state = unsafe { &mut *state };
+            let state = state.with_mut(|state| unsafe { &mut *state });
             if here == NonNull::from(source) {
                 debug_assert!(state.waiting().next().is_none(), "nothing waits on what goes");
                 *at = state.next.take();
@@ -419,7 +421,7 @@ impl Sources {
                 return Some(here);
             }
             // SAFETY: the state is the table's, and `self` is borrowed.
-            at = unsafe { (*source.state.get()).next };
+            at = source.state.with(|state| unsafe { (*state).next });
         }
         None
     }
@@ -429,9 +431,9 @@ impl Sources {
     pub fn find(&mut self, fd: Fd) -> Option<&mut SourceState> {
         let source = self.of(fd)?;
         // SAFETY: attached, so valid.
-        let state = unsafe { source.as_ref() }.state.get();
+        let state = unsafe { &source.as_ref().state };
         // SAFETY: the state is the table's, and `self` is borrowed alone.
-        Some(unsafe { &mut *state })
+        Some(state.with_mut(|state| unsafe { &mut *state }))
     }
 
     /// [`find`](Self::find), if it is this attachment.
@@ -451,7 +453,7 @@ impl Sources {
                 // SAFETY: attached, so valid.
                 let source = unsafe { here.as_ref() };
                 // SAFETY: the state is the table's, and `self` is borrowed alone.
-                let state = unsafe { &mut *source.state.get() };
+                let state = source.state.with_mut(|state| unsafe { &mut *state });
                 if let Some(found) = each(source.fd, state) {
                     return Some(found);
                 }

@@ -1,9 +1,10 @@
 //! Which threads are inside a waker or callback that a backend runs: what a `stop` from in there is told
 //! apart by.
 
+use crate::sync::plain::AtomicI32;
+use crate::sync::{AtomicU32, Ordering, const_unless_loom};
 use core::cell::Cell;
 use core::num::NonZeroI32;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 /// How many such threads are told apart at once; a stop from inside the callback of one beyond that is not
 /// noticed, and waits like any other.
@@ -46,10 +47,12 @@ impl Default for Tellers {
 }
 
 impl Tellers {
-    /// Nobody.
-    #[must_use]
-    pub const fn new() -> Tellers {
-        Tellers { count: AtomicU32::new(0), threads: [const { AtomicI32::new(0) }; ROOM] }
+    const_unless_loom! {
+        /// Nobody.
+        #[must_use]
+        pub const fn new() -> Tellers {
+            Tellers { count: AtomicU32::new(0), threads: [const { AtomicI32::new(0) }; ROOM] }
+        }
     }
 
     /// How many there are.
