@@ -3,9 +3,9 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod differential;
 pub mod explore;
 pub mod fault;
-pub mod differential;
 pub mod fixture;
 pub mod mem;
 pub mod model;
