@@ -3,6 +3,7 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod differential;
 pub mod explore;
 pub mod fault;
 pub mod fixture;
