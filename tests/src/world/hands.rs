@@ -2,7 +2,8 @@
 
 use super::memory::Pieces;
 use super::table::{Object, Open};
-use super::{At, Done, Stop, World};
+use super::transfers::At;
+use super::{Done, Stop, World};
 use core::net::Ipv4Addr;
 use io_core::op::{Family, Socket, SocketFlags, SocketKind};
 use io_core::{Address, Errno, Fd};
