@@ -4,6 +4,7 @@
 
 pub mod differential;
 pub mod encode;
+pub mod input;
 pub mod queue_model;
 pub mod schedule;
 pub mod state_model;

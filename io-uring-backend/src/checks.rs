@@ -31,33 +31,45 @@ pub(crate) fn is_proven(op: &Op) -> bool {
     }
 }
 
+/// Whether the ring must not see it, by its arguments alone: it fails without transferring anything, and
+/// which error comes first is the system call's matter.
+#[inline]
+pub(crate) fn is_wrong(op: &Op) -> bool {
+    // The size of the kernel's `struct sockaddr_storage`.
+    let bad_address = |addr: *const u8, len: u32| addr.is_null() || len > 128;
+    match op {
+        Op::Bind(op) => bad_address(op.addr, op.addr_len),
+        Op::Connect(op) => bad_address(op.addr, op.addr_len),
+        Op::Pread(op) => op.offset < 0,
+        Op::Pwrite(op) => op.offset < 0,
+        Op::Preadv(op) => op.offset < 0 || op.count > IOV_MAX,
+        Op::Pwritev(op) => op.offset < 0 || op.count > IOV_MAX,
+        Op::Readv(op) => op.count > IOV_MAX,
+        Op::Writev(op) => op.count > IOV_MAX,
+        _ => false,
+    }
+}
+
 /// The result of an operation that the ring must not see.
 ///
 /// # Safety
 /// * The operation is of a node that is not completed.
 #[inline]
 pub(crate) unsafe fn check(op: &Op, syscalls: &Count) -> Option<i64> {
-    // The size of the kernel's `struct sockaddr_storage`.
-    let bad_address = |addr: *const u8, len: u32| addr.is_null() || len > 128;
-    let (position, count) = match op {
-        // As wrong as too many vectors.
-        Op::Bind(op) if bad_address(op.addr, op.addr_len) => (None, usize::MAX),
-        Op::Connect(op) if bad_address(op.addr, op.addr_len) => (None, usize::MAX),
-        Op::Pread(op) => (Some((op.fd, op.seekable, op.offset)), 0),
-        Op::Pwrite(op) => (Some((op.fd, op.seekable, op.offset)), 0),
-        Op::Preadv(op) => (Some((op.fd, op.seekable, op.offset)), op.count),
-        Op::Pwritev(op) => (Some((op.fd, op.seekable, op.offset)), op.count),
-        Op::Readv(op) => (None, op.count),
-        Op::Writev(op) => (None, op.count),
-        _ => return None,
-    };
-    if count > IOV_MAX || position.is_some_and(|(_, _, offset)| offset < 0) {
-        // It fails without transferring anything; which error comes first is the system call's matter.
+    if is_wrong(op) {
         syscalls.add_shared(1);
         // SAFETY: the operation of a node that is not completed, promised by the caller.
         return Some(unsafe { perform(op) });
     }
-    let (fd, Seekable::Unknown, _) = position? else { return None };
+    let (fd, Seekable::Unknown) = (match op {
+        Op::Pread(op) => (op.fd, op.seekable),
+        Op::Pwrite(op) => (op.fd, op.seekable),
+        Op::Preadv(op) => (op.fd, op.seekable),
+        Op::Pwritev(op) => (op.fd, op.seekable),
+        _ => return None,
+    }) else {
+        return None;
+    };
     syscalls.add_shared(1);
     check_seekable(fd).err().map(Errno::to_result)
 }

@@ -10,6 +10,9 @@ mod dump;
 mod encode;
 mod flight;
 mod fork;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod identity;
 mod inbox;

@@ -183,6 +183,14 @@ impl Entry {
         Entry { opcode, flags, ioprio, fd, offset, addr, len, op_flags, token, unused }
     }
 
+    /// The bytes the kernel sees.
+    #[cfg(feature = "fuzz")]
+    fn to_bytes(&self) -> [u8; 64] {
+        let bytes: *const [u8; 64] = core::ptr::from_ref(self).cast();
+        // SAFETY: 64 bytes of integers without padding, as asserted above.
+        unsafe { bytes.read() }
+    }
+
     /// The same bytes under the crate's name.
     #[inline]
     fn as_crates(&self) -> &squeue::Entry {
@@ -191,6 +199,12 @@ impl Entry {
         // the crate's is `repr(C)`, and size and alignment are asserted above.
         unsafe { &*entry }
     }
+}
+
+/// What [`Ring::push`] would store.
+#[cfg(feature = "fuzz")]
+pub(crate) fn stored(sqe: Sqe, token: u64) -> [u8; 64] {
+    Entry::new(sqe, token).to_bytes()
 }
 
 /// An address as the kernel takes it. Exposed: the kernel writes through it.

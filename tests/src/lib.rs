@@ -3,11 +3,17 @@
 pub mod child;
 pub mod choices;
 mod desc;
+pub mod explore;
+pub mod fault;
 pub mod fixture;
 pub mod mem;
+pub mod model;
 pub mod oracle;
+pub mod program;
+pub mod queues;
 pub mod raw;
 pub mod rig;
+pub mod sim;
 pub mod skip;
 pub mod soundness;
 pub mod suite;

@@ -1,0 +1,55 @@
+//! Signals: a storm of them, and a process that is stopped and continued.
+
+use crate::load::{Props, batch, works};
+use core::time::Duration;
+use io_conformance::fault::{Storm, stopped_and_continued};
+use io_conformance::fixture::{Fixture, Flavour};
+use io_conformance::suite;
+use io_conformance::watchdog::rounds;
+use io_core::Errno;
+use io_core::ops::Ops;
+use io_core::syscall::{deadline_in, now_ns};
+use libtest_mimic::{Arguments, Trial};
+
+/// Two thousand signals a second.
+const PERIOD: Duration = Duration::from_micros(500);
+
+/// Cases that cannot bear the storm for a reason of their own.
+const NOT_IN_A_STORM: &[&str] = &[
+    // They count system calls, or the time that they take, and a signal costs both.
+    "prompt::",
+    "a_close_costs_the_same",
+    // Signals of their own, whose handlers the storm's timer shares.
+    "signals::",
+];
+
+/// The suite under the storm.
+pub(crate) fn suite_in_a_storm<F: Fixture + Clone>(fx: &F) {
+    let storm = Storm::every(PERIOD);
+    let mut trials: Vec<Trial> = suite::trials(fx.clone(), suite::all());
+    trials.retain(|trial| !NOT_IN_A_STORM.iter().any(|name| trial.name().contains(name)));
+    let count = trials.len();
+    let args = Arguments { test_threads: Some(1), quiet: true, ..Arguments::default() };
+    let done = libtest_mimic::run(&args, trials);
+    println!("{}: {count} cases, {} signals", fx.name(), storm.seen());
+    assert!(storm.seen() > 100, "no storm");
+    assert!(!done.has_failed(), "the suite fails in a storm of signals");
+}
+
+/// While another process stops and continues this one: the same results, no wait cut short, no deadline lost.
+pub(crate) fn stopped<F: Fixture>(fx: &F) {
+    for flavour in Flavour::ALL {
+        fx.with(flavour, |rig| {
+            let props = Props::new(4);
+            stopped_and_continued(rounds(150), |_| {
+                batch(rig, &props);
+                let (reader, _writer) = io_conformance::Desc::pipe();
+                let (begin, wait) = (now_ns(), Duration::from_millis(2));
+                let read = rig.backend().read(reader, [0_u8; 4]).with_deadline(deadline_in(wait));
+                assert_eq!(rig.block_on(read).0, Err(Errno::TIMEDOUT));
+                assert!(now_ns() - begin >= 2_000_000, "a deadline that came early");
+            });
+            works(rig);
+        });
+    }
+}
