@@ -48,7 +48,11 @@ impl World {
         let appends = flags.contains(OpenFlags::APPEND);
         let nonblocking = flags.contains(OpenFlags::NONBLOCK);
         let open = Open::new(object, reads && !is_path, writes && !is_path);
-        self.add(Open { is_path, appends, nonblocking, ..open })
+        let result = self.add(Open { is_path, appends, nonblocking, ..open })?;
+        if !flags.contains(OpenFlags::CLOEXEC) {
+            self.table.survives_exec(Fd::new(i32::try_from(result).unwrap_or(-1)));
+        }
+        Ok(result)
     }
 
     pub(super) fn find(
