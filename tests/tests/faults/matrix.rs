@@ -231,6 +231,12 @@ pub(crate) const ROWS: &[Row] = &[
         cells: ring_only(Cell::Here(|| uring::narrow().iter().for_each(ring::overflow))),
     },
     Row {
+        name: "no_worker",
+        fault: "the kernel cannot start a worker for the ring (`RLIMIT_NPROC` of 0, unprivileged)",
+        expected: "the results of a kernel that can; nothing that nobody cancelled is `ECANCELED`",
+        cells: ring_only(on!(uring, ring::no_worker)),
+    },
+    Row {
         name: "eintr_each_call",
         fault: "`EINTR` from each system call of a load in turn, from every 2nd and every 3rd (supervisor)",
         expected: "the results of a quiet run",
