@@ -299,6 +299,17 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "no_room_to_wait",
+        fault: "`epoll_ctl` gives `ENOSPC`, then `ENOMEM` (supervisor)",
+        expected: "that error for what would have to wait, and no thread held up",
+        cells: [
+            Cell::Senseless("waits in the ring"),
+            on!(epoll, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            on!(pool, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            THROUGH,
+        ],
+    },
+    Row {
         name: "enospc",
         fault: "a vectored write for which there is room up to its third piece (tmpfs of 64 KiB)",
         expected: "the plain call's count, then `ENOSPC`",
