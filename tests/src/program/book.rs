@@ -86,13 +86,31 @@ pub(super) enum Effect {
     Nothing,
     /// Fails, with this one of the kernel's answers.
     Fails(io_core::Errno),
-    Read { stream: Option<usize>, peek: bool },
-    Write { stream: Option<usize>, data: Vec<u8> },
-    FileRead { file: usize, offset: usize },
+    Read {
+        stream: Option<usize>,
+        peek: bool,
+    },
+    Write {
+        stream: Option<usize>,
+        data: Vec<u8>,
+    },
+    FileRead {
+        file: usize,
+        offset: usize,
+    },
     /// `change` in the file's list is this write.
-    FileWrite { file: usize, change: usize, len: usize },
-    Cut { file: usize, change: usize },
-    Seek { wanted: Option<i64> },
+    FileWrite {
+        file: usize,
+        change: usize,
+        len: usize,
+    },
+    Cut {
+        file: usize,
+        change: usize,
+    },
+    Seek {
+        wanted: Option<i64>,
+    },
     MakesFd(Leads),
     Connects(usize),
     Closes,
@@ -207,6 +225,13 @@ impl Book {
     pub(super) fn add_end(&mut self, fd: Fd, leads: Leads) -> usize {
         self.ends.push(End { fd, leads, closed: None });
         self.ends.len() - 1
+    }
+
+    /// Notes that what flies in this scope is asked to end early.
+    pub(super) fn ask(&mut self, scope: Scope) {
+        let ends = &self.ends;
+        let meant = |entry: &&mut Entry| entry.is_flying() && entry.is_in(scope, ends);
+        self.entries.iter_mut().filter(meant).for_each(|entry| entry.asked = true);
     }
 
     /// Notes that a descriptor's close is on its way: what others may see of it from now on.
