@@ -69,8 +69,7 @@ pub(crate) mod place {
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 =
-        POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;
