@@ -9,8 +9,8 @@
 //! * [`Census`]: what the process holds: descriptors, threads, mappings, memory.
 //! * [`Cell`]: each fault has a process of its own, because a filter cannot be taken off again.
 
-mod census;
 mod cell;
+mod census;
 mod filter;
 mod fuse;
 mod limits;
@@ -18,8 +18,8 @@ mod mount;
 mod signals;
 mod supervisor;
 
-pub use census::{Census, flat};
 pub use cell::{Cell, chosen, not_here};
+pub use census::{Census, flat};
 pub use fuse::{Behaviour, FaultyFile};
 pub use limits::{Disabled, Files};
 pub use mount::Tmpfs;

@@ -31,8 +31,7 @@ pub(super) fn mount(what: &CStr, at: &Path, kind: &CStr, flags: libc::c_ulong, o
     let path = CString::new(at.as_os_str().as_bytes()).expect("a path without NUL");
     let data = if options.is_empty() { ptr::null() } else { options.as_ptr().cast() };
     // SAFETY: four strings that outlive the call, or null.
-    let mounted =
-        unsafe { libc::mount(what.as_ptr(), path.as_ptr(), kind.as_ptr(), flags, data) };
+    let mounted = unsafe { libc::mount(what.as_ptr(), path.as_ptr(), kind.as_ptr(), flags, data) };
     if mounted != 0 {
         not_here(format!("cannot mount {kind:?}: {}", Error::last_os_error()));
     }

@@ -64,7 +64,8 @@ fn arm(period: Duration) {
     let each = libc::timeval { tv_sec: 0, tv_usec };
     let timer = libc::itimerval { it_interval: each, it_value: each };
     // SAFETY: reads a local.
-    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, core::ptr::null_mut()) };
+    let set =
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, core::ptr::null_mut()) };
     assert_eq!(set, 0, "setitimer");
 }
 

@@ -32,7 +32,10 @@ pub struct Call {
 impl Call {
     /// Argument `i` as a number of 32 bits, such as a descriptor.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the register's lower half is the argument")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the register's lower half is the argument"
+    )]
     pub fn int(&self, i: usize) -> i32 {
         self.args[i] as i32
     }

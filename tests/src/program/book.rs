@@ -86,13 +86,31 @@ pub(super) enum Effect {
     Nothing,
     /// Fails, with this one of the kernel's answers.
     Fails(io_core::Errno),
-    Read { stream: Option<usize>, peek: bool },
-    Write { stream: Option<usize>, data: Vec<u8> },
-    FileRead { file: usize, offset: usize },
+    Read {
+        stream: Option<usize>,
+        peek: bool,
+    },
+    Write {
+        stream: Option<usize>,
+        data: Vec<u8>,
+    },
+    FileRead {
+        file: usize,
+        offset: usize,
+    },
     /// `change` in the file's list is this write.
-    FileWrite { file: usize, change: usize, len: usize },
-    Cut { file: usize, change: usize },
-    Seek { wanted: Option<i64> },
+    FileWrite {
+        file: usize,
+        change: usize,
+        len: usize,
+    },
+    Cut {
+        file: usize,
+        change: usize,
+    },
+    Seek {
+        wanted: Option<i64>,
+    },
     MakesFd(Leads),
     Connects(usize),
     Closes,

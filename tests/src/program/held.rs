@@ -149,10 +149,7 @@ pub(super) trait AsTyped {
     type Data: Operation;
     fn look(&self) -> &SafeOp<Handle, Self::Data>;
     fn typed(self: Pin<&mut Self>) -> Pin<&mut SafeOp<Handle, Self::Data>>;
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<<Self::Data as Operation>::Output>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self::Data as Operation>::Output>;
 }
 
 impl<D: Operation> AsTyped for SafeOp<Handle, D> {

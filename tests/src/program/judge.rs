@@ -187,7 +187,8 @@ pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Resul
 /// something in between.
 fn is_cut(book: &Book, stream: usize) -> bool {
     let reads = |entry: &&Entry| {
-        let from = matches!(entry.effect, Effect::Read { stream: Some(from), .. } if from == stream);
+        let from =
+            matches!(entry.effect, Effect::Read { stream: Some(from), .. } if from == stream);
         from && entry.begin != u32::MAX
     };
     let overlaps = |one: &Entry| {

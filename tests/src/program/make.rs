@@ -363,11 +363,11 @@ impl Maker<'_> {
             PollEvents::IN.union(PollEvents::OUT),
             PollEvents::RDHUP,
         ]);
-        let draft =
-            Draft::new(Op::Poll(op::Poll { fd, events }), Effect::Events(events.bits()))
-                .or_typed(move |handle| handle.poll_fd(proof(fd), events), |events| {
-                    events.map_or_else(Errno::to_result, |events| i64::from(events.bits()))
-                });
+        let draft = Draft::new(Op::Poll(op::Poll { fd, events }), Effect::Events(events.bits()))
+            .or_typed(
+                move |handle| handle.poll_fd(proof(fd), events),
+                |events| events.map_or_else(Errno::to_result, |events| i64::from(events.bits())),
+            );
         Some(draft.on(&[end]))
     }
 
@@ -411,9 +411,8 @@ impl Maker<'_> {
         let (end, fd) = self.end(|leads| matches!(leads, Leads::Listener(_)))?;
         let flags = AcceptFlags::empty();
         let op = op::Accept { fd, flags, addr: ptr::null_mut(), addr_len: ptr::null_mut() };
-        let draft =
-            Draft::new(Op::Accept(op), Effect::MakesFd(Leads::Loose { socket: true }))
-                .or_typed(move |handle| handle.accept(proof(fd), flags), number);
+        let draft = Draft::new(Op::Accept(op), Effect::MakesFd(Leads::Loose { socket: true }))
+            .or_typed(move |handle| handle.accept(proof(fd), flags), number);
         Some(draft.on(&[end]))
     }
 
@@ -505,11 +504,10 @@ impl Maker<'_> {
         // Less than 32.
         let offset = Some(from as i64);
         let op = Op::Sendfile(op::Sendfile { out_fd, in_fd, offset, len });
-        let draft = Draft::new(op, Effect::Write { stream, data })
-            .or_typed(
-                move |handle| handle.sendfile(proof(out_fd), proof(in_fd), offset, len),
-                count,
-            );
+        let draft = Draft::new(op, Effect::Write { stream, data }).or_typed(
+            move |handle| handle.sendfile(proof(out_fd), proof(in_fd), offset, len),
+            count,
+        );
         Some(draft.on(&[out, input]))
     }
 

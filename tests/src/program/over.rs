@@ -140,9 +140,7 @@ impl Run {
         for stream in 0..streams {
             let reader = {
                 let book = self.book.borrow();
-                let reads = |leads: &Leads| {
-                    matches!(leads, Leads::Stream { reads: Some(from), .. } if *from == stream)
-                };
+                let reads = |leads: &Leads| matches!(leads, Leads::Stream { reads: Some(from), .. } if *from == stream);
                 book.open(reads).first().map(|&end| book.ends[end].fd)
             };
             let left = reader.filter(|_| drained).map(|fd| self.host.get(fd, 1 << 20));

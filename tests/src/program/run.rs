@@ -147,7 +147,7 @@ impl Run {
             26 => self.forget_one(),
             27..=29 => {
                 let _there_was_one = self.read_one();
-            },
+            }
             30 => self.reset_one(),
             31 => self.wait_one(),
             32 | 33 => self.outside(),
@@ -175,8 +175,7 @@ impl Run {
         if !self.choices.chance(4) {
             return None;
         }
-        let place =
-            *self.choices.pick(&[Place::Wake, Place::Callback, Place::Clone, Place::Drop]);
+        let place = *self.choices.pick(&[Place::Wake, Place::Callback, Place::Clone, Place::Drop]);
         let reaction = *self.choices.pick(&[
             Reaction::Submit,
             Reaction::Cancel,
@@ -194,7 +193,9 @@ impl Run {
         let now = self.host.now_ns();
         match self.choices.below(16) {
             0..=9 if !must => None,
-            0..=9 | 13 => Some(Deadline::from_nanos(now + 1 + u64::from(self.choices.below(20_000)))),
+            0..=9 | 13 => {
+                Some(Deadline::from_nanos(now + 1 + u64::from(self.choices.below(20_000))))
+            }
             10..=12 => Some(Deadline::from_nanos(now + 1_000_000_000)),
             14 => Some(Deadline::from_nanos(now)),
             _ => Some(Deadline::NEVER),
@@ -212,8 +213,7 @@ impl Run {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let position = |fd| self.host.position(fd);
         let (choices, large) = (&self.choices, self.limits.large);
-        let draft =
-            Maker { choices, book: &mut book, number, position: &position, large }.draft();
+        let draft = Maker { choices, book: &mut book, number, position: &position, large }.draft();
         let deadline = self.deadline(matches!(draft.op, Op::Timeout(_)));
         let typed = self.choices.chance(2);
         let form = *self.choices.pick(&[Form::Future, Form::Callback, Form::Quiet]);
@@ -375,9 +375,8 @@ impl Run {
 
     /// Polls a future again; with the same waker, which has one address.
     fn poll_one(&self) {
-        let fits = |entry: &Entry| {
-            matches!(entry.life, Life::Flying | Life::Done) && entry.told.is_none()
-        };
+        let fits =
+            |entry: &Entry| matches!(entry.life, Life::Flying | Life::Done) && entry.told.is_none();
         if let Some(at) = self.one(fits) {
             self.note(|| format!("poll {at}"));
             self.poll_this(at);

@@ -95,9 +95,10 @@ impl Search<'_> {
     /// Whether nothing that must come before this write is unread.
     fn may_come(&self, at: usize) -> bool {
         let begin = self.puts[at].begin;
-        self.puts.iter().zip(&self.used).all(|(put, &used)| {
-            put.end >= begin || put.count.is_none_or(|count| count == used)
-        })
+        self.puts
+            .iter()
+            .zip(&self.used)
+            .all(|(put, &used)| put.end >= begin || put.count.is_none_or(|count| count == used))
     }
 
     /// Explains the read's bytes from `from` on; the bytes before came from `last`.

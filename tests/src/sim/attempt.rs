@@ -227,10 +227,8 @@ impl Kernel {
         let stream = self.world.with(|world| world.is_stream(flight.stamps[0].0));
         let more = stream && bytes > 0 && bytes < left && flight.consumes();
         // A read that has something is over: another one in flight may not come in between.
-        let goes_on = matches!(
-            flight.op,
-            Op::Write(_) | Op::Writev(_) | Op::Send(_) | Op::Sendfile(_)
-        );
+        let goes_on =
+            matches!(flight.op, Op::Write(_) | Op::Writev(_) | Op::Send(_) | Op::Sendfile(_));
         let goes_on = goes_on && self.plan.shorten && self.choices.chance(3);
         if !more || !(flight.waits_for_all() || goes_on) {
             return Tried::Done(total);

@@ -368,7 +368,9 @@ pub(crate) const ROWS: &[Row] = &[
         name: "allocation_failure",
         fault: "the kernel's own allocations fail (`failslab`, `fail_page_alloc`)",
         expected: "",
-        cells: not_tried("needs a kernel with fault injection; the supervisor gives the errors without the failures"),
+        cells: not_tried(
+            "needs a kernel with fault injection; the supervisor gives the errors without the failures",
+        ),
     },
     Row {
         name: "enfile",
@@ -427,6 +429,7 @@ fn is_there(file: &str, test: &str) -> Result<(), Failed> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
     let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
     let begins = format!("fn {test}");
-    let found = text.lines().any(|line| line.trim_start().trim_start_matches("pub ").starts_with(&begins));
+    let found =
+        text.lines().any(|line| line.trim_start().trim_start_matches("pub ").starts_with(&begins));
     if found { Ok(()) } else { Err(Failed::from(format!("{file} has no {test}"))) }
 }

@@ -41,8 +41,7 @@ pub(crate) fn peer_resets<F: Fixture>(fx: &F) {
             let recv = Op::Recv(Recv { fd, flags, buf: mem.ptr(), len: 16 });
             let send = Op::Send(Send { fd, flags, buf: mem.ptr(), len: 16 });
             let poll = |events| Op::Poll(Poll { fd, events });
-            let mut recvs: Vec<_> =
-                (0..3).map(|_| Noted::submit(rig, recv, mem.only())).collect();
+            let mut recvs: Vec<_> = (0..3).map(|_| Noted::submit(rig, recv, mem.only())).collect();
             let mut hup = Noted::submit(rig, poll(PollEvents::RDHUP), &[]);
             rig.poll(Some(Duration::ZERO));
             rig.poll(Some(Duration::ZERO));
@@ -72,8 +71,7 @@ pub(crate) fn peer_resets_a_full_connection<F: Fixture>(fx: &F) {
             let mem = Mem::zeroed(1 << 20);
             let (fd, flags) = (near.raw(), MsgFlags::empty());
             let send = Op::Send(Send { fd, flags, buf: mem.ptr(), len: mem.len() });
-            let mut sends: Vec<_> =
-                (0..16).map(|_| Noted::submit(rig, send, mem.only())).collect();
+            let mut sends: Vec<_> = (0..16).map(|_| Noted::submit(rig, send, mem.only())).collect();
             for _ in 0..4 {
                 rig.poll(Some(Duration::from_millis(1)));
             }

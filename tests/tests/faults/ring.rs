@@ -85,7 +85,9 @@ pub(crate) fn half_is_taken<F: Fixture>(fx: &F) {
     let enter = Supervisor::over(ENTER);
     // By the supervisor's own thread, which the ring allows where it has no single issuer. It must not wait.
     let half = |call: &io_conformance::fault::Call| match (call.int(1), call.int(2)) {
-        (count @ 2.., 0) => Answer::Return(call.perform_with(1, u64::from(count.unsigned_abs() / 2))),
+        (count @ 2.., 0) => {
+            Answer::Return(call.perform_with(1, u64::from(count.unsigned_abs() / 2)))
+        }
         _ => Answer::Go,
     };
     flat(rounds(2), "half a batch", || {

@@ -6,9 +6,9 @@ use io_conformance::fault::{Storm, stopped_and_continued};
 use io_conformance::fixture::{Fixture, Flavour};
 use io_conformance::suite;
 use io_conformance::watchdog::rounds;
+use io_core::Errno;
 use io_core::ops::Ops;
 use io_core::syscall::{deadline_in, now_ns};
-use io_core::Errno;
 use libtest_mimic::{Arguments, Trial};
 
 /// Two thousand signals a second.

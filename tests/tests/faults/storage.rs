@@ -123,7 +123,8 @@ pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
 
 /// A file that moves at most 1000 bytes at a time: the result says so, and what is asked again goes on there.
 pub(crate) fn a_file_that_comes_up_short<F: Fixture>(fx: &F) {
-    let short = FaultyFile::new(Behaviour { fails_from: u64::MAX, errno: Errno::IO, at_most: 1000 });
+    let short =
+        FaultyFile::new(Behaviour { fails_from: u64::MAX, errno: Errno::IO, at_most: 1000 });
     flat(rounds(3), "a file that comes up short", || {
         let file = Desc::from(short.open());
         let mem = Mem::zeroed(8192);
