@@ -5,6 +5,8 @@
     reason = "shares nodes between the threads of a model"
 )]
 
+#[path = "../tests/loom/bell.rs"]
+mod bell;
 #[path = "../tests/loom/explore.rs"]
 mod explore;
 mod queues;
@@ -15,54 +17,10 @@ use crate::context::{Node, NodePtr, SubmitContext};
 use crate::op::{Nop, Op};
 use crate::sink::Sink;
 use crate::state::Phase;
+use bell::Bell;
 use core::ptr::NonNull;
 use core::task::Waker;
-use loom::sync::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
-
-/// What a waker of the tests does: it lets its caller go on.
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-    times: AtomicUsize,
-}
-
-impl Bell {
-    fn new() -> Arc<Bell> {
-        Arc::new(Bell {
-            rung: Mutex::new(false),
-            changed: Condvar::new(),
-            times: AtomicUsize::new(0),
-        })
-    }
-
-    /// Waits until it was rung since the last wait. A wake-up that is lost is a deadlock, which loom finds.
-    fn wait(&self) {
-        let mut rung = self.rung.lock().expect("no panic");
-        while !*rung {
-            rung = self.changed.wait(rung).expect("no panic");
-        }
-        *rung = false;
-    }
-
-    fn times(&self) -> usize {
-        self.times.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Bell>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Bell>) {
-        self.times.fetch_add(1, Ordering::Relaxed);
-        *self.rung.lock().expect("no panic") = true;
-        self.changed.notify_all();
-    }
-}
 
 /// A submitted operation, shared between its caller and its completer.
 struct Shared(SubmitContext);

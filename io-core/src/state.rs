@@ -54,7 +54,7 @@ const EXPIRED: u32 = 1 << 10;
 const GENERATION_SHIFT: u32 = 16;
 
 /// Where an operation is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
     /// Not submitted: the caller owns the node.
     Idle,

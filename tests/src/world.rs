@@ -15,6 +15,10 @@
 //!   write would have begun, and makes data of a hole there.)
 //! * A sendfile copies. (The kernel may pass on pages of the file, so that who reads them later sees what
 //!   was written to the file meanwhile.)
+//! * An accept from a local listener that was shut down is `EINVAL` also when the listener is non-blocking.
+//!   (There the kernel says `EAGAIN`, for ever.)
+//! * A network's socket whose connection is over, or that does not listen any more, is not used again:
+//!   binding, listening and connecting anew are refused as on a connected one.
 //! * How much a socket takes before a writer waits is a fixed number here.
 //! * What a socket has to say is heard at once: data, ends and resets do not travel.
 //! * A `MSG_WAITALL` that waits has taken nothing yet; its peer may send as if it had.
@@ -182,10 +186,13 @@ impl World {
                 self.sockets.bind(id, address.as_deref())
             }
             Op::Connect(op) => {
-                let id = self.socket(op.fd)?;
+                // The kernel looks at the address before it looks whether this is a socket.
+                self.table.get(op.fd)?;
                 // SAFETY: promised by the caller.
                 let address = unsafe { address(op.addr, op.addr_len)? };
-                self.connect_socket(op.fd, id, address.as_deref())
+                let address = address.ok_or(Errno::FAULT)?;
+                let id = self.socket(op.fd)?;
+                self.connect_socket(op.fd, id, &address)
             }
             // SAFETY: promised by the caller.
             Op::Fstat(op) => unsafe { self.fstat(op) },
@@ -367,7 +374,7 @@ impl World {
         self.add(Open { nonblocking, ..Open::new(Object::Socket(id), true, true) })
     }
 
-    fn connect_socket(&mut self, fd: Fd, id: u32, address: Option<&[u8]>) -> Done {
+    fn connect_socket(&mut self, fd: Fd, id: u32, address: &[u8]) -> Done {
         let nonblocking = self.table.get(fd)?.nonblocking;
         match self.sockets.connect(id, address) {
             // The one wait of a local socket that the kernel offers no event for.

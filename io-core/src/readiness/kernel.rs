@@ -9,7 +9,7 @@ use crate::sync::{AtomicU32, Ordering, plain, real};
 use crate::syscall::now_ns;
 use crate::time::Deadline;
 use core::mem::MaybeUninit;
-use core::num::NonZeroU32;
+use core::num::{NonZeroI32, NonZeroU32};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -212,6 +212,11 @@ fn borrowed(number: &AtomicI32) -> BorrowedFd<'_> {
 
 fn errno(errno: rustix::io::Errno) -> Errno {
     Errno::from_raw(errno.raw_os_error())
+}
+
+/// The calling thread's number (`gettid(2)`).
+pub(super) fn this_thread() -> NonZeroI32 {
+    rustix::thread::gettid().as_raw_nonzero()
 }
 
 /// Numbers that were registered once: a guess, by a few bits of the number.

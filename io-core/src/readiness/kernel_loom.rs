@@ -1,5 +1,6 @@
 //! `kernel.rs` in front of the model checker: a futex and the wake token of epoll as a mutex and condition
-//! variables of loom's. No descriptors, and time stands still: a deadline that is not over never is.
+//! variables of loom's. Time stands still: a deadline that is not over never is; and a descriptor is ready when
+//! the test says so.
 //!
 //! What it keeps of the real ones: a futex compares and goes to sleep in one step with respect to its
 //! wakes, which go to the longest sleeper first; the token is an edge, taken by whoever waits or looks
@@ -7,13 +8,14 @@
 
 extern crate std;
 
-use super::events::{Events, Readiness};
+use super::events::{Event, Events, Readiness};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::{AtomicU32, Ordering};
 use crate::time::Deadline;
-use core::num::NonZeroU32;
+use core::num::{NonZeroI32, NonZeroU32};
 use loom::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::AtomicI32;
 use std::vec::Vec;
 
 #[derive(Debug)]
@@ -30,6 +32,11 @@ struct State {
     /// Who sleeps on the futex, the longest first: a number of its own, and its bits.
     sleepers: Vec<(u32, u32)>,
     next: u32,
+    /// Descriptors that are ready, as a test has said; those that wait for one event; and events that nobody
+    /// has taken.
+    ready: Vec<Fd>,
+    armed: Vec<Fd>,
+    events: Vec<Fd>,
 }
 
 impl Kernel {
@@ -79,17 +86,53 @@ impl Kernel {
 
     pub(super) fn watch(&self, deadline: Deadline) -> (Events, bool) {
         let mut state = self.state();
-        while !state.token && deadline != Deadline::NOW {
+        while !state.token && state.events.is_empty() && deadline != Deadline::NOW {
             state = self.token.wait(state).expect("as in `state`");
         }
-        (Events::new(), core::mem::take(&mut state.token))
+        let mut events = Events::new();
+        let readiness = Readiness::READABLE | Readiness::WRITABLE;
+        for fd in state.events.drain(..) {
+            events.push(Event { fd, generation: 0, readiness });
+        }
+        (events, core::mem::take(&mut state.token))
     }
 
-    pub(super) fn register(&self, _: Fd, _: Readiness) -> Result<bool, Errno> {
-        Ok(true)
+    /// The descriptor is ready from here on.
+    pub(super) fn arrive(&self, fd: Fd) {
+        let mut state = self.state();
+        state.ready.push(fd);
+        if let Some(at) = state.armed.iter().position(|&armed| armed == fd) {
+            state.armed.remove(at);
+            state.events.push(fd);
+            self.token.notify_all();
+        }
+    }
+
+    pub(super) fn register(&self, fd: Fd, _: Readiness) -> Result<bool, Errno> {
+        let mut state = self.state();
+        let armed = state.armed.contains(&fd);
+        if state.ready.contains(&fd) {
+            state.events.push(fd);
+            self.token.notify_all();
+        } else if !armed {
+            state.armed.push(fd);
+        }
+        Ok(!armed)
     }
 
     pub(super) fn register_edges(&self, _: Fd, _: u32) -> Result<bool, Errno> {
         Ok(true)
     }
+}
+
+static THREADS: AtomicI32 = AtomicI32::new(1);
+
+loom::thread_local! {
+    static NUMBER: NonZeroI32 = NonZeroI32::new(THREADS.fetch_add(1, Ordering::Relaxed) | 1 << 30)
+        .unwrap_or(NonZeroI32::MIN);
+}
+
+/// The threads of a model are one thread of the kernel's, so they are numbered here.
+pub(super) fn this_thread() -> NonZeroI32 {
+    NUMBER.with(|number| *number)
 }

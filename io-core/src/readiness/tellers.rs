@@ -1,6 +1,7 @@
 //! Which threads are inside a waker or callback that a backend runs: what a `stop` from in there is told
 //! apart by.
 
+use super::kernel::this_thread;
 use crate::sync::plain::AtomicI32;
 use crate::sync::{AtomicU32, Ordering, const_unless_loom};
 use core::cell::Cell;
@@ -27,7 +28,7 @@ impl Teller {
     /// The thread's number (`gettid(2)`), asked for once.
     fn thread(&self) -> NonZeroI32 {
         let known = self.thread.get();
-        let thread = known.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero());
+        let thread = known.unwrap_or_else(this_thread);
         self.thread.set(Some(thread));
         thread
     }

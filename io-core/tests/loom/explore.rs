@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "not each target uses both")]
 pub enum Bound {
     /// Every interleaving.
     All,

@@ -120,7 +120,7 @@ fn an_earlier_deadline_for_the_watcher() {
 
 #[test]
 fn two_pieces_of_work_for_two_workers() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         let workers = [(); 2].map(|()| on(&place, Place::work_once));
         place.add_work(false);
@@ -131,7 +131,7 @@ fn two_pieces_of_work_for_two_workers() {
 
 #[test]
 fn news_for_two_pollers() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         let pollers =
             [(); 2].map(|()| on(&place, |place| place.until(Role::Other, || place.is_done(1))));
@@ -142,7 +142,7 @@ fn news_for_two_pollers() {
 
 #[test]
 fn work_for_a_worker_beside_a_poller_that_waits_for_it() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         let worker = on(&place, |place| {
             place.work_once();
@@ -156,7 +156,7 @@ fn work_for_a_worker_beside_a_poller_that_waits_for_it() {
 
 #[test]
 fn a_watcher_that_leaves_is_followed_by_another() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         // The first to hear leaves; the earlier deadline is told to whoever watches then.
         let pollers = [1, 2].map(|count| {
@@ -171,7 +171,7 @@ fn a_watcher_that_leaves_is_followed_by_another() {
 
 #[test]
 fn a_thread_that_only_looks_takes_no_wake_up_of_the_watchers() {
-    explore(Bound::Preemptions(3), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         let poller = on(&place, |place| place.until(Role::Other, || place.is_done(1)));
         let looker = on(&place, |place| {
@@ -184,7 +184,7 @@ fn a_thread_that_only_looks_takes_no_wake_up_of_the_watchers() {
 
 #[test]
 fn everybody_is_sent_home() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Preemptions(4), || {
         let place = Place::new();
         let worker = on(&place, |place| place.until(Role::Worker, || place.is_done(1)));
         let poller = on(&place, |place| place.until(Role::Other, || place.is_done(1)));

@@ -94,7 +94,7 @@ impl World {
     pub fn connect(&mut self, address: &Address) -> Fd {
         let fd = self.stream(address.family());
         let id = self.socket(fd).expect("a socket");
-        self.sockets.connect(id, Some(address.as_bytes())).expect("somebody who listens");
+        self.sockets.connect(id, address.as_bytes()).expect("somebody who listens");
         fd
     }
 
@@ -198,13 +198,10 @@ impl World {
         Ok(())
     }
 
-    /// Where a socket is bound.
-    ///
-    /// # Panics
-    /// If it is none.
+    /// Where a socket is bound; nowhere if it is none.
     #[must_use]
     pub fn local_address(&self, fd: Fd) -> Address {
-        self.sockets.local_address(self.socket(fd).expect("a socket"))
+        self.socket(fd).map_or(Address::EMPTY, |id| self.sockets.local_address(id))
     }
 
     /// Whether the number is in use.
