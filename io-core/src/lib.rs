@@ -11,6 +11,8 @@ mod errno;
 mod fd;
 #[cfg(feature = "syscall")]
 pub mod fork;
+#[cfg(all(test, io_loom))]
+mod interleave;
 mod link;
 mod lock;
 pub mod op;

@@ -13,9 +13,13 @@
 mod count;
 mod events;
 #[cfg(feature = "syscall")]
+#[cfg_attr(io_loom, path = "readiness/kernel_loom.rs")]
+mod kernel;
+#[cfg(feature = "syscall")]
 mod park;
 mod source;
 #[cfg(feature = "syscall")]
+#[cfg_attr(io_loom, path = "readiness/spin_lock_loom.rs")]
 mod spin_lock;
 #[cfg(feature = "syscall")]
 mod tellers;

@@ -21,11 +21,11 @@ pub use modelled::{
 };
 #[cfg(not(any(io_loom, feature = "steps")))]
 pub use plain::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, spin_loop,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, real, spin_loop,
 };
 #[cfg(all(feature = "steps", not(io_loom)))]
 pub use steps::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, spin_loop,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, real, spin_loop,
 };
 
 /// Functions that are `const`, unless loom's types stand behind the door: those are made at run time.

@@ -10,11 +10,11 @@ use core::fmt;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
 use io_core::readiness::SpinLock;
 use io_core::readiness::{Count, Park, Source, Tellers};
+use io_core::sync::{AtomicU32, AtomicUsize, Ordering};
 use io_core::syscall::close_fd;
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, Locked, NoOffload, Node, NodePtr,

@@ -7,7 +7,7 @@
 use crate::backend::EpollBackend;
 use crate::early::Found;
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
+use io_core::sync::Ordering;
 use io_core::syscall::now_ns;
 use io_core::{InFlight, IoBackend, NodePtr, OffloadHandle, RawLock, Scope};
 

@@ -6,9 +6,9 @@
 use crate::backend::EpollBackend;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::readiness::{Role, Teller};
+use io_core::sync::{AtomicU32, Ordering};
 use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, NodePtr, OffloadHandle, RawLock, Scope, StopError};
 

@@ -9,8 +9,8 @@ use crate::note::{Place, Stage, set};
 use crate::plan::{Next, after, tells};
 use crate::queues::{Claim, Queues};
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
 use io_core::readiness::{Entry, Lane, Tried};
+use io_core::sync::Ordering;
 use io_core::syscall::{Attempt, attempt, fits_inline, now_ns, perform};
 use io_core::{Errno, Fd, Node, OffloadHandle, Op, RawLock};
 

@@ -10,12 +10,12 @@ use core::fmt;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::fork::Lineage;
 use io_core::queue::Fifo;
 use io_core::readiness::SpinLock;
 use io_core::readiness::{Count, Park, Role, Source, Teller, Tellers};
+use io_core::sync::{AtomicU32, Ordering};
 use io_core::syscall::{close_fd, now_ns};
 use io_core::{
     Binding, Counters, Deadline, Errno, Fd, InFlight, IoBackend, Locked, Node, NodePtr, NoopLock,
@@ -157,6 +157,13 @@ impl<L: RawLock> PoolBackend<L> {
         self.count.renew();
         adoption.finish();
         Ok(())
+    }
+
+    /// Where its threads sleep, for a test that says what is ready.
+    #[cfg(io_loom)]
+    #[doc(hidden)]
+    pub fn park(&self) -> &Park {
+        &self.park
     }
 
     fn withdraw(&self, node: NodePtr) {

@@ -2,8 +2,8 @@
 //! nobody to tell: before that thread sleeps, it looks at the lists again.
 
 use crate::backend::PoolBackend;
-use core::sync::atomic::Ordering;
 use io_core::RawLock;
+use io_core::sync::Ordering;
 
 impl<L: RawLock> PoolBackend<L> {
     /// There is work for one thread.

@@ -7,8 +7,8 @@ use crate::backend::PoolBackend;
 use crate::line::{Arrival, Waits};
 use crate::note::Stage;
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
 use io_core::readiness::{Claim, Tried};
+use io_core::sync::Ordering;
 use io_core::syscall::{Attempt, attempt, fits_inline, now_ns, perform};
 use io_core::{Errno, Node, Op, RawLock};
 

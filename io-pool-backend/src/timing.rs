@@ -7,8 +7,8 @@
 use crate::backend::PoolBackend;
 use crate::queues::Queues;
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
 use io_core::readiness::Role;
+use io_core::sync::Ordering;
 use io_core::syscall::now_ns;
 use io_core::{Deadline, Node, RawLock};
 

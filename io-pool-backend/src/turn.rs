@@ -2,9 +2,9 @@
 
 use crate::backend::PoolBackend;
 use crate::run::Turn;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use io_core::readiness::{Role, Teller};
+use io_core::sync::{AtomicU32, Ordering};
 use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, RawLock};
 
@@ -54,7 +54,7 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Whether a wake or somebody else's delivery came since.
     fn is_told(&self, news: u32) -> bool {
-        let take = |word: &core::sync::atomic::AtomicU32| {
+        let take = |word: &AtomicU32| {
             if L::SHARED {
                 word.swap(0, Ordering::SeqCst) != 0
             } else {

@@ -4,9 +4,9 @@
 use crate::backend::PoolBackend;
 use crate::run::Turn;
 use core::ops::Deref;
-use core::sync::atomic::Ordering;
 use io_core::readiness::SpinLock;
 use io_core::readiness::{Role, Teller};
+use io_core::sync::Ordering;
 use io_core::{Deadline, RawLock};
 
 /// The ticket of one lent thread. Made before the thread starts, so that a

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `EINTR`, the kernel's restart codes | again; a close is done, its number is free | the operation again |
 //! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else once again, by a worker; then the result | the operation again |
-//! | `ECANCELED` | the result | asked for: the result. Else the operation again |
+//! | `ECANCELED` | asked for: the result. Else the kernel had no worker for it: again, then inside poll | asked for: the result. Else the operation again |
 //! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
 //!
@@ -79,6 +79,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const ALREADY: i64 = Errno::ALREADY.to_result();
         const ISCONN: i64 = Errno::ISCONN.to_result();
         const FAULT: i64 = Errno::FAULT.to_result();
+        const CANCELED: i64 = Errno::CANCELED.to_result();
         let blocks = node.scratch() & place::BLOCKS;
         match if is_restart(result) { INTR } else { result } {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
@@ -89,6 +90,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             ALREADY if node.op().kind() == OpKind::Connect => {
                 self.again(node, place::WAITS | place::CONNECTS);
             }
+            CANCELED if !self.unwanted(&node) => self.unstarted(node),
             ISCONN if node.scratch() & place::CONNECTS != 0 => self.finish(node, 0),
             NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
@@ -103,6 +105,24 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
             _ => self.finish(node, result),
         }
+    }
+
+    /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
+    /// (`RLIMIT_NPROC`, `pids.max`) or because signals kept coming. Nothing of it was done. Once more; then
+    /// whoever polls is the worker.
+    fn unstarted(&self, node: Node) {
+        let word = node.scratch();
+        if word & place::UNSTARTED == 0 {
+            node.set_scratch(word | place::UNSTARTED);
+            return self.again(node, word & place::BLOCKS);
+        }
+        if node.op().kind() == OpKind::Close {
+            let result = self.backend.refuse(&node);
+            return self.finish(node, result);
+        }
+        node.requeue();
+        node.set_scratch(place::TURN | (word & place::KEPT));
+        self.turn.push(node);
     }
 
     fn became_ready(&self, node: Node, result: i64) {

@@ -64,10 +64,12 @@ pub(crate) mod place {
     pub(crate) const CONNECTS: u32 = 1 << 13;
     /// Flag: a close waits for it; see `scope.rs`.
     pub(crate) const AWAITED: u32 = 1 << 14;
+    /// Flag: the kernel has ended it once that nobody had asked; see `reap.rs`.
+    pub(crate) const UNSTARTED: u32 = 1 << 15;
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;

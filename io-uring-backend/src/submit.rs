@@ -323,7 +323,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        node.set_scratch(place::RING | place::WAITS);
+        node.set_scratch(place::RING | place::WAITS | (node.scratch() & place::KEPT));
         self.to_ring(node, Known::Elsewhere);
     }
 

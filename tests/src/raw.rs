@@ -33,16 +33,20 @@ impl Hook {
     }
 
     /// The function and the context pointer to give to a submit. The pointer is good for as long as a
-    /// clone of the `Arc` is kept.
+    /// clone of the `Arc` is kept, which is to be until the call is heard of.
     #[must_use]
     pub fn parts(self: &Arc<Hook>) -> (CompletionFn, *mut ()) {
         (Hook::run, Arc::as_ptr(self).cast_mut().cast())
     }
 
     fn run(context: *mut (), result: i64) {
-        // SAFETY: `parts` made the pointer, and whoever submitted keeps the hook for as long as the
-        // operation exists. The hook is `Sync`, so any thread may run it.
-        let hook = unsafe { &*context.cast::<Hook>() };
+        let hook = context.cast_const().cast::<Hook>();
+        // A clone of its own: once `call` has said that it was called, whoever submitted may let go of theirs,
+        // and `call` has not returned by then.
+        // SAFETY: `parts` made the pointer, and whoever submitted keeps the hook until the callback is heard of.
+        unsafe { Arc::increment_strong_count(hook) };
+        // SAFETY: as above, and the count was just raised for this. The hook is `Sync`, so any thread may run it.
+        let hook = unsafe { Arc::from_raw(hook) };
         (hook.call)(result);
     }
 }

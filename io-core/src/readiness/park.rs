@@ -9,19 +9,13 @@
 //! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
 //! take its place.
 
-use super::events::{EVENTS, Event, Events, Readiness};
+use super::events::{Events, Readiness};
+use super::kernel::Kernel;
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::syscall::now_ns;
+use crate::sync::{AtomicU32, Ordering};
 use crate::time::Deadline;
-use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use rustix::thread::futex;
-use rustix::time::Timespec;
 
 /// Who sleeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,21 +35,8 @@ impl Role {
     }
 }
 
-/// The longest sleep in `epoll_wait(2)`, in nanoseconds: as many milliseconds as it has room for. Kernels
-/// before 5.11 refuse a longer one, at once; who has slept that long looks again.
-const LONGEST: u64 = 1_000_000 * 0x7fff_ffff;
 /// `watcher` holds this, or a role's bit.
 const NOBODY: u32 = 0;
-/// The token of the eventfd among epoll's events; no descriptor has it.
-const WAKE: u64 = u64::MAX;
-/// Nanoseconds.
-const MILLISECOND: u64 = 1_000_000;
-/// Waits shorter than this are counted exactly, for one more system call. Miri knows no descriptors of
-/// epoll in `ppoll`.
-const SHORT: u64 = if cfg!(miri) { 0 } else { 20 * MILLISECOND };
-/// How descriptors are registered: one event, then no more until registered again. Miri knows edges
-/// only, which bring events we do not need and ignore.
-const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
 
 /// Where the threads that poll, wait on or work for one backend sleep.
 #[derive(Debug)]
@@ -64,59 +45,7 @@ pub struct Park {
     watcher: AtomicU32,
     workers_asleep: AtomicU32,
     others_asleep: AtomicU32,
-    files: Files,
-    known: Known,
-}
-
-/// The two descriptors, as numbers, so that a forked child can replace them.
-#[derive(Debug)]
-struct Files {
-    epoll: AtomicI32,
-    event: AtomicI32,
-}
-
-impl Files {
-    fn open() -> Result<Files, Errno> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
-        // Edge-triggered: each write is an event, so nobody has to read the counter back.
-        let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;
-        Ok(Files {
-            epoll: AtomicI32::new(epoll.into_raw_fd()),
-            event: AtomicI32::new(event.into_raw_fd()),
-        })
-    }
-
-    fn epoll(&self) -> BorrowedFd<'_> {
-        borrowed(&self.epoll)
-    }
-
-    fn event(&self) -> BorrowedFd<'_> {
-        borrowed(&self.event)
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for number in [&mut self.epoll, &mut self.event] {
-            #[allow(unsafe_code, reason = "owns the descriptor")]
-            // SAFETY: made by `open`, and this value's alone.
-            drop(unsafe { OwnedFd::from_raw_fd(*number.get_mut()) });
-        }
-    }
-}
-
-fn borrowed(number: &AtomicI32) -> BorrowedFd<'_> {
-    #[allow(unsafe_code, reason = "names a descriptor that `Files` owns")]
-    // SAFETY: open as long as the `Files`, which is borrowed; replaced only while nobody is here.
-    unsafe {
-        BorrowedFd::borrow_raw(number.load(Ordering::Relaxed))
-    }
-}
-
-fn errno(errno: rustix::io::Errno) -> Errno {
-    Errno::from_raw(errno.raw_os_error())
+    kernel: Kernel,
 }
 
 impl Park {
@@ -130,8 +59,7 @@ impl Park {
             watcher: AtomicU32::new(NOBODY),
             workers_asleep: AtomicU32::new(0),
             others_asleep: AtomicU32::new(0),
-            files: Files::open()?,
-            known: Known::new(),
+            kernel: Kernel::open()?,
         })
     }
 
@@ -146,12 +74,7 @@ impl Park {
     /// As [`new`](Self::new); nothing is changed then.
     #[allow(unsafe_code, reason = "is exclusive by promise")]
     pub unsafe fn renew(&self) -> Result<(), Errno> {
-        let files = Files::open()?;
-        let swap = |old: &AtomicI32, new: &AtomicI32| {
-            new.store(old.swap(new.load(Ordering::Relaxed), Ordering::Relaxed), Ordering::Relaxed);
-        };
-        swap(&self.files.epoll, &files.epoll);
-        swap(&self.files.event, &files.event);
+        self.kernel.renew(&Kernel::open()?);
         self.epoch.store(0, Ordering::SeqCst);
         self.watcher.store(NOBODY, Ordering::SeqCst);
         self.workers_asleep.store(0, Ordering::SeqCst);
@@ -183,8 +106,11 @@ impl Park {
             self.sleep(role, seen, deadline);
             return Events::new();
         }
-        let events =
-            if self.epoch() == seen { self.watch(deadline.min(timer)) } else { Events::new() };
+        let events = if self.epoch() == seen {
+            self.kernel.watch(deadline.min(timer)).0
+        } else {
+            Events::new()
+        };
         self.watcher.store(NOBODY, Ordering::SeqCst);
         self.hand_over();
         events
@@ -192,7 +118,13 @@ impl Park {
 
     /// What is ready now, without sleeping. For a thread that has something else to do too.
     pub fn look(&self) -> Events {
-        self.watch(Deadline::NOW)
+        let (events, told) = self.kernel.watch(Deadline::NOW);
+        // The token is an edge: whoever takes it takes it from all, and it was the watcher's. The watcher may
+        // be awake in the kernel already, but finds nothing there and sleeps on.
+        if told && self.watcher.load(Ordering::SeqCst) != NOBODY {
+            self.wake_watcher();
+        }
+        events
     }
 
     fn sleep(&self, role: Role, seen: u32, deadline: Deadline) {
@@ -200,61 +132,9 @@ impl Park {
         asleep.fetch_add(1, Ordering::SeqCst);
         // Between our failed try and now the watcher may have left, seen no sleeper, and woken nobody.
         if self.watcher.load(Ordering::SeqCst) != NOBODY {
-            let until = (deadline != Deadline::NEVER).then(|| timespec(deadline.as_nanos()));
-            // The bitset form takes an absolute CLOCK_MONOTONIC time. Interrupted, timed out or
-            // changed before we slept: the caller looks again in every case.
-            let _: rustix::io::Result<()> = futex::wait_bitset(
-                &self.epoch,
-                futex::Flags::PRIVATE,
-                seen,
-                until.as_ref(),
-                role.bit(),
-            );
+            self.kernel.sleep(&self.epoch, seen, deadline, role.bit());
         }
         asleep.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    fn watch(&self, deadline: Deadline) -> Events {
-        let timeout = match deadline {
-            Deadline::NEVER => None,
-            Deadline::NOW => Some(timespec(0)),
-            _ => match deadline.remaining(now_ns()).map(nanos) {
-                Some(left) if left < SHORT => {
-                    if !self.ready_within(left) {
-                        return Events::new();
-                    }
-                    Some(timespec(0))
-                }
-                // Down to the millisecond: what is left is short, and waited for then.
-                left => left.map(|left| timespec((left - left % MILLISECOND).min(LONGEST))),
-            },
-        };
-        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        // Interrupted is an early return with nothing ready, as is anything else it could say about
-        // descriptors that are ours.
-        let ready = match epoll::wait(self.files.epoll(), &mut room, timeout.as_ref()) {
-            Ok((ready, _)) => ready,
-            Err(_) => &mut [],
-        };
-        let mut events = Events::new();
-        for event in ready {
-            // The wake token is no descriptor, and says no more than that `epoll_wait` returned.
-            if let Some((fd, generation)) = from_token(event.data.u64()) {
-                // Copied: the kernel's struct is packed.
-                let flags = event.flags;
-                let readiness = Readiness::from_bits_retain(flags.bits());
-                events.push(Event { fd, generation, readiness });
-            }
-        }
-        events
-    }
-
-    /// Whether there is anything to take within `ns` nanoseconds, which `ppoll(2)` counts exactly, and
-    /// `epoll_wait(2)` in milliseconds (`epoll_pwait2` is younger than the oldest kernel).
-    fn ready_within(&self, ns: u64) -> bool {
-        let mut asked = [PollFd::from_borrowed_fd(self.files.epoll(), PollFlags::IN)];
-        // Interrupted is an early return, as in `watch`.
-        rustix::event::poll(&mut asked, Some(&timespec(ns))).is_ok_and(|ready| ready > 0)
     }
 
     /// Nobody watches: if anybody sleeps, one of them must.
@@ -283,15 +163,11 @@ impl Park {
 
     /// Whether any was asleep.
     fn wake_sleepers(&self, role: Role, count: u32) -> bool {
-        // It can only fail for an address that is not ours.
-        let woken = futex::wake_bitset(&self.epoch, futex::Flags::PRIVATE, count, role.bit());
-        woken.is_ok_and(|woken| woken > 0)
+        self.kernel.wake_sleepers(&self.epoch, count, role.bit())
     }
 
     fn wake_watcher(&self) {
-        // It fails only when the counter is full, after 2^64 wakes.
-        let _: rustix::io::Result<usize> =
-            rustix::io::write(self.files.event(), &1_u64.to_ne_bytes());
+        self.kernel.wake();
     }
 
     /// There is work for one thread. Prefers a sleeping worker, then a watching one; `anyone` says that
@@ -348,9 +224,7 @@ impl Park {
     /// # Errors
     /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
     pub fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
-        let (file, token) = borrow(fd, 0).ok_or(Errno::BADF)?;
-        let flags = EventFlags::from_bits_retain(wanted.bits()) | ONCE;
-        self.control(file, token, flags, self.known.has(fd)).inspect(|_| self.known.note(fd))
+        self.kernel.register(fd, wanted)
     }
 
     /// Registers a descriptor for every event, edge-triggered, under a generation, which is not 0. What is
@@ -359,93 +233,12 @@ impl Park {
     /// # Errors
     /// As [`register`](Self::register).
     pub fn register_edges(&self, fd: Fd, generation: u32) -> Result<bool, Errno> {
-        let (file, token) = borrow(fd, generation).ok_or(Errno::BADF)?;
-        let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI;
-        self.control(file, token, all | EventFlags::ET, false)
+        self.kernel.register_edges(fd, generation)
     }
 
-    fn control(
-        &self,
-        file: BorrowedFd<'_>,
-        token: u64,
-        flags: EventFlags,
-        mut change: bool,
-    ) -> Result<bool, Errno> {
-        let data = EventData::new_u64(token);
-        loop {
-            let done = if change {
-                epoll::modify(self.files.epoll(), file, data, flags)
-            } else {
-                epoll::add(self.files.epoll(), file, data, flags)
-            };
-            match done {
-                Ok(()) => return Ok(!change),
-                // Registered already: it is the same file.
-                Err(rustix::io::Errno::EXIST) => change = true,
-                // Not registered; or closed and reused in between: it is a new file now.
-                Err(rustix::io::Errno::NOENT) => change = false,
-                Err(error) => return Err(errno(error)),
-            }
-        }
-    }
-}
-
-/// Numbers that were registered once: a guess, by a few bits of the number.
-#[derive(Debug)]
-struct Known([AtomicU32; 64]);
-
-impl Known {
-    const fn new() -> Known {
-        Known([const { AtomicU32::new(0) }; 64])
-    }
-
-    fn at(&self, fd: Fd) -> (&AtomicU32, u32) {
-        let bit = fd.raw().unsigned_abs() % 2048;
-        (&self.0[bit as usize / 32], 1 << (bit % 32))
-    }
-
-    fn has(&self, fd: Fd) -> bool {
-        let (word, bit) = self.at(fd);
-        word.load(Ordering::Relaxed) & bit != 0
-    }
-
-    fn note(&self, fd: Fd) {
-        let (word, bit) = self.at(fd);
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What epoll keeps of a registration: the number below, the generation above.
-fn to_token(number: u32, generation: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(number)
-}
-
-/// `None` for [`WAKE`].
-fn from_token(token: u64) -> Option<(Fd, u32)> {
-    let number = i32::try_from(token & u64::from(u32::MAX)).ok()?;
-    Some((Fd::new(number), u32::try_from(token >> 32).ok()?))
-}
-
-/// The descriptor for the length of one call, and its token; `None` for a negative number.
-fn borrow<'a>(fd: Fd, generation: u32) -> Option<(BorrowedFd<'a>, u64)> {
-    let number = u32::try_from(fd.raw()).ok()?;
-    #[allow(unsafe_code, reason = "names a descriptor for the length of one call")]
-    // SAFETY: not negative; a number that is closed or reused is the kernel's to say.
-    let file = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
-    Some((file, to_token(number, generation)))
-}
-
-fn nanos(duration: core::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn timespec(ns: u64) -> Timespec {
-    let second = 1_000_000_000;
-    Timespec {
-        tv_sec: i64::try_from(ns / second).unwrap_or(i64::MAX),
-        // Less than a second.
-        tv_nsec: i64::try_from(ns % second).unwrap_or(0),
+    /// A test says that the descriptor is ready from here on.
+    #[cfg(io_loom)]
+    pub fn arrive(&self, fd: Fd) {
+        self.kernel.arrive(fd);
     }
 }

@@ -1,6 +1,7 @@
 //! Which threads are inside a waker or callback that a backend runs: what a `stop` from in there is told
 //! apart by.
 
+use super::kernel::this_thread;
 use crate::sync::plain::AtomicI32;
 use crate::sync::{AtomicU32, Ordering, const_unless_loom};
 use core::cell::Cell;
@@ -27,7 +28,7 @@ impl Teller {
     /// The thread's number (`gettid(2)`), asked for once.
     fn thread(&self) -> NonZeroI32 {
         let known = self.thread.get();
-        let thread = known.unwrap_or_else(|| rustix::thread::gettid().as_raw_nonzero());
+        let thread = known.unwrap_or_else(this_thread);
         self.thread.set(Some(thread));
         thread
     }
@@ -85,8 +86,11 @@ impl Tellers {
     /// Whether the calling thread is in user code; `shared` as in [`Teller::new`].
     #[must_use]
     pub fn is_inside(&self, shared: bool) -> bool {
-        if self.count() == 0 || !shared {
-            return self.count() > 0;
+        // Looked at once: another thread may go in between two looks.
+        match self.count() {
+            0 => return false,
+            _ if !shared => return true,
+            _ => {}
         }
         let thread = Teller::new(shared).thread().get();
         self.threads.iter().any(|place| place.load(Ordering::Relaxed) == thread)
@@ -119,5 +123,32 @@ impl Telling<'_> {
             place.store(0, Ordering::Relaxed);
         }
         self.tellers.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Teller, Tellers};
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    #[test]
+    fn who_is_outside_is_never_taken_for_who_is_inside() {
+        let (tellers, over) = (Tellers::new(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let teller = Teller::new(true);
+                while !over.load(Ordering::Relaxed) {
+                    let telling = tellers.enter(&teller);
+                    assert!(tellers.is_inside(true));
+                    telling.leave();
+                }
+            });
+            let taken = (0..if cfg!(miri) { 1000 } else { 1_000_000 })
+                .filter(|_| tellers.is_inside(true))
+                .count();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(taken, 0);
+        });
     }
 }

@@ -5,10 +5,14 @@
 //! it. So a `SeqCst` load is made an exchange of nothing here, which sees the newest value, as does a
 //! `SeqCst` store. It acquires, and does not release more than what it read; so what is ordered
 //! through the loaded word is ordered by the real load too.
+//!
+//! A store that releases is an exchange as well: loom lets a plain store come before an exchange of another thread
+//! that did not see it, as no machine does, and "done" would be overwritten by a cancel for ever. The price:
+//! who reads such a store is also ordered after what earlier exchanges released.
 
 pub use loom::hint::spin_loop;
 
-use super::Ordering::{self, Acquire, SeqCst};
+use super::Ordering::{self, Acquire, Relaxed, SeqCst};
 
 /// One integer type.
 macro_rules! integer {
@@ -31,10 +35,10 @@ macro_rules! integer {
 
             #[track_caller]
             pub fn store(&self, value: $int, order: Ordering) {
-                if order == SeqCst {
-                    self.0.swap(value, order);
-                } else {
+                if order == Relaxed {
                     self.0.store(value, order);
+                } else {
+                    self.0.swap(value, order);
                 }
             }
 
@@ -142,10 +146,10 @@ impl<T> AtomicPtr<T> {
 
     #[track_caller]
     pub fn store(&self, value: *mut T, order: Ordering) {
-        if order == SeqCst {
-            self.0.swap(value, order);
-        } else {
+        if order == Relaxed {
             self.0.store(value, order);
+        } else {
+            self.0.swap(value, order);
         }
     }
 

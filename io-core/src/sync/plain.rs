@@ -41,3 +41,10 @@ impl Critical {
         Critical
     }
 }
+
+/// The word that the kernel is told of.
+#[inline(always)]
+#[must_use]
+pub const fn real(word: &AtomicU32) -> &AtomicU32 {
+    word
+}

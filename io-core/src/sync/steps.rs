@@ -77,6 +77,12 @@ pub fn spin_loop() {
     plain::spin_loop();
 }
 
+/// The word that the kernel is told of.
+#[must_use]
+pub const fn real(word: &AtomicU32) -> &plain::AtomicU32 {
+    &word.0
+}
+
 /// A stretch of code in which no hook is called.
 #[derive(Debug)]
 pub struct Critical(());

@@ -56,18 +56,20 @@ const RING: Caps = Caps {
     one_owner: true,
     opens_fifo_at_once: true,
     in_order: false,
+    kernel: true,
     faults: &[OpKind::Fstat],
 };
 const MASKED: Caps = Caps {
     blocking: Blocking::HoldsPoll,
     opens_fifo_at_once: false,
     in_order: false,
+    kernel: true,
     faults: FAULTS,
     ..RING
 };
 const OFFLOADED: Caps = Caps { blocking: Blocking::HoldsWorker, ..MASKED };
 
-type Plain<M> = Uring<M, NoOffload>;
+pub(crate) type Plain<M> = Uring<M, NoOffload>;
 
 fn plain<M: Mode>(name: &'static str, config: Config, caps: Caps) -> Plain<M> {
     Uring { name, config, caps, build: UringBackend::<M>::new, renew: || Ok(()) }
@@ -88,6 +90,20 @@ pub(crate) fn shared() -> [Plain<Shared>; 5] {
         plain("uring_1_entry_old_setup", Config::new().entries(1).setup_from(3).no_ext_arg(), RING),
         plain("uring_newer_masked", Config::new().mask(without(&NEWER)), MASKED),
         plain("uring_all_masked", Config::new().mask(OpSet::empty()), MASKED),
+    ]
+}
+
+/// A ring whose kernel stops taking a batch at an entry that it refuses, and gives it no help with waiting.
+pub(crate) fn old() -> Plain<Shared> {
+    plain("uring_8_entries_old_setup", Config::new().entries(8).setup_from(3), RING)
+}
+
+/// A ring with room for two completions.
+pub(crate) fn narrow() -> [Plain<Shared>; 2] {
+    let narrow = || Config::new().entries(1).completions(2);
+    [
+        plain("uring_2_completions", narrow(), RING),
+        plain("uring_2_completions_old_setup", narrow().setup_from(3).no_ext_arg(), RING),
     ]
 }
 

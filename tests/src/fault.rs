@@ -1,0 +1,27 @@
+//! Faults of the real world: what a test needs to make a kernel refuse, fail, interrupt or come up short, on
+//! purpose and at a chosen moment, and to see afterwards that nothing was lost or left behind.
+//!
+//! * [`Supervisor`]: the kernel asks us before each of this process's system calls, by seccomp's user
+//!   notification. It works on bare system calls, so nothing in between can be missed.
+//! * [`FaultyFile`]: a file whose reads and writes are answered by us (FUSE).
+//! * [`Tmpfs`]: a file system of a few pages. [`Files`], [`Disabled`]: limits that are set back.
+//! * [`Storm`]: a timer that interrupts whatever waits. [`stopped_and_continued`]: `SIGSTOP` and `SIGCONT`.
+//! * [`Census`]: what the process holds: descriptors, threads, mappings, memory.
+//! * [`Cell`]: each fault has a process of its own, because a filter cannot be taken off again.
+
+mod cell;
+mod census;
+mod filter;
+mod fuse;
+mod limits;
+mod mount;
+mod signals;
+mod supervisor;
+
+pub use cell::{Cell, chosen, not_here};
+pub use census::{Census, flat};
+pub use fuse::{Behaviour, FaultyFile};
+pub use limits::{Disabled, Files, without_threads};
+pub use mount::Tmpfs;
+pub use signals::{Storm, stopped_and_continued};
+pub use supervisor::{Answer, Call, Supervisor, every, nth};

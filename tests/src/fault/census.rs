@@ -1,0 +1,102 @@
+//! [`Census`]: what the process holds, to be the same after a fault as before it.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+/// How many mappings and how much memory may come and go with the allocator.
+const SPARE_MAPS: usize = 24;
+const SPARE_KIB: usize = 6 * 1024;
+/// Threads and rings end a little later than whoever ends them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the process holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Census {
+    /// The open descriptors and what they are.
+    pub files: BTreeSet<String>,
+    /// How many threads, without the kernel's own workers for a ring.
+    pub threads: usize,
+    /// How many mappings.
+    pub maps: usize,
+    /// The resident memory.
+    pub kib: usize,
+}
+
+fn files() -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        // The directory's own descriptor is closed by now, when it is looked up.
+        if let Ok(target) = fs::read_link(entry.path()) {
+            let number = entry.file_name();
+            files.insert(format!("{} {}", number.display(), target.display()));
+        }
+    }
+    files.retain(|file| !file.contains("/proc/"));
+    files
+}
+
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let name = |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm"));
+    tasks.filter(|task| name(task).is_ok_and(|name| !name.starts_with("iou-"))).count()
+}
+
+fn resident_kib() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+impl Census {
+    /// Counts now.
+    #[must_use]
+    pub fn take() -> Census {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default().lines().count();
+        Census { files: files(), threads: threads(), maps, kib: resident_kib() }
+    }
+
+    /// What there is more of than before.
+    fn grown(&self, before: &Census) -> Option<String> {
+        // Some may have been about to be closed before.
+        let new: Vec<_> = self.files.difference(&before.files).collect();
+        if !new.is_empty() {
+            return Some(format!("descriptors: {new:?}"));
+        }
+        if self.threads > before.threads {
+            return Some(format!("threads: {} and not {}", self.threads, before.threads));
+        }
+        if self.maps > before.maps + SPARE_MAPS {
+            return Some(format!("mappings: {} and not {}", self.maps, before.maps));
+        }
+        (self.kib > before.kib + SPARE_KIB)
+            .then(|| format!("memory: {} KiB and not {}", self.kib, before.kib))
+    }
+
+    /// Counts again, until it is as it was.
+    ///
+    /// # Panics
+    /// If it does not become so.
+    pub fn assert_same(&self, what: &str) {
+        let begin = Instant::now();
+        while let Some(grown) = Census::take().grown(self) {
+            assert!(begin.elapsed() < PATIENCE, "{what} leaves something behind: {grown}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Runs `body` once to fill what is filled once, then `rounds` times, after which the process holds what it
+/// held before.
+///
+/// # Panics
+/// If it holds more.
+pub fn flat(rounds: u32, what: &str, mut body: impl FnMut()) {
+    body();
+    let before = Census::take();
+    for _ in 0..rounds {
+        body();
+    }
+    before.assert_same(what);
+}

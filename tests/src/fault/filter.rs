@@ -1,0 +1,61 @@
+//! The seccomp filter: these system calls are asked about, all others pass.
+#![allow(unsafe_code, reason = "installs a filter")]
+//! # Safety
+//! The program is a local that the kernel copies.
+
+use libc::sock_filter;
+use std::io::Error;
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Where `struct seccomp_data` has the number and the architecture.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+
+const LOAD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+const fn step(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+/// Goes on with the next step if equal, else past it.
+const fn unless(k: u32) -> sock_filter {
+    sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k }
+}
+
+/// Filters the calling thread, and those it will start; returns the descriptor that is asked.
+///
+/// # Errors
+/// What the kernel says: no seccomp, or there is a supervisor already.
+pub(super) fn install(calls: &[i64]) -> Result<i32, Error> {
+    let mut program = vec![
+        step(LOAD, ARCHITECTURE_AT),
+        sock_filter { code: JUMP_IF_EQUAL, jt: 1, jf: 0, k: ARCHITECTURE },
+        step(RETURN, libc::SECCOMP_RET_ALLOW),
+        step(LOAD, NUMBER_AT),
+    ];
+    for &call in calls {
+        program.push(unless(u32::try_from(call).expect("the number of a system call")));
+        program.push(step(RETURN, libc::SECCOMP_RET_USER_NOTIF));
+    }
+    program.push(step(RETURN, libc::SECCOMP_RET_ALLOW));
+    let len = u16::try_from(program.len()).expect("a short program");
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: takes numbers.
+    let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    if promised != 0 {
+        return Err(Error::last_os_error());
+    }
+    let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    // SAFETY: the program is a local, and so are its steps.
+    let listener = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
+    if listener < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(i32::try_from(listener).expect("a descriptor"))
+}

@@ -1,0 +1,110 @@
+//! Limits that are set back: [`Files`], [`Disabled`], [`without_threads`].
+#![allow(unsafe_code, reason = "sets limits of the process")]
+//! # Safety
+//! The system calls here take numbers and locals.
+
+use super::not_here;
+use std::fs;
+use std::thread;
+
+/// A limit on the number of descriptors, until it is dropped.
+#[derive(Debug)]
+pub struct Files {
+    before: libc::rlimit,
+}
+
+fn get(which: libc::__rlimit_resource_t) -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills a local.
+    let got = unsafe { libc::getrlimit(which, &raw mut limit) };
+    assert_eq!(got, 0, "getrlimit");
+    limit
+}
+
+fn set(which: libc::__rlimit_resource_t, limit: libc::rlimit) {
+    // SAFETY: reads a local.
+    let set = unsafe { libc::setrlimit(which, &raw const limit) };
+    assert_eq!(set, 0, "setrlimit");
+}
+
+impl Files {
+    /// Room for this many more descriptors, if those that are open have no gaps between them.
+    ///
+    /// # Panics
+    /// If the limit cannot be set.
+    #[must_use]
+    pub fn spare(count: u64) -> Files {
+        let before = get(libc::RLIMIT_NOFILE);
+        // SAFETY: takes a number.
+        let next = unsafe { libc::dup(0) };
+        assert!(next >= 0, "dup");
+        // SAFETY: the number just made, and nobody else's.
+        unsafe { libc::close(next) };
+        let rlim_cur = u64::try_from(next).expect("a number") + count;
+        set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur, ..before });
+        Files { before }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        set(libc::RLIMIT_NOFILE, self.before);
+    }
+}
+
+/// Runs `body` on a thread that is nobody's, where nobody may start another thread or process: neither the
+/// thread nor the kernel's ring on its behalf.
+///
+/// # Panics
+/// As `body`.
+pub fn without_threads(body: impl FnOnce() + Send) {
+    const NOBODY: libc::uid_t = 65534;
+    let before = get(libc::RLIMIT_NPROC);
+    let ran = thread::scope(|scope| {
+        let nobody = scope.spawn(move || {
+            // The bare call, which changes this thread only.
+            // SAFETY: takes numbers.
+            let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+            if changed == 0 {
+                set(libc::RLIMIT_NPROC, libc::rlimit { rlim_cur: 0, ..before });
+                body();
+            }
+            changed == 0
+        });
+        nobody.join()
+    });
+    set(libc::RLIMIT_NPROC, before);
+    match ran {
+        Ok(true) => {}
+        Ok(false) => not_here("cannot become another user"),
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
+
+/// `kernel.io_uring_disabled`, which is the whole system's, until it is dropped.
+#[derive(Debug)]
+pub struct Disabled {
+    before: String,
+}
+
+impl Disabled {
+    /// Sets it. To be held for a moment only: all programs are forbidden new rings.
+    pub fn set(value: &str) -> Disabled {
+        let Ok(before) = fs::read_to_string(DISABLED) else {
+            not_here(format!("this kernel has no {DISABLED}"));
+        };
+        match fs::write(DISABLED, value) {
+            Ok(()) => Disabled { before },
+            Err(error) => not_here(format!("cannot set {DISABLED}: {error}")),
+        }
+    }
+}
+
+impl Drop for Disabled {
+    fn drop(&mut self) {
+        let restored = fs::write(DISABLED, &self.before);
+        assert!(restored.is_ok() || thread::panicking(), "{DISABLED} stays changed: {restored:?}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Signals: a storm of them, and a process that is stopped and continued.
+
+use crate::load::{Props, batch, works};
+use core::time::Duration;
+use io_conformance::fault::{Storm, stopped_and_continued};
+use io_conformance::fixture::{Fixture, Flavour};
+use io_conformance::suite;
+use io_conformance::watchdog::rounds;
+use io_core::Errno;
+use io_core::ops::Ops;
+use io_core::syscall::{deadline_in, now_ns};
+use libtest_mimic::{Arguments, Trial};
+
+/// Two thousand signals a second.
+const PERIOD: Duration = Duration::from_micros(500);
+
+/// Cases that count the system calls of waits, or time them: a signal costs both.
+const NOT_IN_A_STORM: &[&str] = &[
+    "deadline::the_time_limit_of_poll_holds_with_any_deadline",
+    "close::a_close_costs_the_same_with_thousands_in_flight",
+    "lines::a_number_that_is_reused_behind_our_back_is_another_file",
+    "lines::idle_operations_make_no_system_calls",
+    "prompt::",
+    "time::a_sleep_costs_no_system_calls",
+    "time::no_timer_is_left_behind",
+];
+
+/// The suite under the storm.
+pub(crate) fn suite_in_a_storm<F: Fixture + Clone>(fx: &F) {
+    let storm = Storm::every(PERIOD);
+    let mut trials: Vec<Trial> = suite::trials(fx.clone(), suite::all());
+    trials.retain(|trial| !NOT_IN_A_STORM.iter().any(|name| trial.name().contains(name)));
+    let count = trials.len();
+    let args = Arguments { test_threads: Some(1), quiet: true, ..Arguments::default() };
+    let done = libtest_mimic::run(&args, trials);
+    let seen = storm.seen();
+    drop(storm);
+    println!("{}: {count} cases, {} signals", fx.name(), seen);
+    assert!(seen > 100, "no storm");
+    assert!(!done.has_failed(), "the suite fails in a storm of signals");
+}
+
+/// While another process stops and continues this one: the same results, no wait cut short, no deadline lost.
+pub(crate) fn stopped<F: Fixture>(fx: &F) {
+    for flavour in Flavour::ALL {
+        fx.with(flavour, |rig| {
+            let props = Props::new(4);
+            stopped_and_continued(rounds(150), |_| {
+                batch(rig, &props);
+                let (reader, _writer) = io_conformance::Desc::pipe();
+                let (begin, wait) = (now_ns(), Duration::from_millis(2));
+                let read = rig.backend().read(reader, [0_u8; 4]).with_deadline(deadline_in(wait));
+                assert_eq!(rig.block_on(read).0, Err(Errno::TIMEDOUT));
+                assert!(now_ns() - begin >= 2_000_000, "a deadline that came early");
+            });
+            works(rig);
+        });
+    }
+}

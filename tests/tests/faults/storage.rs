@@ -1,0 +1,180 @@
+//! Files that are full, broken, or slow to give.
+
+use crate::load::works;
+use io_conformance::Desc;
+use io_conformance::fault::{Behaviour, FaultyFile, Tmpfs, flat};
+use io_conformance::fixture::Fixture;
+use io_conformance::mem::Mem;
+use io_conformance::oracle::oracle;
+use io_conformance::rig::Form;
+use io_conformance::watchdog::rounds;
+use io_core::op::{Fsync, Pread, Preadv, Pwrite, Pwritev, Write, Writev};
+use io_core::{Errno, Op, Seekable};
+
+fn pread(file: &Desc, mem: &Mem, offset: i64) -> Op {
+    let (buf, len) = (mem.ptr(), mem.len());
+    Op::Pread(Pread { fd: file.raw(), seekable: Seekable::Unknown, buf, len, offset })
+}
+
+fn pwrite(file: &Desc, mem: &Mem, offset: i64) -> Op {
+    let (buf, len) = (mem.ptr(), mem.len());
+    Op::Pwrite(Pwrite { fd: file.raw(), seekable: Seekable::Unknown, buf, len, offset })
+}
+
+/// Four pieces of 24 KiB for a file system of 64 KiB: the write ends in the third, as the plain call does, and
+/// the next one says that there is no space.
+pub(crate) fn no_space<F: Fixture>(fx: &F) {
+    flat(rounds(3), "a full file system", || {
+        let full = Tmpfs::of_kib(64);
+        let file = Desc::from(full.file("full"));
+        let parts: Vec<_> = (1..=4).map(|byte| Mem::filled(24 << 10, byte)).collect();
+        let table = Mem::table(&parts);
+        let keep: Vec<_> = parts.iter().chain([&table]).cloned().collect();
+        let (fd, iov, count) = (file.raw(), table.ptr().cast_const().cast(), parts.len());
+        let at_position = Op::Writev(Writev { fd, iov, count });
+        let seekable = Seekable::Unknown;
+        let at_offset = Op::Pwritev(Pwritev { fd, seekable, iov, count, offset: 0 });
+        let one = Op::Write(Write { fd, buf: parts[0].ptr(), len: 1 });
+        let clear = || {
+            file.std().set_len(0).expect("truncating");
+            file.seek_to(0);
+        };
+        let plain = oracle(&at_position, &keep);
+        assert_eq!(plain, 64 << 10, "what fits");
+        let content = file.content();
+        fx.started(|rig| {
+            for form in Form::ALL {
+                for op in [at_position, at_offset] {
+                    clear();
+                    assert_eq!(rig.run_as(form, op, &keep), plain, "{form:?}");
+                    assert!(file.content() == content, "what was written");
+                    let no_space = Errno::NOSPC.to_result();
+                    assert_eq!(rig.run_as(form, one, &keep), no_space, "{form:?}");
+                }
+            }
+            clear();
+            assert_eq!(rig.run(one, &keep), 1, "there is space again");
+            works(rig);
+        });
+    });
+}
+
+/// A read of an address that is not there, through `/proc/self/mem`, and one that begins before it.
+pub(crate) fn no_such_memory<F: Fixture>(fx: &F) {
+    flat(rounds(3), "a read of no memory", || {
+        let memory = Desc::open("/proc/self/mem");
+        // It ends at a page that nobody may touch; the page behind that is nobody's or another mapping's.
+        let source = Mem::filled(4096, 7);
+        let hole = Mem::no_access(4096);
+        drop(hole.clone());
+        let mem = Mem::zeroed(64);
+        let at = |address: usize| pread(&memory, &mem, i64::try_from(address).expect("user space"));
+        fx.started(|rig| {
+            for form in Form::ALL {
+                let low = at(4096);
+                let expected = oracle(&low, mem.only());
+                assert_eq!(expected, Errno::IO.to_result(), "the plain call");
+                assert_eq!(rig.run_as(form, low, mem.only()), expected, "{form:?}");
+                let good = at(source.ptr().addr());
+                assert_eq!(rig.run_as(form, good, mem.only()), 64, "{form:?}");
+                assert!(mem.all(7));
+            }
+            works(rig);
+        });
+    });
+}
+
+const HALF: u64 = 512 << 10;
+
+/// A file whose second half cannot be read, written or synced.
+pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
+    let broken = Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 128 << 10 };
+    // One mount for all rounds, because the kernel ends one in its own time.
+    let broken = FaultyFile::new(broken);
+    flat(rounds(3), "a broken file", || {
+        let file = Desc::from(broken.open());
+        let mem = Mem::zeroed(8192);
+        let half = i64::try_from(HALF).expect("small");
+        fx.started(|rig| {
+            for form in Form::ALL {
+                let run = |op| {
+                    let plain = oracle(&op, mem.only());
+                    assert_eq!(rig.run_as(form, op, mem.only()), plain, "{form:?}: {op:?}");
+                    plain
+                };
+                let broken = Errno::IO.to_result();
+                assert_eq!(run(pread(&file, &mem, half)), broken);
+                assert_eq!(run(pread(&file, &mem, half + 12_345)), broken);
+                assert_eq!(run(pwrite(&file, &mem, half)), broken);
+                assert_eq!(run(Op::Fsync(Fsync { fd: file.raw() })), broken);
+                // What begins before it ends there.
+                assert_eq!(run(pwrite(&file, &mem, half - 4096)), 4096);
+                assert_eq!(run(pread(&file, &mem, 0)), 8192);
+                assert!(mem.bytes(8192).iter().zip(0..).all(|(&b, at)| b == FaultyFile::byte(at)));
+                file.seek_to(HALF);
+                assert_eq!(rig.run_as(form, file.read_op(&mem), mem.only()), broken);
+                assert_eq!(file.position(), HALF, "a failed read moves nothing");
+            }
+            works(rig);
+        });
+    });
+}
+
+/// At most 1000 bytes at a time, and none from the middle on.
+const SHORT: Behaviour = Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 1000 };
+
+/// A file that takes at most 1000 bytes at a time: the result says so.
+pub(crate) fn short_writes<F: Fixture>(fx: &F) {
+    let short = FaultyFile::new(SHORT);
+    flat(rounds(3), "short writes", || {
+        let file = Desc::from(short.open());
+        let mem = Mem::zeroed(8192);
+        fx.started(|rig| {
+            for form in Form::ALL {
+                let op = pwrite(&file, &mem, 5);
+                assert_eq!(oracle(&op, mem.only()), 1000, "the plain call");
+                assert_eq!(rig.run_as(form, op, mem.only()), 1000, "{form:?}");
+            }
+            works(rig);
+        });
+    });
+}
+
+/// A file that gives at most 1000 bytes at a time: the same for reads, and what comes next at the position goes on
+/// there.
+pub(crate) fn short_reads<F: Fixture>(fx: &F) {
+    let short = FaultyFile::new(SHORT);
+    let good =
+        |bytes: &[u8], at: u64| bytes.iter().zip(at..).all(|(&b, at)| b == FaultyFile::byte(at));
+    flat(rounds(3), "short reads", || {
+        let file = Desc::from(short.open());
+        let mem = Mem::zeroed(8192);
+        let parts: Vec<_> = (0..3).map(|_| Mem::zeroed(700)).collect();
+        let table = Mem::table(&parts);
+        let keep: Vec<_> = parts.iter().chain([&table]).cloned().collect();
+        let (fd, iov, count) = (file.raw(), table.ptr().cast_const().cast(), parts.len());
+        let vector = Preadv { fd, seekable: Seekable::Unknown, iov, count, offset: 40 };
+        fx.started(|rig| {
+            for form in Form::ALL {
+                let op = pread(&file, &mem, 5);
+                assert_eq!(oracle(&op, mem.only()), 1000, "the plain call");
+                assert_eq!(rig.run_as(form, op, mem.only()), 1000, "{form:?}");
+                assert!(good(&mem.bytes(1000), 5));
+                assert_eq!(rig.run_as(form, Op::Preadv(vector), &keep), 1000, "{form:?}");
+                assert!(good(&parts[0].bytes(700), 40) && good(&parts[1].bytes(300), 740));
+                // What begins before the end of what can be read ends there.
+                let last = pread(&file, &mem, i64::try_from(HALF).expect("small") - 10);
+                assert_eq!(rig.run_as(form, last, mem.only()), 10, "{form:?}");
+                file.seek_to(0);
+                for total in 0..5 {
+                    let count = rig.run_as(form, file.read_op(&mem), mem.only());
+                    assert_eq!((count, file.position()), (1000, 1000 * (total + 1)), "{form:?}");
+                    assert!(good(&mem.bytes(1000), 1000 * total));
+                }
+                let count = rig.run_as(form, file.write_op(&mem), mem.only());
+                assert_eq!((count, file.position()), (1000, 6000), "{form:?}");
+            }
+            works(rig);
+        });
+    });
+}

@@ -1,0 +1,307 @@
+//! The simulated backend: what it promises of itself.
+
+use core::cell::{Cell, RefCell};
+use core::pin::pin;
+use core::time::Duration;
+use io_conformance::choices::{Choices, Trace};
+use io_conformance::explore::{self, Failure};
+use io_conformance::sim::{self, Bogus, Coverage, Plan, Sim};
+use io_core::ops::Ops;
+use io_core::{Deadline, Errno, IoBackend, Phase};
+use std::rc::Rc;
+
+/// Fewer where each step is slow.
+const fn few(count: u32) -> u32 {
+    if cfg!(miri) { count.div_ceil(100) } else { count }
+}
+
+/// Some bytes through a pipe and back through a stream, with deadlines and cancels. What was read.
+fn traffic(sim: &Sim) -> Vec<u8> {
+    let (reader, writer) = sim.pipe();
+    let seen = RefCell::new(Vec::new());
+    let backend = sim.backend();
+    sim.join(vec![
+        Box::pin(async {
+            for round in 0..6_u8 {
+                let deadline = sim.deadline_in(Duration::from_micros(20));
+                let write = backend.write(writer.clone(), [round; 10]).with_deadline(deadline);
+                let (_result, _) = write.await;
+            }
+            drop(writer);
+        }),
+        Box::pin(async {
+            loop {
+                let mut read = pin!(backend.read(reader.clone(), [0; 7]));
+                if sim.choices().chance(4) {
+                    read.as_mut().submit().expect("a submit");
+                    read.as_mut().cancel();
+                }
+                match read.await {
+                    (Ok(0), _) => break,
+                    (Ok(count), buffer) => seen.borrow_mut().extend_from_slice(&buffer[..count]),
+                    (Err(_), _) => {}
+                }
+            }
+        }),
+    ]);
+    seen.into_inner()
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let choices = Choices::seed(seed);
+        let sim = Sim::new(&choices, Plan::legal());
+        let seen = traffic(&sim);
+        sim.finish();
+        (seen, sim.log(), choices.trace())
+    };
+    let mut logs = Vec::new();
+    for seed in 0..u64::from(few(40).max(2)) {
+        let first = run(seed);
+        assert_eq!(first, run(seed), "seed {seed}");
+        let choices = Choices::replay(&first.2.0);
+        let sim = Sim::new(&choices, Plan::legal());
+        assert_eq!(traffic(&sim), first.0, "the trace of seed {seed}");
+        logs.push(first.1);
+    }
+    logs.sort();
+    logs.dedup();
+    assert!(logs.len() > usize::from(cfg!(miri)) + 35 * usize::from(!cfg!(miri)), "{}", logs.len());
+}
+
+#[test]
+fn traffic_under_many_schedules() {
+    sim::check(few(1000), |sim| {
+        let seen = traffic(sim);
+        assert!(seen.len() <= 60);
+        // One write at a time: what was read is in order, whatever was lost to errors.
+        assert!(seen.is_sorted(), "{seen:?}");
+    });
+}
+
+#[test]
+fn the_tame_plan_is_a_kernel_on_a_good_day() {
+    sim::check_with(Plan::tame(), 10, |sim| {
+        let (a, b) = sim.pair();
+        sim.block_on(async {
+            let backend = sim.backend();
+            assert_eq!(backend.write(a.clone(), *b"hello").await.0, Ok(5));
+            let (result, buffer) = backend.read(b, [0; 9]).await;
+            assert_eq!((result, &buffer[..5]), (Ok(5), &b"hello"[..]));
+            let file = sim.file(b"content");
+            let (result, buffer) = backend.pread(file, [0; 4], 3).await;
+            assert_eq!((result, &buffer), (Ok(4), b"tent"));
+            let before = sim.now().as_nanos();
+            sim.sleep(Duration::from_secs(3600)).await;
+            assert!(sim.now().as_nanos() >= before + 3_600_000_000_000);
+        });
+    });
+}
+
+/// The message of a run that is to fail.
+fn fails(test: impl Fn(&Choices)) -> Failure {
+    explore::run(&Choices::replay(&[]), &test).expect_err("a failure")
+}
+
+#[test]
+fn a_hang_says_what_waits_for_what() {
+    let failure = fails(|choices| {
+        let sim = Sim::new(choices, Plan::tame());
+        let (reader, _writer) = sim.pipe();
+        let (result, _) = sim.block_on(sim.backend().read(reader, [0; 1]));
+        assert_eq!(result, Ok(1));
+    });
+    assert!(failure.message.contains("nothing can happen any more"), "{}", failure.message);
+    assert!(
+        failure.message.contains("#1 read on 1000: waits to be Readable"),
+        "{}",
+        failure.message
+    );
+    assert!(failure.attached.contains("#1 would block"), "{}", failure.attached);
+    // Who waits in the backend is told as well, and a drop on the way out is none: it cancels.
+    let failure = fails(|choices| {
+        let sim = Sim::new(choices, Plan::legal());
+        let (reader, _writer) = sim.pipe();
+        let read = pin!(sim.backend().read(reader, [0; 1]));
+        let _ = read.wait();
+    });
+    assert!(failure.message.contains("wait would never return"), "{}", failure.message);
+}
+
+#[test]
+fn a_wake_ends_a_poll_before_and_while_it_parks() {
+    sim::check(few(200), |sim| {
+        sim.backend().wake_handle().wake();
+        assert_eq!(sim.backend().poll(None), Ok(0), "before");
+        let rang = Rc::new(Cell::new(false));
+        // The handle borrows the backend, which outlives the hook; a clock is enough of an other thread here.
+        let (reader, writer) = sim.pipe();
+        let (world, inside) = (sim.world().clone(), Rc::clone(&rang));
+        let writes = io_core::IoFd::fd(&writer);
+        sim.at(sim.deadline_in(Duration::from_millis(5)), move || {
+            inside.set(true);
+            assert_eq!(world.with(|world| world.put(writes, b"x")), Ok(1));
+        });
+        let start = sim.now().as_nanos();
+        match sim.block_on(sim.backend().read(reader, [0; 1])).0 {
+            Ok(count) => {
+                assert!(rang.get() && count == 1 && sim.now().as_nanos() >= start + 5_000_000);
+            }
+            Err(errno) => assert_eq!(errno, Errno::IO, "what a read may fail with here"),
+        }
+    });
+}
+
+/// A run with the same storage used many times, and completions that are nobody's.
+fn misled(choices: &Choices, bogus: Bogus) {
+    let plan = Plan { bogus: Some(bogus), inline: false, ..Plan::legal() };
+    let sim = Sim::new(choices, plan);
+    let backend = sim.backend();
+    let mut storage = pin!(None);
+    for _ in 0..50 {
+        storage.set(Some(backend.nop()));
+        let op = storage.as_mut().as_pin_mut().expect("an operation");
+        assert_eq!(sim.block_on(op), Ok(()));
+    }
+}
+
+#[test]
+fn each_bogus_completion_is_noticed() {
+    for bogus in Bogus::ALL {
+        for seed in 0..u64::from(few(20)) {
+            let failure =
+                explore::run(&Choices::seed(seed), &|choices: &Choices| misled(choices, bogus))
+                    .expect_err("a panic");
+            let expected = match bogus {
+                Bogus::Twice => "I5: ",
+                Bogus::Again => "bogus completion: what token",
+                Bogus::Never => "was never given",
+                Bogus::Reused => "its storage is #",
+            };
+            assert!(failure.message.contains(expected), "{bogus:?}: {}", failure.message);
+        }
+    }
+}
+
+/// A bug that needs two things to happen: a short read, and another that fails.
+fn planted(choices: &Choices) {
+    let sim = Sim::new(choices, Plan::legal());
+    let (a, b) = sim.pair();
+    let mut short = false;
+    for _ in 0..20 {
+        let sent = sim.block_on(sim.backend().write(a.clone(), [1; 16])).0;
+        if sent.is_ok() {
+            let got = sim.block_on(sim.backend().read(b.clone(), [0; 16])).0;
+            assert!(!(short && got.is_err()), "planted");
+            short |= got == Ok(1);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "thousands of runs")]
+fn a_failing_schedule_shrinks_and_replays() {
+    let failing = |seed| explore::run(&Choices::seed(seed), &planted).err();
+    let first = (0..1000).find_map(failing).expect("a seed that finds it");
+    let before = first.trace.0.len();
+    let small = explore::shrink(first, &planted);
+    println!("{before} choices shrink to {}: {}", small.trace.0.len(), small.trace);
+    let text = small.trace.to_string();
+    let trace: Trace = text.parse().expect("a trace");
+    let wild = trace.0.iter().filter(|answer| **answer != 0).count();
+    assert!(small.trace.0.len() < before && wild <= 6, "{text}");
+    let again = explore::run(&Choices::replay(&trace.0), &planted).expect_err("the same");
+    assert_eq!((again.message, again.attached), (small.message, small.attached));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "thousands of runs")]
+fn a_report_says_how_to_replay() {
+    let failure = fails(|_| explore::seeds(1000, planted));
+    for part in ["planted", "IO_SIM_SEED=", "replay: IO_SIM_TRACE='", "#1 write on 1000: submitted"]
+    {
+        assert!(failure.message.contains(part), "{part} in {}", failure.message);
+    }
+}
+
+#[test]
+fn all_schedules_to_a_depth() {
+    let depth = if cfg!(miri) { 3 } else { 7 };
+    let explored = explore::exhaustive(depth, 100_000, |choices| {
+        let plan = Plan { delay: false, ..Plan::legal() };
+        let sim = Sim::new(choices, plan);
+        let (reader, writer) = sim.pipe();
+        let mut read = pin!(sim.backend().read(reader, [0; 4]));
+        read.as_mut().submit().expect("a submit");
+        let (sent, _) = sim.block_on(sim.backend().write(writer, *b"abcd"));
+        read.as_mut().cancel();
+        let (got, buffer) = sim.block_on(read);
+        match got {
+            Ok(count) => assert_eq!(buffer[..count], b"abcd"[..count]),
+            Err(errno) => assert!(matches!(errno, Errno::CANCELED | Errno::IO), "{sent:?} {errno}"),
+        }
+        sim.finish();
+    });
+    println!("{explored:?}");
+    assert!(explored.complete && explored.runs > 10);
+}
+
+#[test]
+fn a_stop_with_a_deadline_counts_what_is_owned() {
+    let still = Cell::new(0);
+    let plan = Plan { inline: false, ..Plan::without_errors() };
+    sim::check_with(plan, few(300), |sim| {
+        let (reader, _writer) = sim.pipe();
+        let mut read = pin!(sim.backend().read(reader, [0; 4]));
+        read.as_mut().submit().expect("a submit");
+        let _ = sim.backend().flush();
+        match sim.backend().stop(Deadline::NOW) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.to_string(), "1 operations still owned at the deadline");
+                assert_eq!(sim.backend().start(), Err(Errno::BUSY));
+                still.set(still.get() + 1);
+            }
+        }
+        assert_eq!(sim.backend().stop(Deadline::NEVER), Ok(()));
+        while read.as_ref().get_ref().phase() != Phase::Done {
+            let _ = sim.backend().poll(None);
+        }
+        assert_eq!(read.take().map(|(result, _)| result), Some(Err(Errno::CANCELED)));
+    });
+    assert!(cfg!(miri) || still.get() > 10, "the adversary keeps some: {}", still.get());
+}
+
+/// Each operation in each form, over memory whose bounds are known.
+#[test]
+fn every_operation_in_every_form() {
+    sim::check(few(1000), sim::exercise);
+}
+
+/// Everything that the default adversary claims is reached; the table is printed.
+#[test]
+#[cfg_attr(miri, ignore = "tens of thousands of seeds")]
+fn the_adversary_reaches_what_it_claims() {
+    let coverage = RefCell::new(Coverage::new());
+    let mut seeds = 0;
+    while seeds < 400_000 && !coverage.borrow().missing().is_empty() {
+        let ran = explore::seeds_in(seeds..seeds + BATCH, |choices| {
+            let sim = Sim::new(choices, Plan::legal());
+            sim::exercise(&sim);
+            sim.finish();
+            coverage.borrow_mut().merge(&sim.backend().coverage());
+        });
+        if !ran {
+            return;
+        }
+        seeds += BATCH;
+    }
+    let (claimed, missing) = (sim::claimed().len(), coverage.borrow().missing());
+    let reached = claimed - missing.len();
+    println!("{}{reached} of {claimed} claimed are reached, in {seeds} seeds", coverage.borrow());
+    assert!(missing.is_empty(), "not reached: {missing:?}");
+}
+
+/// So many seeds, then a look whether that is enough.
+const BATCH: u64 = 5_000;
