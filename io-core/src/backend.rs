@@ -103,7 +103,7 @@ pub unsafe trait IoBackend {
 
     /// Starts what is queued, waits up to `timeout` (`None`: as long as it takes; zero: not at all)
     /// for something to deliver, runs the wakers and callbacks of what is done, and returns how many.
-    /// A wake ends the wait early.
+    /// A wake ends the wait early, a signal does not.
     ///
     /// # Errors
     /// `EEXIST` from a thread that does not own the ring; what the kernel says about the wait.

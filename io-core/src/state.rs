@@ -54,7 +54,7 @@ const EXPIRED: u32 = 1 << 10;
 const GENERATION_SHIFT: u32 = 16;
 
 /// Where an operation is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
     /// Not submitted: the caller owns the node.
     Idle,
@@ -527,6 +527,9 @@ impl fmt::Debug for State {
         bits.iter().filter(|(bit, _)| word & bit != 0).try_for_each(|(_, name)| f.write_str(name))
     }
 }
+
+#[cfg(all(test, not(io_loom)))]
+mod table;
 
 #[cfg(test)]
 mod tests {

@@ -39,7 +39,8 @@ fn perform_waiting(op: &Op) -> i64 {
 
 /// Blocks until the descriptor is ready. Whatever goes wrong, the system call will say it again.
 fn wait_ready(fd: Fd, interest: Interest) {
-    let flags = PollFlags::from_bits_retain(interest.events().bits());
+    // The number is signed where rustix goes through libc.
+    let flags = PollFlags::from_bits_retain(interest.events().bits() as _);
     // SAFETY: the system call just answered EAGAIN, so the descriptor is open; whoever closes it
     // meanwhile makes `poll` say so.
     let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };

@@ -55,6 +55,11 @@ pub fn run(choices: &Choices, test: &impl Fn(&Choices)) -> Result<(), Failure> {
     })
 }
 
+/// What the current run has panicked with, if it has.
+pub(crate) fn first_message() -> String {
+    MESSAGE.with_borrow(Clone::clone)
+}
+
 /// Panics inside [`run`] are kept, not printed.
 fn hush() {
     static ONCE: Once = Once::new();
@@ -96,15 +101,17 @@ pub fn shrink(failure: Failure, test: &impl Fn(&Choices)) -> Failure {
         drop_chunks(&mut best, &mut attempt);
         clear_chunks(&mut best, &mut attempt);
         lower(&mut best, &mut attempt);
+        realign(&mut best, &mut attempt);
         if best.trace == before {
             return best;
         }
     }
 }
 
-/// Shorter is smaller; of two as long, the one with the lower numbers.
-fn size(trace: &Trace) -> (usize, u64) {
-    (trace.0.len(), trace.0.iter().map(|answer| u64::from(*answer)).sum())
+/// Fewer wild choices are smaller, then shorter, then lower numbers.
+fn size(trace: &Trace) -> (usize, usize, u64) {
+    let wild = trace.0.iter().filter(|answer| **answer != 0).count();
+    (wild, trace.0.len(), trace.0.iter().map(|answer| u64::from(*answer)).sum())
 }
 
 type Attempt<'a> = dyn FnMut(&mut Failure, Vec<u32>) -> bool + 'a;
@@ -151,6 +158,27 @@ fn lower(best: &mut Failure, attempt: &mut Attempt<'_>) {
             }
         }
         at += 1;
+    }
+}
+
+/// A wild choice may have led to others: without it the ones behind it move up, or down.
+fn realign(best: &mut Failure, attempt: &mut Attempt<'_>) {
+    let mut at = 0;
+    while at < best.trace.0.len() {
+        let wild = best.trace.0[at] != 0;
+        let mut found = false;
+        for shift in 1..=4 {
+            if !wild || found {
+                break;
+            }
+            let mut fewer = best.trace.0.clone();
+            fewer[at] = 0;
+            let mut more = fewer.clone();
+            fewer.drain(at + 1..(at + 1 + shift).min(fewer.len()));
+            more.splice(at..at, core::iter::repeat_n(0, shift));
+            found = attempt(best, fewer) || attempt(best, more);
+        }
+        at += usize::from(!found);
     }
 }
 

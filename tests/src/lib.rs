@@ -2,13 +2,17 @@
 
 pub mod child;
 pub mod choices;
+pub mod clock;
 mod desc;
+pub mod differential;
 pub mod explore;
 pub mod fault;
 pub mod fixture;
 pub mod mem;
+pub mod model;
 pub mod oracle;
 pub mod program;
+pub mod queues;
 pub mod raw;
 pub mod rig;
 pub mod sim;

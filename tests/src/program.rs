@@ -35,12 +35,15 @@ mod stream;
 
 use crate::choices::Choices;
 use crate::explore::attach;
+use crate::sim::Plan;
 use bell::Stage;
 use book::{File, Leads, Stream};
 use core::cell::RefCell;
+use core::fmt;
 use core::ops::AddAssign;
 use core::panic::AssertUnwindSafe;
 use host::Host;
+use io_core::OpKind;
 use run::Run;
 use std::panic::{catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -58,8 +61,11 @@ pub struct Limits {
     pub forget: bool,
     /// Whether what happens is written down: see [`describe`].
     pub log: bool,
-    /// Whether the adversary is on; else the kernel has a good day.
-    pub adversary: bool,
+    /// What the adversary may do. Half of the programs are without errors out of the blue all the same, so
+    /// that more of them come to something.
+    pub plan: Plan,
+    /// Whether there are few kinds of operations and steps, so that all programs can be run.
+    pub few: bool,
 }
 
 impl Limits {
@@ -72,8 +78,15 @@ impl Limits {
             large: 70_000,
             forget: true,
             log: false,
-            adversary: true,
+            plan: Plan::legal(),
+            few: false,
         }
+    }
+
+    /// For the enumeration of all: two operations, and so many steps with them.
+    #[must_use]
+    pub const fn tiny(steps: u32, plan: Plan) -> Limits {
+        Limits { steps, operations: 2, large: 300, plan, few: true, ..Limits::usual() }
     }
 
     /// For an interpreter that looks for leaks and is slow.
@@ -100,8 +113,8 @@ pub struct Summary {
     pub timed_out: u64,
     /// Those that were dropped or forgotten in flight, so that nobody knows.
     pub unheard: u64,
-    /// Which kinds were submitted: the bits of [`io_core::OpSet`].
-    pub kinds: u64,
+    /// The same five numbers for each kind of operation, in the order of [`OpKind::ALL`].
+    pub by_kind: [[u64; 5]; OpKind::ALL.len()],
 }
 
 impl AddAssign for Summary {
@@ -113,7 +126,41 @@ impl AddAssign for Summary {
         self.canceled += other.canceled;
         self.timed_out += other.timed_out;
         self.unheard += other.unheard;
-        self.kinds |= other.kinds;
+        let numbers = self.by_kind.as_flattened_mut().iter_mut();
+        for (sum, number) in numbers.zip(other.by_kind.as_flattened()) {
+            *sum += number;
+        }
+    }
+}
+
+impl Summary {
+    /// The kinds that were never submitted.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let never = |(kind, ends): (OpKind, [u64; 5])| {
+            ends.iter().all(|count| *count == 0).then_some(kind.name())
+        };
+        OpKind::ALL.into_iter().zip(self.by_kind).filter_map(never).collect()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} programs, {} operations", self.programs, self.submitted)?;
+        let names = ["succeeded", "failed", "canceled", "timed out", "unheard"];
+        let line = |f: &mut fmt::Formatter<'_>, kind: &str, ends: [u64; 5]| {
+            write!(f, "{kind:>10}")?;
+            ends.iter().try_for_each(|count| write!(f, " {count:>10}"))?;
+            writeln!(f)
+        };
+        write!(f, "{:>10}", "")?;
+        names.iter().try_for_each(|name| write!(f, " {name:>10}"))?;
+        writeln!(f)?;
+        for (kind, ends) in OpKind::ALL.into_iter().zip(self.by_kind) {
+            line(f, kind.name(), ends)?;
+        }
+        let Summary { succeeded, failed, canceled, timed_out, unheard, .. } = *self;
+        line(f, "all", [succeeded, failed, canceled, timed_out, unheard])
     }
 }
 
@@ -160,18 +207,27 @@ thread_local! {
 }
 
 fn execute(choices: &Choices, limits: Limits) -> (Summary, Vec<String>) {
-    // Half of the programs have no errors out of the blue, so that more of them come to something.
-    let injects = limits.adversary && choices.chance(2);
-    let host = Host::new(choices, limits.adversary, injects);
+    let injects = limits.plan.errno_one_in > 0 && choices.chance(2);
+    let plan = if injects { limits.plan } else { Plan { errno_one_in: 0, ..limits.plan } };
+    let host = Host::new(choices, plan);
     let kept = Kept(Some(Rc::new(Run::new(choices.clone(), host, limits, injects))));
     let Kept(Some(run)) = &kept else { return (Summary::default(), Vec::new()) };
     let stage = Stage::enter(Rc::clone(run) as Rc<dyn bell::React>);
     objects(run);
-    if choices.chance(2) {
-        run.start();
-    }
-    for _ in 0..4 + choices.below(limits.steps.saturating_sub(4)) {
-        run.step();
+    if limits.few {
+        run.new_operation();
+        run.new_operation();
+        run.settle();
+        for _ in 0..limits.steps {
+            run.small_step();
+        }
+    } else {
+        if choices.chance(2) {
+            run.start();
+        }
+        for _ in 0..4 + choices.below(limits.steps.saturating_sub(4)) {
+            run.step();
+        }
     }
     let summary = run.wind_up();
     drop(stage);

@@ -15,6 +15,7 @@ mod fd;
 mod flight;
 mod kernel;
 mod log;
+mod menu;
 mod plan;
 mod run;
 mod submit;

@@ -5,26 +5,38 @@ mod both;
 #[path = "world/programs.rs"]
 mod programs;
 
+use both::Compared;
 use io_conformance::choices::Choices;
 use io_conformance::watchdog::{Watchdog, rounds};
 use io_core::OpKind;
+use io_core::op::Family;
 use programs::Program;
 
 /// Runs programs of these operations, from one seed each.
-fn programs(name: &str, count: u32, kinds: &[OpKind]) {
+fn programs(name: &str, count: u32, family: Family, kinds: &[OpKind]) {
     let _watchdog = Watchdog::arm(name);
-    let mut compared = 0;
+    let mut compared: Compared = Default::default();
     let only = std::env::var("IO_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = only.map_or(0..u64::from(rounds(count)), |seed: u64| seed..seed + 1);
     for seed in seeds {
         let tree = tempfile::tempdir().expect("a directory");
         let shown = Shown(seed);
         let choices = Choices::seed(seed);
-        compared += Program::new(&choices, tree.path()).run(60, kinds);
+        let one = Program::new(&choices, tree.path(), family, seed).run(60, kinds);
+        for (sum, one) in compared.iter_mut().flatten().zip(one.iter().flatten()) {
+            *sum += one;
+        }
         core::mem::forget(shown);
     }
-    println!("{name}: {compared} results compared");
-    assert!(compared > 0, "nothing was compared");
+    println!("{name}: compared (successes, failures):");
+    for (kind, [good, bad]) in OpKind::ALL.iter().zip(compared) {
+        if good + bad > 0 {
+            println!("  {:9} {good:6} {bad:6}", kind.name());
+        }
+        // One seed alone need not reach all.
+        let reached = good > 0 || !kinds.contains(kind) || only.is_some();
+        assert!(reached, "no {} that succeeds was compared", kind.name());
+    }
 }
 
 /// Says which seed it was if its program fails.
@@ -41,6 +53,7 @@ fn files_are_the_kernels() {
     programs(
         "files_are_the_kernels",
         150,
+        Family::UNIX,
         &[
             OpKind::Open,
             OpKind::Close,
@@ -69,6 +82,7 @@ fn streams_are_the_kernels() {
     programs(
         "streams_are_the_kernels",
         300,
+        Family::UNIX,
         &[
             OpKind::Read,
             OpKind::Write,
@@ -89,4 +103,35 @@ fn streams_are_the_kernels() {
             OpKind::Fsync,
         ],
     );
+}
+
+const CONNECTIONS: [OpKind; 18] = [
+    OpKind::Socket,
+    OpKind::Socket,
+    OpKind::Bind,
+    OpKind::Listen,
+    OpKind::Listen,
+    OpKind::Connect,
+    OpKind::Connect,
+    OpKind::Accept,
+    OpKind::Accept,
+    OpKind::Send,
+    OpKind::Recv,
+    OpKind::Read,
+    OpKind::Write,
+    OpKind::Poll,
+    OpKind::Shutdown,
+    OpKind::Close,
+    OpKind::Fstat,
+    OpKind::Fsync,
+];
+
+#[test]
+fn local_connections_are_the_kernels() {
+    programs("local_connections_are_the_kernels", 300, Family::UNIX, &CONNECTIONS);
+}
+
+#[test]
+fn network_connections_are_the_kernels() {
+    programs("network_connections_are_the_kernels", 100, Family::INET, &CONNECTIONS);
 }

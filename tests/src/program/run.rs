@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) tick: Cell<u32>,
     /// How deep in wakers and callbacks we are.
     depth: Cell<u32>,
+    /// Whether that is the clone of a waker, so that an operation is on its way to the backend.
+    cloning: Cell<bool>,
     injects: bool,
 }
 
@@ -49,7 +51,9 @@ impl React for Run {
         self.depth.set(self.depth.get() + 1);
         let _back = Back(&self.depth);
         self.note(|| format!("  inside {place:?} of {operation}: {reaction:?}"));
+        let was = self.cloning.replace(self.cloning.get() || place == Place::Clone);
         let done = catch_unwind(AssertUnwindSafe(|| self.reaction_to(reaction)));
+        self.cloning.set(was);
         if let Err(payload) = done {
             // Out of a drop, it could be the second one at a time.
             if place != Place::Drop || !payload.is::<Planned>() {
@@ -71,7 +75,8 @@ impl Drop for Back<'_> {
 impl Run {
     pub(super) fn new(choices: Choices, host: Host, limits: Limits, injects: bool) -> Run {
         let (book, tick, depth) = (RefCell::new(Book::default()), Cell::new(2), Cell::new(0));
-        Run { choices, host, book, limits, tick, depth, injects }
+        let cloning = Cell::new(false);
+        Run { choices, host, book, limits, tick, depth, cloning, injects }
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -157,6 +162,17 @@ impl Run {
         self.settle();
     }
 
+    /// One step of a program of few kinds.
+    pub(super) fn small_step(&self) {
+        match self.choices.below(4) {
+            0 => self.poll_backend(),
+            1 => self.cancel_one(),
+            2 => self.drop_one(),
+            _ => self.wait_one(),
+        }
+        self.settle();
+    }
+
     fn reaction_to(&self, reaction: Reaction) {
         match reaction {
             Reaction::Submit => self.new_operation(),
@@ -172,7 +188,7 @@ impl Run {
     // --- operations -----------------------------------------------------------------------------
 
     fn reaction(&self) -> Option<(Place, Reaction)> {
-        if !self.choices.chance(4) {
+        if self.limits.few || !self.choices.chance(4) {
             return None;
         }
         let place = *self.choices.pick(&[Place::Wake, Place::Callback, Place::Clone, Place::Drop]);
@@ -191,6 +207,9 @@ impl Run {
 
     fn deadline(&self, must: bool) -> Option<Deadline> {
         let now = self.host.now_ns();
+        if self.limits.few {
+            return must.then(|| Deadline::from_nanos(now + 1));
+        }
         match self.choices.below(16) {
             0..=9 if !must => None,
             0..=9 | 13 => {
@@ -212,10 +231,15 @@ impl Run {
         // Numbers of operations are small.
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let position = |fd| self.host.position(fd);
-        let (choices, large) = (&self.choices, self.limits.large);
-        let draft = Maker { choices, book: &mut book, number, position: &position, large }.draft();
-        let deadline = self.deadline(matches!(draft.op, Op::Timeout(_)));
-        let typed = self.choices.chance(2);
+        let (choices, large, few) = (&self.choices, self.limits.large, self.limits.few);
+        // A descriptor is not closed under an operation that is about to be submitted with its number.
+        let may_close = !self.cloning.get();
+        let maker =
+            Maker { choices, book: &mut book, number, position: &position, large, may_close };
+        let draft = if few { maker.small_draft() } else { maker.draft() };
+        let soon = few && self.choices.chance(2);
+        let deadline = self.deadline(soon || matches!(draft.op, Op::Timeout(_)));
+        let typed = few || self.choices.chance(2);
         let form = *self.choices.pick(&[Form::Future, Form::Callback, Form::Quiet]);
         let reaction = self.reaction();
         let (kind, what) = (draft.op.kind(), describe(&draft.op, deadline));
@@ -250,7 +274,7 @@ impl Run {
         });
         drop(book);
         self.note(|| format!("{at}: {:?}, {reaction:?}", self.book.borrow().entries[at]));
-        if !self.choices.chance(12) {
+        if few || !self.choices.chance(12) {
             self.submit(at);
         }
     }
@@ -293,11 +317,7 @@ impl Run {
                 let end = entry.ends[0];
                 book.closing(end, now);
             }
-            Effect::Cancels(scope) => {
-                let ends = &book.ends;
-                let meant = |entry: &&mut Entry| entry.is_flying() && entry.is_in(scope, ends);
-                book.entries.iter_mut().filter(meant).for_each(|entry| entry.asked = true);
-            }
+            Effect::Cancels(scope) => book.ask(scope),
             Effect::Nothing if entry.kind == OpKind::Shutdown => {
                 let end = entry.ends[0];
                 book.shutting(end, true, true);
@@ -319,6 +339,11 @@ impl Run {
         let done = match form {
             Form::Future => {
                 self.poll_this(at);
+                // What its waker's clone has submitted was there before it.
+                let mut book = self.book.borrow_mut();
+                if let Effect::Cancels(scope) = book.entries[at].effect {
+                    book.ask(scope);
+                }
                 return;
             }
             Form::Callback => {
@@ -555,7 +580,7 @@ impl Run {
 
     fn poll_backend(&self) {
         let sure = |entry: &Entry| entry.kind == OpKind::Nop && entry.life == Life::Flying;
-        let timeout = match self.choices.below(4) {
+        let timeout = match if self.limits.few { 0 } else { self.choices.below(4) } {
             0 | 1 => Some(Duration::ZERO),
             2 => Some(Duration::from_micros(u64::from(self.choices.below(50)))),
             _ if self.book.borrow().entries.iter().any(sure) => None,
@@ -605,7 +630,11 @@ impl Run {
             return;
         }
         let patient = self.choices.chance(2);
-        let deadline = if patient { Deadline::NEVER } else { Deadline::NOW };
+        self.stop(if patient { Deadline::NEVER } else { Deadline::NOW });
+    }
+
+    fn stop(&self, deadline: Deadline) {
+        let patient = deadline == Deadline::NEVER;
         // All that flies is asked, whoever looks at it while the backend stops.
         self.after_stop(&Ok(()));
         let stopped = self.call(|backend| backend.stop(deadline));
@@ -637,6 +666,11 @@ impl Run {
 
     /// Looks at everything that is done since.
     pub(super) fn settle(&self) {
+        self.finish_all();
+        self.counted();
+    }
+
+    pub(super) fn finish_all(&self) {
         let done: Vec<usize> = {
             let book = self.book.borrow();
             let is_done = |entry: &Entry| match (&entry.held, entry.lost) {
@@ -649,7 +683,6 @@ impl Run {
         for at in done {
             self.finish(at);
         }
-        self.counted();
     }
 
     /// Looks whether this one is done since.

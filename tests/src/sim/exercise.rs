@@ -6,16 +6,15 @@
 //! drop waits.
 
 use super::block::Block;
+use super::menu::{Menu, Nudge};
 use super::{Sim, SimBackend, errnos};
 use crate::raw::Held;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use io_core::op::{self, AcceptFlags, MsgFlags, OpenFlags, PollEvents, Scope, SocketFlags};
-use io_core::{
-    Address, Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OpKind, Phase, Seekable, decode,
-};
+use io_core::op::Nop;
+use io_core::{Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OpKind, Phase, decode};
 use std::sync::Arc;
 use std::task::Wake;
 
@@ -46,16 +45,6 @@ enum Form {
     Quiet,
     Future,
     Callback,
-}
-
-/// What an operation may have to wait for.
-#[derive(Clone, Debug)]
-enum Nudge {
-    Nothing,
-    /// Bytes on this descriptor.
-    Put(Fd),
-    /// A connection to this address.
-    Connect(Address),
 }
 
 /// One operation, its memory, and what it needs.
@@ -103,140 +92,12 @@ pub fn exercise(sim: &Sim) {
     if stops {
         assert_eq!(sim.backend().stop(Deadline::NEVER), Ok(()));
     }
+    let cancelled = stops || acts.iter().any(|act| act.kind == OpKind::Cancel);
     for mut act in acts {
-        act.end(sim, stops);
+        act.end(sim, cancelled);
     }
     if stops {
         assert_eq!(sim.backend().start(), Ok(()));
-    }
-}
-
-/// An operation that succeeds at once, or after its nudge.
-fn describe(sim: &Sim, kind: OpKind, block: &Block) -> (Op, Nudge, Vec<Fd>) {
-    let world = sim.world();
-    let wild = sim.choices().chance(2);
-    let (buf, len, iov, count) = (block.bytes(), Block::LEN, block.vectors(), 2);
-    let (addr, addr_len, seekable, offset) =
-        (block.address(), Block::ADDRESS, Seekable::Unknown, 1);
-    let file = || world.with(|world| world.file(&[7; 40]));
-    let socket = || world.with(|world| world.stream(op::Family::INET));
-    // A stream with or without something in it, or a file.
-    let source = || {
-        let (one, other) = world.with(|world| world.pair());
-        if wild {
-            let _sent = world.with(|world| world.put(other, &[3; 9]));
-        }
-        (one, Nudge::Put(other), vec![one, other])
-    };
-    match kind {
-        OpKind::Accept => {
-            let (fd, address) = world.with(|world| world.listener());
-            let mut fds = vec![fd];
-            if wild {
-                fds.push(world.with(|world| world.connect(&address)));
-            }
-            let (flags, addr_len) = (AcceptFlags::empty(), block.address_len());
-            (Op::Accept(op::Accept { fd, flags, addr, addr_len }), Nudge::Connect(address), fds)
-        }
-        OpKind::Bind => {
-            block.set_address(&Address::v4(core::net::Ipv4Addr::LOCALHOST, 0));
-            let fd = socket();
-            (Op::Bind(op::Bind { fd, addr, addr_len }), Nudge::Nothing, vec![fd])
-        }
-        OpKind::Cancel => {
-            let fd = file();
-            let scope = if wild { Scope::All } else { Scope::Fd(fd) };
-            (Op::Cancel(op::Cancel { scope }), Nudge::Nothing, vec![fd])
-        }
-        OpKind::Close => (Op::Close(op::Close { fd: file() }), Nudge::Nothing, vec![]),
-        OpKind::Connect => {
-            let (listener, address) = world.with(|world| world.listener());
-            block.set_address(&address);
-            let fd = socket();
-            (Op::Connect(op::Connect { fd, addr, addr_len }), Nudge::Nothing, vec![fd, listener])
-        }
-        OpKind::Listen => {
-            let fd = socket();
-            (Op::Listen(op::Listen { fd, backlog: 4 }), Nudge::Nothing, vec![fd])
-        }
-        OpKind::Nop => (Op::Nop(op::Nop), Nudge::Nothing, vec![]),
-        OpKind::Open => {
-            let flags = OpenFlags::CREATE | OpenFlags::RDWR;
-            let (dir, path) = (Fd::CWD, block.path());
-            (Op::Open(op::Open { dir, path, flags, mode: 0o600 }), Nudge::Nothing, vec![])
-        }
-        OpKind::Poll => {
-            let (fd, nudge, fds) = source();
-            (Op::Poll(op::Poll { fd, events: PollEvents::IN }), nudge, fds)
-        }
-        OpKind::Read | OpKind::Readv | OpKind::Recv => {
-            let (fd, nudge, fds) = source();
-            let flags = if wild { MsgFlags::PEEK } else { MsgFlags::empty() };
-            let op = match kind {
-                OpKind::Read => Op::Read(op::Read { fd, buf, len }),
-                OpKind::Readv => Op::Readv(op::Readv { fd, iov, count }),
-                _ => Op::Recv(op::Recv { fd, flags, buf, len }),
-            };
-            (op, nudge, fds)
-        }
-        OpKind::Send | OpKind::Shutdown => {
-            let (fd, _, fds) = source();
-            let flags = MsgFlags::empty();
-            let op = match kind {
-                OpKind::Send => Op::Send(op::Send { fd, flags, buf, len }),
-                _ => Op::Shutdown(op::Shutdown { fd, how: 1 }),
-            };
-            (op, Nudge::Nothing, fds)
-        }
-        OpKind::Write | OpKind::Writev => {
-            let (fd, fds) = if wild {
-                let (fd, _, fds) = source();
-                (fd, fds)
-            } else {
-                let fd = file();
-                (fd, vec![fd])
-            };
-            let op = match kind {
-                OpKind::Write => Op::Write(op::Write { fd, buf, len }),
-                _ => Op::Writev(op::Writev { fd, iov, count }),
-            };
-            (op, Nudge::Nothing, fds)
-        }
-        OpKind::Sendfile => {
-            let (in_fd, (out_fd, _, mut fds)) = (file(), source());
-            fds.push(in_fd);
-            let offset = wild.then_some(2);
-            (Op::Sendfile(op::Sendfile { out_fd, in_fd, offset, len: 30 }), Nudge::Nothing, fds)
-        }
-        OpKind::Socket => {
-            let (family, kind) = (op::Family::INET, op::SocketKind::STREAM);
-            let socket = op::Socket { family, kind, flags: SocketFlags::empty(), protocol: 0 };
-            (Op::Socket(socket), Nudge::Nothing, vec![])
-        }
-        OpKind::Timeout => (Op::Timeout(op::Timeout), Nudge::Nothing, vec![]),
-        OpKind::Fdatasync
-        | OpKind::Fstat
-        | OpKind::Fsync
-        | OpKind::Ftruncate
-        | OpKind::Lseek
-        | OpKind::Pread
-        | OpKind::Preadv
-        | OpKind::Pwrite
-        | OpKind::Pwritev => {
-            let fd = file();
-            let op = match kind {
-                OpKind::Fdatasync => Op::Fdatasync(op::Fdatasync { fd }),
-                OpKind::Fstat => Op::Fstat(op::Fstat { fd, out: block.stat() }),
-                OpKind::Fsync => Op::Fsync(op::Fsync { fd }),
-                OpKind::Ftruncate => Op::Ftruncate(op::Ftruncate { fd, len: 11 }),
-                OpKind::Lseek => Op::Lseek(op::Lseek { fd, whence: 0, offset: 3 }),
-                OpKind::Pread => Op::Pread(op::Pread { fd, seekable, buf, len, offset }),
-                OpKind::Preadv => Op::Preadv(op::Preadv { fd, seekable, iov, count, offset }),
-                OpKind::Pwrite => Op::Pwrite(op::Pwrite { fd, seekable, buf, len, offset }),
-                _ => Op::Pwritev(op::Pwritev { fd, seekable, iov, count, offset }),
-            };
-            (op, Nudge::Nothing, vec![fd])
-        }
     }
 }
 
@@ -245,7 +106,7 @@ impl<'s> Act<'s> {
         let choices = sim.choices();
         let kind = *choices.pick(&OpKind::ALL);
         let block = Block::new();
-        let (op, nudge, fds) = describe(sim, kind, &block);
+        let (op, nudge, fds) = Menu::new(sim, &block).order(kind);
         let ticks = match choices.below(8) {
             0..=3 => None,
             4 => Some(0),
@@ -314,7 +175,7 @@ impl<'s> Act<'s> {
     }
 
     /// Brings it to its end, one way or the other, and looks what came of it.
-    fn end(&mut self, sim: &'s Sim, stopped: bool) {
+    fn end(&mut self, sim: &'s Sim, cancelled: bool) {
         if sim.choices().chance(8) {
             // Its drop cancels and waits; what its callback was given is not closed.
             if self.form == Form::Callback && self.told.times() > 0 {
@@ -334,12 +195,16 @@ impl<'s> Act<'s> {
         }
         let told = self.told.times();
         match self.form {
-            Form::Callback => assert_eq!(told, 1, "one callback of {:?}", self.kind),
+            Form::Callback => {
+                assert_eq!(told, 1, "one callback of {:?}", self.kind);
+                let told = self.told.result.load(Ordering::SeqCst);
+                assert_eq!(self.held.as_mut().op().result(), Some(told), "what it was told");
+            }
             Form::Future => assert!(told == 1 || !self.pending && told == 0, "{told} wakes"),
             Form::Quiet => assert_eq!(told, 0),
         }
         let result = self.held.as_mut().op().result().unwrap_or(i64::MIN);
-        self.judge(result, stopped);
+        self.judge(result, cancelled);
         if self.form != Form::Future || self.pending {
             self.keep(result);
         }
@@ -359,23 +224,19 @@ impl<'s> Act<'s> {
     }
 
     /// Whether it may end so.
-    fn judge(&self, result: i64, stopped: bool) {
+    fn judge(&self, result: i64, cancelled: bool) {
         let Err(errno) = decode(result) else { return };
         let timed = self.deadline != Deadline::NEVER;
-        // Somebody else's cancel may have meant all.
-        let cancelled = errno == Errno::CANCELED && !self.kind.never_cancelled();
-        let expired = errno == Errno::TIMEDOUT && timed && !self.kind.never_cancelled();
+        let may_end = !self.kind.never_cancelled();
+        let cancelled = errno == Errno::CANCELED && may_end && (self.asked || cancelled);
+        let expired = errno == Errno::TIMEDOUT && timed && may_end;
         let own = errnos(self.kind).contains(&errno);
-        assert!(
-            own || cancelled || expired,
-            "{:?} ended with {errno}, stopped: {stopped}",
-            self.kind
-        );
+        assert!(own || cancelled || expired, "{:?} ended with {errno}", self.kind);
     }
 
     /// Drops the operation before what it used.
     fn close_all(&mut self, sim: &'s Sim) {
-        let nop = Op::Nop(op::Nop);
+        let nop = Op::Nop(Nop);
         // SAFETY: no pointers and no descriptor.
         self.held = Box::pin(unsafe { IoAwaitable::new(sim.backend(), nop) });
         for fd in self.fds.drain(..) {

@@ -178,7 +178,7 @@ fn table(iov: *const IoVec, count: usize) -> Vec<IoVec> {
         return Vec::new();
     }
     // SAFETY: the submitter promised that the table is valid until the completion, and `count` is its length.
-    (0..count).map(|index| unsafe { iov.add(index).read() }).collect()
+    (0..count).map(|index| unsafe { iov.wrapping_add(index).read() }).collect()
 }
 
 fn total(iov: *const IoVec, count: usize) -> Option<usize> {

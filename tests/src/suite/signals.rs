@@ -5,6 +5,7 @@
 
 use super::Case;
 use super::connect::{Full, connect, plain};
+use crate::clock::deadline_in;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -16,7 +17,6 @@ use io_core::op::{
     Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
 use std::time::Instant;
@@ -149,7 +149,7 @@ pub fn a_storm_of_signals_changes_no_result<F: Fixture>(fx: &F) {
     });
 }
 
-/// A wait in poll may end early on a signal, but a loop around it ends on time; a stop waits on.
+/// A blocking wait goes on until its operation is done.
 pub fn a_storm_of_signals_cuts_no_wait<F: Fixture>(fx: &F) {
     storm(|| {
         fx.both(|rig| {

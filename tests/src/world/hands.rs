@@ -2,9 +2,10 @@
 
 use super::memory::Pieces;
 use super::table::{Object, Open};
-use super::{At, Done, Stop, World};
+use super::transfers::At;
+use super::{Done, Stop, World};
 use core::net::Ipv4Addr;
-use io_core::op::{Family, Socket, SocketFlags, SocketKind};
+use io_core::op::{Family, OpenFlags, Socket, SocketFlags, SocketKind};
 use io_core::{Address, Errno, Fd};
 
 impl World {
@@ -94,7 +95,7 @@ impl World {
     pub fn connect(&mut self, address: &Address) -> Fd {
         let fd = self.stream(address.family());
         let id = self.socket(fd).expect("a socket");
-        self.sockets.connect(id, Some(address.as_bytes())).expect("somebody who listens");
+        self.sockets.connect(id, address.as_bytes()).expect("somebody who listens");
         fd
     }
 
@@ -198,13 +199,33 @@ impl World {
         Ok(())
     }
 
-    /// Where a socket is bound.
+    /// The status flags of an open file (`F_GETFL`), as far as they mean something here.
     ///
-    /// # Panics
-    /// If it is none.
+    /// # Errors
+    /// `EBADF`.
+    pub fn status_flags(&self, fd: Fd) -> Result<OpenFlags, Errno> {
+        let open = self.table.any(fd)?;
+        let mut flags = match (open.reads, open.writes) {
+            (true, true) => OpenFlags::RDWR,
+            (false, true) => OpenFlags::WRONLY,
+            _ => OpenFlags::RDONLY,
+        };
+        flags.set(OpenFlags::PATH, open.is_path);
+        flags.set(OpenFlags::APPEND, open.appends);
+        flags.set(OpenFlags::NONBLOCK, open.nonblocking);
+        Ok(flags)
+    }
+
+    /// Whether the number is closed by `execve(2)`.
+    #[must_use]
+    pub fn is_cloexec(&self, fd: Fd) -> bool {
+        self.table.ends_at_exec(fd)
+    }
+
+    /// Where a socket is bound; nowhere if it is none.
     #[must_use]
     pub fn local_address(&self, fd: Fd) -> Address {
-        self.sockets.local_address(self.socket(fd).expect("a socket"))
+        self.socket(fd).map_or(Address::EMPTY, |id| self.sockets.local_address(id))
     }
 
     /// Whether the number is in use.

@@ -43,6 +43,8 @@ struct Socket {
     pieces: VecDeque<usize>,
     /// No more will be received.
     receives_no_more: bool,
+    /// The end of a network's stream has come.
+    has_ended: bool,
     /// No more may be sent.
     sends_no_more: bool,
     error: Option<Errno>,
@@ -60,6 +62,7 @@ impl Socket {
             arrived: VecDeque::new(),
             pieces: VecDeque::new(),
             receives_no_more: false,
+            has_ended: false,
             sends_no_more: false,
             error: None,
             wanted: 0,
@@ -158,7 +161,7 @@ impl Sockets {
         let socket = self.get(id)?;
         let (family, is_new) = (socket.family, matches!(socket.state, State::Idle));
         let mut name = Name::to_bind(family, address)?;
-        if socket.name.is_some() || !is_new {
+        if socket.name.is_some() || (!is_new && family != Family::UNIX) {
             return Err(Errno::INVAL.into());
         }
         if name.wants_port() {
@@ -206,17 +209,21 @@ impl Sockets {
     }
 
     /// `connect(2)`: waits for room in the listener's queue.
-    pub(super) fn connect(&mut self, id: u32, address: Option<&[u8]>) -> Done {
-        let address = address.ok_or(Errno::FAULT)?;
+    pub(super) fn connect(&mut self, id: u32, address: &[u8]) -> Done {
         let socket = self.get(id)?;
         let family = socket.family;
-        let name = Name::to_connect(family, address)?;
-        match socket.state {
-            State::Connected(_) => return Err(Errno::ISCONN.into()),
-            State::Listening { .. } if family == Family::UNIX => return Err(Errno::INVAL.into()),
-            State::Listening { .. } => return Err(Errno::ISCONN.into()),
-            State::Idle | State::Connecting(_) | State::Reset => {}
+        let refused = match socket.state {
+            State::Idle | State::Connecting(_) => None,
+            State::Listening { .. } if family == Family::UNIX => Some(Errno::INVAL),
+            State::Connected(_) | State::Listening { .. } | State::Reset => Some(Errno::ISCONN),
+        };
+        // A local socket looks for its peer first.
+        if let Some(errno) = refused
+            && family != Family::UNIX
+        {
+            return Err(if address.len() < 2 { Errno::INVAL } else { errno }.into());
         }
+        let name = Name::to_connect(family, address)?;
         let listener = match self.listener(&name) {
             Ok(listener) => listener,
             Err(errno) => {
@@ -225,8 +232,13 @@ impl Sockets {
             }
         };
         if !self.takes_more(listener) {
-            self.get_mut(id)?.state = State::Connecting(listener);
+            if refused.is_none() {
+                self.get_mut(id)?.state = State::Connecting(listener);
+            }
             return Err(Stop::Wait);
+        }
+        if let Some(errno) = refused {
+            return Err(errno.into());
         }
         self.connect_to(id, listener, name)?;
         Ok(0)
@@ -237,9 +249,17 @@ impl Sockets {
         self.sockets.get(&id).is_some_and(Socket::is_unix)
     }
 
+    /// Whether it has or had a peer.
+    pub(super) fn was_connected(&self, id: u32) -> bool {
+        let state = self.sockets.get(&id).map(|socket| &socket.state);
+        matches!(state, Some(State::Connected(_) | State::Reset))
+    }
+
     /// Ends a wait for a connection.
     pub(super) fn give_up(&mut self, id: u32) {
-        if let Some(socket) = self.sockets.get_mut(&id) {
+        if let Some(socket) = self.sockets.get_mut(&id)
+            && let State::Connecting(_) = socket.state
+        {
             socket.state = State::Idle;
         }
     }

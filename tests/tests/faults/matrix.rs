@@ -231,6 +231,12 @@ pub(crate) const ROWS: &[Row] = &[
         cells: ring_only(Cell::Here(|| uring::narrow().iter().for_each(ring::overflow))),
     },
     Row {
+        name: "no_worker",
+        fault: "the kernel cannot start a worker for the ring (`RLIMIT_NPROC` of 0, unprivileged)",
+        expected: "the results of a kernel that can; nothing that nobody cancelled is `ECANCELED`",
+        cells: ring_only(on!(uring, ring::no_worker)),
+    },
+    Row {
         name: "eintr_each_call",
         fault: "`EINTR` from each system call of a load in turn, from every 2nd and every 3rd (supervisor)",
         expected: "the results of a quiet run",
@@ -293,6 +299,17 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "no_room_to_wait",
+        fault: "`epoll_ctl` gives `ENOSPC`, then `ENOMEM` (supervisor)",
+        expected: "that error for what would have to wait, and no thread held up",
+        cells: [
+            Cell::Senseless("waits in the ring"),
+            on!(epoll, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            on!(pool, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            THROUGH,
+        ],
+    },
+    Row {
         name: "enospc",
         fault: "a vectored write for which there is room up to its third piece (tmpfs of 64 KiB)",
         expected: "the plain call's count, then `ENOSPC`",
@@ -311,10 +328,24 @@ pub(crate) const ROWS: &[Row] = &[
         cells: on_each!(storage::a_broken_file),
     },
     Row {
-        name: "short_transfers",
-        fault: "a file that moves at most 1000 bytes at a time (FUSE)",
+        name: "short_writes",
+        fault: "a file that takes at most 1000 bytes at a time (FUSE)",
+        expected: "the plain call's count",
+        cells: on_each!(storage::short_writes),
+    },
+    Row {
+        name: "short_reads",
+        fault: "a file that gives and takes at most 1000 bytes at a time at its position (FUSE, unbuffered)",
         expected: "the plain call's count; the position follows",
-        cells: on_each!(storage::a_file_that_comes_up_short),
+        cells: [
+            Cell::NotTried(
+                "the kernel's ring goes on by itself there, and reads the same place again: \
+                 wrong data and a position that stays, also without this library (6.18)",
+            ),
+            on!(epoll, storage::short_reads),
+            on!(pool, storage::short_reads),
+            THROUGH,
+        ],
     },
     Row {
         name: "peer_reset",

@@ -10,7 +10,7 @@ use io_conformance::mem::Mem;
 use io_conformance::oracle::oracle;
 use io_conformance::world::{Outcome, World};
 use io_core::op::{Close, Fstat, Lseek, Poll, PollEvents};
-use io_core::{Errno, Fd, Op};
+use io_core::{Address, Errno, Fd, Op, OpKind};
 use std::time::Instant;
 
 /// What a number stands for, as far as the choice of an operation cares.
@@ -43,6 +43,8 @@ pub(crate) struct Slot {
 pub(crate) enum Buf {
     Null(usize),
     Bytes(Vec<u8>),
+    /// Where the socket of a slot is bound.
+    Address(usize),
 }
 
 impl Buf {
@@ -83,22 +85,33 @@ impl Side<'_> {
 /// See the [module](self).
 pub(crate) struct Both {
     pub(crate) world: World,
+    /// Whether sockets that are made are a network's.
+    network: bool,
     pub(crate) slots: Vec<Slot>,
     /// What was done, and what it came to.
     pub(crate) log: Vec<String>,
-    /// How many results were compared.
-    pub(crate) compared: usize,
+    /// How many results of each kind were compared: successes, failures.
+    pub(crate) compared: Compared,
 }
+
+/// Successes and failures of each kind.
+pub(crate) type Compared = [[u32; 2]; OpKind::ALL.len()];
 
 const AGAIN: i64 = Errno::AGAIN.to_result();
 
 impl Both {
-    pub(crate) fn new() -> Both {
+    pub(crate) fn new(network: bool) -> Both {
         // Numbers that are open nowhere.
         let bad =
             |number| Slot { kind: Kind::Closed, real: Fd::new(number), world: Fd::new(number) };
         let slots = [-1, i32::MAX, 900_000].map(bad).to_vec();
-        Both { world: World::new(), slots, log: Vec::new(), compared: 0 }
+        Both {
+            world: World::new(),
+            network,
+            slots,
+            log: Vec::new(),
+            compared: [[0; 2]; OpKind::ALL.len()],
+        }
     }
 
     /// Adds an object that is there on both sides.
@@ -118,13 +131,32 @@ impl Both {
         self.slots.push(Slot { kind, real, world });
     }
 
-    fn side<'a>(slots: &'a [Slot], is_real: bool, bufs: &[Buf]) -> Side<'a> {
+    fn address(world: &World, slot: Slot, is_real: bool) -> Vec<u8> {
+        if !is_real {
+            let address = world.local_address(slot.world);
+            return if address == Address::EMPTY { vec![9] } else { address.as_bytes().to_vec() };
+        }
+        let (mut bytes, mut len) = (vec![0_u8; 128], 128);
+        // SAFETY: 128 bytes of room, and their length.
+        let got =
+            unsafe { libc::getsockname(slot.real.raw(), bytes.as_mut_ptr().cast(), &raw mut len) };
+        bytes.truncate(usize::try_from(len).expect("small"));
+        if got == 0 { bytes } else { vec![9] }
+    }
+
+    fn side<'a>(world: &World, slots: &'a [Slot], is_real: bool, bufs: &[Buf]) -> Side<'a> {
         let mut keep = Vec::new();
         let mut parts = Vec::new();
         for buf in bufs {
             match buf {
                 Buf::Null(len) => parts.push((core::ptr::null_mut(), *len)),
-                Buf::Bytes(bytes) => {
+                Buf::Address(_) | Buf::Bytes(_) => {
+                    let bytes = match buf {
+                        Buf::Address(slot) => Both::address(world, slots[*slot], is_real),
+                        Buf::Bytes(bytes) => bytes.clone(),
+                        Buf::Null(_) => Vec::new(),
+                    };
+                    let bytes = &bytes;
                     let mem = Mem::copy_of(bytes);
                     parts.push((mem.ptr(), bytes.len()));
                     keep.push(mem);
@@ -139,11 +171,12 @@ impl Both {
     /// Performs one operation on both sides, and holds the results against each other. What would wait is
     /// `EAGAIN`.
     pub(crate) fn run(&mut self, bufs: &[Buf], make: impl Fn(&Side<'_>) -> Op) -> i64 {
-        let real_side = Both::side(&self.slots, true, bufs);
-        let world_side = Both::side(&self.slots, false, bufs);
+        let real_side = Both::side(&self.world, &self.slots, true, bufs);
+        let world_side = Both::side(&self.world, &self.slots, false, bufs);
         let (real_op, world_op) = (make(&real_side), make(&world_side));
         let shape = |buf: &Buf| match buf {
             Buf::Null(len) => format!("null {len}"),
+            Buf::Address(slot) => format!("address of {slot}"),
             Buf::Bytes(bytes) => format!(
                 "{}: {}",
                 bytes.len(),
@@ -152,6 +185,7 @@ impl Both {
         };
         let shapes: Vec<String> = bufs.iter().map(shape).collect();
         let text = format!("{world_op:?} {shapes:?}");
+        self.settle(op_fd(&real_op), op_fd(&world_op));
         // SAFETY: as for the oracle, which checks the other side's twin.
         let outcome = unsafe { self.world.perform(&world_op, usize::MAX) };
         let world = match outcome {
@@ -160,7 +194,14 @@ impl Both {
         };
         let mut real = oracle(&real_op, &real_side.keep);
         if real == Errno::INPROGRESS.to_result() {
-            real = Both::connected(&real_op, &real_side.keep);
+            let waits = world == AGAIN;
+            real = if waits { AGAIN } else { Both::connected(&real_op, &real_side.keep) };
+        }
+        if let Op::Accept(_) = real_op
+            && (real, world) == (AGAIN, Errno::INVAL.to_result())
+        {
+            // A local listener that was shut down: see the world's own list.
+            real = world;
         }
         if let Op::Poll(op) = real_op {
             real = Both::settled(op, real, world);
@@ -170,21 +211,24 @@ impl Both {
         if !(yields && real >= 0 && world >= 0) {
             self.check(real == world, "the results differ");
         }
-        self.check(real_side.bytes() == world_side.bytes(), "the memory differs");
-        self.compared += 1;
+        let differs = bufs.iter().any(|buf| matches!(buf, Buf::Address(_)));
+        self.check(differs || real_side.bytes() == world_side.bytes(), "the memory differs");
+        self.compared[real_op.kind() as usize][usize::from(real < 0)] += 1;
         if yields && real >= 0 {
             let kind = match real_op {
                 Op::Open(op) if op.flags.contains(io_core::op::OpenFlags::PATH) => Kind::Path,
                 Op::Open(_) => file_kind(real),
-                Op::Accept(op)
-                    if self.slots.iter().any(|it| it.real == op.fd && it.kind == Kind::Network) =>
-                {
-                    Kind::Network
-                }
+                Op::Accept(_) if self.network => Kind::Network,
                 Op::Socket(op) if op.family != io_core::op::Family::UNIX => Kind::Network,
                 _ => Kind::Stream,
             };
             self.add_made(kind, real, world);
+        }
+        if let (Op::Connect(op), true) = (real_op, self.network && real == AGAIN)
+            && let Some(slot) = self.slots.iter().position(|slot| slot.real == op.fd)
+        {
+            // It goes on by itself, some time: not with us.
+            self.close(slot);
         }
         if let Op::Close(_) = real_op
             && real == 0
@@ -195,6 +239,13 @@ impl Both {
         real
     }
 
+    fn close(&mut self, slot: usize) {
+        let closed = Slot { kind: Kind::Closed, real: Fd::new(900_000), world: Fd::new(900_000) };
+        let slot = core::mem::replace(&mut self.slots[slot], closed);
+        self.world.close(slot.world).expect("it is open");
+        assert_eq!(oracle(&Op::Close(Close { fd: slot.real }), &[]), 0, "close");
+    }
+
     /// Waits for a connection that is on its way, and asks how it went.
     fn connected(op: &Op, keep: &[Mem]) -> i64 {
         let poll = Op::Poll(Poll { fd: op_fd(op), events: PollEvents::OUT });
@@ -203,6 +254,28 @@ impl Both {
             std::thread::yield_now();
         }
         oracle(op, keep)
+    }
+
+    /// Waits until what was sent has arrived: a network takes its time.
+    fn settle(&self, real: Fd, world: Fd) {
+        let all = PollEvents::IN | PollEvents::RDHUP;
+        let begin = Instant::now();
+        while self
+            .slots
+            .iter()
+            .any(|slot| slot.real == real && matches!(slot.kind, Kind::Network | Kind::Listener))
+        {
+            let seen = oracle(&Op::Poll(Poll { fd: real, events: all }), &[]).max(0);
+            let mut len = 0_i32;
+            // SAFETY: room for one number. What fails has none.
+            unsafe { libc::ioctl(real.raw(), libc::FIONREAD, &raw mut len) };
+            let there = usize::try_from(len) == Ok(self.world.len(world));
+            let same = seen == i64::from(self.world.ready(world, all).bits());
+            if there && same || begin.elapsed() > Duration::from_millis(200) {
+                break;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Asks again as long as the answer is another than it should be: a network takes its time. Room to
@@ -228,6 +301,14 @@ impl Both {
         oracle(&poll, &[]) > 0
     }
 
+    /// Whether it is a network's socket that hung up: fresh, or at the end of its connection.
+    pub(crate) fn is_over(&self, slot: usize) -> bool {
+        let slot = self.slots[slot];
+        let bound = self.world.local_address(slot.world).ip().is_some_and(|ip| ip.port() != 0);
+        let hung_up = self.world.ready(slot.world, PollEvents::HUP).contains(PollEvents::HUP);
+        self.network && bound && hung_up
+    }
+
     /// Whether a write at this offset, or at the position, may begin behind the end of the file.
     pub(crate) fn is_behind(&self, slot: usize, offset: i64) -> bool {
         let fd = self.slots[slot].world;
@@ -240,7 +321,7 @@ impl Both {
     }
 
     /// Compares what is left: positions and sizes, and closes everything.
-    pub(crate) fn finish(mut self) -> usize {
+    pub(crate) fn finish(mut self) -> Compared {
         for slot in 0..self.slots.len() {
             self.run(&[], |side| Op::Lseek(Lseek { fd: side.fd(slot), whence: 1, offset: 0 }));
             self.stat(slot);
@@ -276,7 +357,7 @@ impl Both {
         let (real, world) = (stat(true, self), stat(false, self));
         self.log.push(format!("fstat of slot {slot}: real {real:?}, world {world:?}"));
         self.check(real == world, "the metadata differ");
-        self.compared += 1;
+        self.compared[OpKind::Fstat as usize][usize::from(real.0 < 0)] += 1;
     }
 }
 

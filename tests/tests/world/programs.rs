@@ -1,14 +1,16 @@
 //! Random operations, good and bad, on the objects of both sides.
 
-use crate::both::{Both, Buf, Kind, Side};
+use crate::both::{Both, Buf, Compared, Kind, Side};
+use core::net::Ipv4Addr;
 use io_conformance::Desc;
 use io_conformance::choices::Choices;
 use io_core::op::{
-    Accept, AcceptFlags, Close, Fdatasync, Fsync, Ftruncate, Listen, Lseek, MsgFlags, Nop, Open,
-    OpenFlags, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Send, Sendfile,
-    Shutdown, Write, Writev,
+    Accept, AcceptFlags, Bind, Close, Connect, Family, Fdatasync, Fsync, Ftruncate, Listen, Lseek,
+    MsgFlags, Nop, Open, OpenFlags, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv,
+    Recv, Send, Sendfile, Shutdown, Socket, SocketFlags, SocketKind, Write, Writev,
 };
-use io_core::{Errno, Fd, Op, OpKind, Seekable};
+use io_core::{Address, Errno, Fd, Op, OpKind, Seekable};
+use std::path::Path;
 
 const UNKNOWN: Seekable = Seekable::Unknown;
 /// What is not open.
@@ -24,12 +26,28 @@ pub(crate) struct Program<'c> {
     trees: [usize; 2],
     /// A file was left alone where the kernel's got data in place of a hole.
     differs: bool,
+    /// Of the sockets that are made.
+    family: Family,
+    seed: u64,
+}
+
+impl Side<'_> {
+    fn bind(&self, slot: usize) -> Bind {
+        let (addr, len) = self.buf();
+        let addr_len = u32::try_from(len).expect("small");
+        Bind { fd: self.fd(slot), addr: addr.cast_const(), addr_len }
+    }
+
+    fn connect(&self, slot: usize) -> Connect {
+        let Bind { fd, addr, addr_len } = self.bind(slot);
+        Connect { fd, addr, addr_len }
+    }
 }
 
 impl<'c> Program<'c> {
     /// Makes the first objects.
-    pub(crate) fn new(choices: &'c Choices, tree: &std::path::Path) -> Program<'c> {
-        let mut both = Both::new();
+    pub(crate) fn new(choices: &'c Choices, tree: &Path, family: Family, seed: u64) -> Self {
+        let mut both = Both::new(family != Family::UNIX);
         let world = both.world.file(b"0123456789");
         both.add(Kind::File, &Desc::file(b"0123456789"), world);
         let (reader, writer) = Desc::pipe();
@@ -57,16 +75,34 @@ impl<'c> Program<'c> {
             Op::Open(Open { dir, path, flags: OpenFlags::RDONLY, mode: 0 })
         });
         both.slots.last_mut().expect("just opened").kind = Kind::Source;
-        Program { choices, both, trees: [directory, place], differs: false }
+        let trees = [directory, place];
+        let mut program = Program { choices, both, trees, differs: false, family, seed };
+        program.join();
+        program
     }
 
-    /// Runs it; returns how many results were compared.
-    pub(crate) fn run(mut self, steps: u32, kinds: &[OpKind]) -> usize {
+    /// Makes a listener, and a connection or two, so that there is something to go on with.
+    fn join(&mut self) {
+        let bufs = [self.named_address()];
+        let next = self.both.slots.len();
+        self.make_socket(SocketKind::STREAM, self.family, 0);
+        self.both.run(&bufs, |side| Op::Bind(side.bind(next)));
+        self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(next), backlog: 1 }));
+        self.both.slots[next].kind = Kind::Listener;
+        for client in next + 1..=next + 2 {
+            self.make_socket(SocketKind::STREAM, self.family, 0);
+            self.both.run(&[Buf::Address(next)], |side| Op::Connect(side.connect(client)));
+        }
+        self.accept_from(next, AcceptFlags::NONBLOCK);
+    }
+
+    /// Runs it; returns what was compared.
+    pub(crate) fn run(mut self, steps: u32, kinds: &[OpKind]) -> Compared {
         for _ in 0..steps {
             let kind = *self.choices.pick(kinds);
             self.step(kind);
         }
-        core::mem::replace(&mut self.both, Both::new()).finish()
+        core::mem::replace(&mut self.both, Both::new(false)).finish()
     }
 
     fn below(&self, n: u32) -> usize {
@@ -149,7 +185,9 @@ impl<'c> Program<'c> {
             OpKind::Open => self.open(),
             OpKind::Sendfile => self.sendfile(&RECEIVES, &SENDS),
             OpKind::Accept => self.accept(),
-            OpKind::Connect | OpKind::Bind | OpKind::Socket | OpKind::Listen => self.listen(),
+            OpKind::Connect | OpKind::Bind | OpKind::Socket | OpKind::Listen => {
+                self.connection(kind);
+            }
             OpKind::Close => self.close(),
             _ => self.simple(kind),
         }
@@ -238,7 +276,9 @@ impl<'c> Program<'c> {
         if self.is_stuffed(slot) {
             return;
         }
-        let flags = *self.choices.pick(&[MsgFlags::empty(), MsgFlags::DONTWAIT, MsgFlags::MORE]);
+        // A network would wait for more.
+        let more = if self.family == Family::UNIX { MsgFlags::MORE } else { MsgFlags::DONTWAIT };
+        let flags = *self.choices.pick(&[MsgFlags::empty(), MsgFlags::DONTWAIT, more]);
         self.both.run(&[self.buf()], |side| {
             let (buf, len) = side.buf();
             Op::Send(Send { fd: side.fd(slot), flags, buf, len })
@@ -324,19 +364,88 @@ impl<'c> Program<'c> {
         let slot = self.slot(&[Kind::Listener, Kind::Network]);
         let flags = AcceptFlags::NONBLOCK
             | AcceptFlags::from_bits_retain(if self.choices.chance(10) { 1 << 9 } else { 0 });
+        self.accept_from(slot, flags);
+    }
+
+    fn accept_from(&mut self, slot: usize, flags: AcceptFlags) {
         self.both.run(&[], |side| {
             let (addr, addr_len) = (core::ptr::null_mut(), core::ptr::null_mut());
             Op::Accept(Accept { fd: side.fd(slot), flags, addr, addr_len })
         });
     }
 
-    /// A listener with a connection or two in its queue.
-    fn listen(&mut self) {
-        let slot = self.slot(&[]);
+    /// The making of connections: `family` is what new sockets are.
+    fn connection(&mut self, kind: OpKind) {
+        const SOCKETS: [Kind; 3] = [Kind::Listener, Kind::Stream, Kind::Network];
+        let slot = self.slot(&SOCKETS);
+        let other = self.slot(&[Kind::Listener, Kind::Listener, Kind::Network]);
+        let address = match self.below(6) {
+            0 => self.odd_address(),
+            1 | 2 => self.named_address(),
+            _ => Buf::Address(other),
+        };
         let backlog = i32::try_from(self.below(5)).expect("small") - 1;
-        if self.choices.chance(3) || self.both.slots.len() > MOST {
-            self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(slot), backlog }));
+        match kind {
+            // What can be done with it again is the kernel's own: see the world's list.
+            _ if kind != OpKind::Socket && self.both.is_over(slot) => {}
+            OpKind::Bind | OpKind::Connect => {
+                let bufs = [if kind == OpKind::Bind { self.named_address() } else { address }];
+                let make = |side: &Side<'_>| match kind {
+                    OpKind::Bind => Op::Bind(side.bind(slot)),
+                    _ => Op::Connect(side.connect(slot)),
+                };
+                self.both.run(&bufs, make);
+            }
+            OpKind::Listen => {
+                let done =
+                    self.both.run(&[], |side| Op::Listen(Listen { fd: side.fd(slot), backlog }));
+                if done == 0 {
+                    self.both.slots[slot].kind = Kind::Listener;
+                }
+            }
+            _ => self.socket(),
         }
+    }
+
+    fn socket(&mut self) {
+        if self.both.slots.len() > MOST {
+            return;
+        }
+        let kind = *self.choices.pick(&[SocketKind::STREAM, SocketKind::STREAM, SocketKind(77)]);
+        let odd = self.choices.chance(10);
+        let family = if odd { Family(*self.choices.pick(&[0, 46, 999])) } else { self.family };
+        let protocol =
+            if self.choices.chance(10) { *self.choices.pick(&[1, 6, 17, 255, 300]) } else { 0 };
+        self.make_socket(kind, family, protocol);
+    }
+
+    fn make_socket(&mut self, kind: SocketKind, family: Family, protocol: u32) {
+        let flags = SocketFlags::NONBLOCK;
+        self.both.run(&[], |_| Op::Socket(Socket { family, kind, flags, protocol }));
+    }
+
+    /// One of a few names; the real one is nobody else's.
+    fn named_address(&self) -> Buf {
+        if self.family != Family::UNIX {
+            return Buf::Bytes(Address::v4(Ipv4Addr::LOCALHOST, 0).as_bytes().to_vec());
+        }
+        let name = format!("io-world-{}-{}-{}", std::process::id(), self.seed, self.below(4));
+        Buf::Bytes(Address::unix_abstract(name.as_bytes()).expect("short").as_bytes().to_vec())
+    }
+
+    fn odd_address(&self) -> Buf {
+        let mut bytes = match self.named_address() {
+            Buf::Bytes(bytes) => bytes,
+            buf => return buf,
+        };
+        match self.below(5) {
+            0 => return Buf::Null(16),
+            1 => bytes.truncate(self.below(10)),
+            2 => bytes[0] = 99,
+            3 => bytes.resize(*self.choices.pick(&[111, 129, 200]), 7),
+            _ => bytes = Address::v4(Ipv4Addr::LOCALHOST, 1).as_bytes().to_vec(),
+        }
+        Buf::Bytes(bytes)
     }
 
     fn close(&mut self) {

@@ -73,6 +73,10 @@ impl Sockets {
             Some(peer) if peer.is_unix() && peer.receives_no_more && from.left() > 0 => {
                 return Err(Errno::PIPE.into());
             }
+            // A network's peer that neither sends nor receives answers with a reset of both.
+            Some(peer) if !peer.is_unix() && peer.is_over() && from.left() > 0 => {
+                return self.send_to_nobody(id, from);
+            }
             Some(peer) => peer.room(),
             // Sent to one who closed: the answer is a reset, and the next send hears of it.
             None if from.left() > 0 => return self.send_to_nobody(id, from),
@@ -101,8 +105,19 @@ impl Sockets {
     fn send_to_nobody(&mut self, id: u32, from: &mut Pieces<'_>) -> Done {
         let mut bytes = vec![0; from.left()];
         let copied = from.take(&mut bytes);
+        if copied == 0 {
+            return Err(Errno::FAULT.into());
+        }
         let socket = self.get_mut(id)?;
+        let peer = match socket.state {
+            State::Connected(peer) => peer,
+            _ => None,
+        };
+        // It has seen the end of the stream.
         socket.reset(Errno::PIPE);
+        if let Some(peer) = peer.and_then(|peer| self.sockets.get_mut(&peer)) {
+            peer.reset(Errno::CONNRESET);
+        }
         word(copied)
     }
 
@@ -135,6 +150,7 @@ impl Sockets {
             // A network tells nobody that one does not receive.
             peer.sends_no_more |= receiving && unix;
             peer.receives_no_more |= sending;
+            peer.has_ended |= sending && !unix;
         }
         Ok(0)
     }
@@ -187,12 +203,16 @@ impl Socket {
         match self.state {
             State::Connected(_) | State::Reset => Ok(()),
             _ if self.is_unix() => Err(Errno::INVAL),
+            State::Idle if self.receives_no_more => Ok(()),
             _ => Err(Errno::NOTCONN),
         }
     }
 
     fn nothing_arrived(&mut self, flags: MsgFlags) -> Done {
-        if let Some(error) = self.error.take() {
+        // Who has seen the end of a network's stream hears of nothing else.
+        if !self.has_ended
+            && let Some(error) = self.error.take()
+        {
             return Err(error.into());
         }
         if self.receives_no_more {
@@ -257,7 +277,9 @@ impl Socket {
                 self.error = Some(Errno::CONNRESET);
             }
         } else if harshly {
-            self.reset(Errno::CONNRESET);
+            self.reset(if self.has_ended { Errno::PIPE } else { Errno::CONNRESET });
+        } else {
+            self.has_ended = true;
         }
     }
 

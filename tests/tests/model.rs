@@ -1,0 +1,144 @@
+//! The executable model of one operation's life: its own rules, and the real code held against it.
+//!
+//! Without the feature `steps` what comes between comes inside user code; with it, before each access.
+
+use io_conformance::model::harness::Log;
+use io_conformance::model::{Event, Theme, Walk, Windows, bytes, themes, tour};
+use io_conformance::watchdog::{Watchdog, rounds};
+use std::collections::HashSet;
+use std::mem::discriminant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+fn walk(theme: &Theme, windows: Windows) -> Walk {
+    let walk = Walk::new(theme, windows, usize::MAX);
+    walk.unwrap_or_else(|broken| {
+        panic!("{}: {}, after {:?}", broken.rule.number, broken.rule.says, broken.path)
+    })
+}
+
+#[test]
+fn every_step_of_the_model_keeps_the_invariants_and_no_life_gets_stuck() {
+    let _watchdog = Watchdog::arm("model rules");
+    for theme in themes() {
+        let walk = walk(&theme, Windows::All);
+        println!(
+            "{}: all within {} events, {:.1e} sequences, {} states, {} transitions",
+            theme.name,
+            walk.depth,
+            walk.sequences,
+            walk.states.len(),
+            walk.edges.len()
+        );
+        assert!(walk.edges.len() > 5_000, "a theme that reaches nothing proves nothing");
+        if let Some(state) = walk.dead_end() {
+            panic!("{}: no way to the end of the life from {state}", theme.name);
+        }
+    }
+}
+
+#[test]
+fn the_themes_have_every_event() {
+    let kind = |event: &Event| match event {
+        Event::Call(call) => (0, Some(discriminant(call)), None),
+        Event::Act(act) => (1, None, Some(discriminant(act))),
+        Event::Resume => (2, None, None),
+        Event::Fork => (3, None, None),
+        Event::Reinit => (4, None, None),
+    };
+    let of_themes: HashSet<_> =
+        themes().iter().flat_map(|theme| theme.alphabet.iter().map(kind)).collect();
+    let resume = [Event::Resume];
+    let all: HashSet<_> = bytes::EVENTS.iter().chain(&resume).map(kind).collect();
+    assert_eq!(of_themes, all);
+}
+
+/// Every step that this build can stop at, made by the real code.
+fn code_makes_every_step(name: &str) {
+    let _watchdog = Watchdog::arm(name);
+    let theme = themes().into_iter().find(|theme| theme.name == name).expect("a theme");
+    // Under Miri a step takes a thousand times as long.
+    let depth = if cfg!(miri) { rounds(6) as usize } else { usize::MAX };
+    let walk = Walk::new(&theme, Windows::HERE, depth).expect("the rules hold");
+    let tour = tour(&theme, &walk).unwrap_or_else(|mismatch| panic!("{name}: {mismatch}"));
+    println!(
+        "{name}: {:?} windows, depth {}, {:.1e} sequences, {} states, {} of {} transitions by {} lives",
+        Windows::HERE,
+        walk.depth,
+        walk.sequences,
+        walk.states.len(),
+        tour.covered,
+        walk.edges.len(),
+        tour.lives
+    );
+    if let Some((state, event)) = tour.missing.first() {
+        panic!("{} transitions not reached, such as {event} in {state}", tour.missing.len());
+    }
+}
+
+#[test]
+fn code_follows_wakers() {
+    code_makes_every_step("wakers");
+}
+
+#[test]
+fn code_follows_phases() {
+    code_makes_every_step("phases");
+}
+
+#[test]
+fn code_follows_callback() {
+    code_makes_every_step("callback");
+}
+
+#[test]
+fn code_follows_results() {
+    code_makes_every_step("results");
+}
+
+#[test]
+fn code_follows_deadline() {
+    code_makes_every_step("deadline");
+}
+
+#[test]
+fn code_follows_descriptor() {
+    code_makes_every_step("descriptor");
+}
+
+#[test]
+fn code_follows_ready() {
+    code_makes_every_step("ready");
+}
+
+#[test]
+fn code_follows_fork() {
+    code_makes_every_step("fork");
+}
+
+#[test]
+fn code_follows_long_random_lives() {
+    let _watchdog = Watchdog::arm("random lives");
+    let lives = if cfg!(miri) { rounds(20) } else { rounds(20_000) };
+    let (mut seed, mut steps, mut seen) = (1_u64, 0, HashSet::new());
+    for life in 0..lives {
+        let data: Vec<u8> = std::iter::repeat_with(|| next(&mut seed)).take(200).collect();
+        let report = bytes::live(&data, None);
+        if let Some(mismatch) = report.mismatch {
+            let log = Log::default();
+            // The same again, in words; a panic on the way is part of it.
+            let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(&data, Some(Rc::clone(&log)))));
+            panic!("life {life}: {mismatch}\n{}", log.borrow().join("\n"));
+        }
+        steps += report.steps.len();
+        seen.extend(report.steps);
+    }
+    println!("{lives} lives, {steps} steps, {} different ones", seen.len());
+}
+
+/// A byte of a simple generator, mostly tame: half of the places are passed.
+fn next(seed: &mut u64) -> u8 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    let bits = (*seed >> 40).to_le_bytes();
+    if bits[1] & 1 == 0 { 0 } else { bits[0] }
+}
