@@ -103,7 +103,7 @@ pub unsafe trait IoBackend {
 
     /// Starts what is queued, waits up to `timeout` (`None`: as long as it takes; zero: not at all)
     /// for something to deliver, runs the wakers and callbacks of what is done, and returns how many.
-    /// A wake ends the wait early.
+    /// A wake ends the wait early, a signal does not.
     ///
     /// # Errors
     /// `EEXIST` from a thread that does not own the ring; what the kernel says about the wait.
@@ -137,6 +137,13 @@ pub unsafe trait IoBackend {
     /// Backends that take no notice of forks keep this default.
     fn generation(&self) -> u32 {
         1
+    }
+
+    /// The clock that deadlines are by, in nanoseconds: `CLOCK_MONOTONIC`, as every backend over the kernel
+    /// keeps it. A simulated one has a clock of its own.
+    #[cfg(feature = "syscall")]
+    fn now_ns(&self) -> u64 {
+        crate::syscall::now_ns()
     }
 
     /// Takes the record of a descriptor whose owner says when it ends, so that what is learnt of its

@@ -29,7 +29,7 @@ pub(crate) enum Wait {
 pub(crate) enum Ended {
     /// By itself.
     Plainly,
-    /// By a wake, which is used up, or by a signal.
+    /// By a wake, which is used up.
     Woken,
 }
 
@@ -85,11 +85,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         };
         self.reap();
         let woken = wake.unpark();
-        match entered? {
-            Entered::Interrupted => Ok(Ended::Woken),
-            _ if woken => Ok(Ended::Woken),
-            _ => Ok(Ended::Plainly),
-        }
+        entered?;
+        // A signal ends the wait in the kernel but not the caller's: its handler may wake.
+        Ok(if woken { Ended::Woken } else { Ended::Plainly })
     }
 
     /// Puts the read that ends a park into the ring, unless it is there or the kernel takes nothing now.

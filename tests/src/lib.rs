@@ -4,6 +4,7 @@ pub mod child;
 pub mod choices;
 pub mod clock;
 mod desc;
+pub mod differential;
 pub mod explore;
 pub mod fault;
 pub mod fixture;

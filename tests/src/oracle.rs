@@ -16,8 +16,9 @@ fn fd(number: io_core::Fd) -> c_int {
     number.raw()
 }
 
-/// Makes the system call, or what it is in a simulated world, where a wait is `EAGAIN`, and returns the count, descriptor or offset, or `-errno`. One transfer is cut
-/// to the kernel's limit first.
+/// Makes the system call, and returns the count, descriptor or offset, or `-errno`. One transfer is cut
+/// to the kernel's limit first. A call that a signal interrupts is made again, but for a close. In a simulated
+/// world ([`Shared::enter`]) it is that world's, where what would wait is `EAGAIN`.
 ///
 /// # Panics
 /// If an address in `op` is neither null nor in `keep`.
@@ -31,6 +32,16 @@ pub fn oracle(op: &Op, keep: &[Mem]) -> i64 {
             Outcome::Wait => Errno::AGAIN.to_result(),
         };
     }
+    loop {
+        let result = call(op);
+        let interrupted = result == Errno::INTR.to_result() && !matches!(op, Op::Close(_));
+        if !interrupted {
+            return result;
+        }
+    }
+}
+
+fn call(op: &Op) -> i64 {
     let result = match op {
         Op::Accept(_) | Op::Close(_) | Op::Fstat(_) | Op::Fsync(_) | Op::Ftruncate(_) => files(op),
         Op::Fdatasync(_) | Op::Lseek(_) | Op::Nop(_) | Op::Open(_) | Op::Sendfile(_) => files(op),

@@ -38,9 +38,11 @@ use crate::explore::attach;
 use bell::Stage;
 use book::{File, Leads, Stream};
 use core::cell::RefCell;
+use core::fmt;
 use core::ops::AddAssign;
 use core::panic::AssertUnwindSafe;
 use host::Host;
+use io_core::OpKind;
 use run::Run;
 use std::panic::{catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -76,6 +78,12 @@ impl Limits {
         }
     }
 
+    /// For the enumeration of all.
+    #[must_use]
+    pub const fn tiny() -> Limits {
+        Limits { steps: 5, operations: 2, large: 300, ..Limits::usual() }
+    }
+
     /// For an interpreter that looks for leaks and is slow.
     #[must_use]
     pub const fn small() -> Limits {
@@ -100,8 +108,8 @@ pub struct Summary {
     pub timed_out: u64,
     /// Those that were dropped or forgotten in flight, so that nobody knows.
     pub unheard: u64,
-    /// Which kinds were submitted: the bits of [`io_core::OpSet`].
-    pub kinds: u64,
+    /// The same five numbers for each kind of operation, in the order of [`OpKind::ALL`].
+    pub by_kind: [[u64; 5]; OpKind::ALL.len()],
 }
 
 impl AddAssign for Summary {
@@ -113,7 +121,41 @@ impl AddAssign for Summary {
         self.canceled += other.canceled;
         self.timed_out += other.timed_out;
         self.unheard += other.unheard;
-        self.kinds |= other.kinds;
+        let numbers = self.by_kind.as_flattened_mut().iter_mut();
+        for (sum, number) in numbers.zip(other.by_kind.as_flattened()) {
+            *sum += number;
+        }
+    }
+}
+
+impl Summary {
+    /// The kinds that were never submitted.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let never = |(kind, ends): (OpKind, [u64; 5])| {
+            ends.iter().all(|count| *count == 0).then_some(kind.name())
+        };
+        OpKind::ALL.into_iter().zip(self.by_kind).filter_map(never).collect()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} programs, {} operations", self.programs, self.submitted)?;
+        let names = ["succeeded", "failed", "canceled", "timed out", "unheard"];
+        let line = |f: &mut fmt::Formatter<'_>, kind: &str, ends: [u64; 5]| {
+            write!(f, "{kind:>10}")?;
+            ends.iter().try_for_each(|count| write!(f, " {count:>10}"))?;
+            writeln!(f)
+        };
+        write!(f, "{:>10}", "")?;
+        names.iter().try_for_each(|name| write!(f, " {name:>10}"))?;
+        writeln!(f)?;
+        for (kind, ends) in OpKind::ALL.into_iter().zip(self.by_kind) {
+            line(f, kind.name(), ends)?;
+        }
+        let Summary { succeeded, failed, canceled, timed_out, unheard, .. } = *self;
+        line(f, "all", [succeeded, failed, canceled, timed_out, unheard])
     }
 }
 

@@ -1,36 +1,95 @@
-//! Random programs of operations over the simulated backend: many seeds, all small ones, and those that once
-//! failed.
+//! Random programs of operations over the simulated backend: many seeds, all small ones to a depth, and those
+//! that once failed.
 
 use core::cell::Cell;
+use io_conformance::choices::{Choices, Trace};
 use io_conformance::explore;
-use io_conformance::program::{Limits, Summary, run};
-use io_core::{OpKind, OpSet};
+use io_conformance::program::{Limits, Summary, describe, run};
 use std::time::Instant;
 
 /// So many within five minutes on one core.
 const SEEDS: u32 = if cfg!(miri) { 4 } else { 100_000 };
 
-fn report(name: &str, total: &Summary, begin: Instant) {
-    let seconds = begin.elapsed().as_secs_f64();
-    let missing: Vec<&str> = OpKind::ALL
-        .into_iter()
-        .filter(|kind| total.kinds & OpSet::of(*kind).bits() == 0)
-        .map(OpKind::name)
-        .collect();
-    println!("{name}: {total:?}");
-    println!("{name}: {seconds:.1} s, kinds never submitted: {missing:?}");
+/// Adds up what programs did, and says how long they took.
+struct Total {
+    name: &'static str,
+    sum: Cell<Summary>,
+    begin: Instant,
+}
+
+impl Total {
+    fn new(name: &'static str) -> Total {
+        Total { name, sum: Cell::new(Summary::default()), begin: Instant::now() }
+    }
+
+    fn run(&self, choices: &Choices, limits: Limits) {
+        let mut sum = self.sum.get();
+        sum += run(choices, limits);
+        self.sum.set(sum);
+    }
+
+    fn report(self) -> Summary {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        println!("{}, {seconds:.1} s: {}", self.name, self.sum.get());
+        self.sum.get()
+    }
 }
 
 /// Whatever the adversary does, the contract holds.
 #[test]
 fn random_programs_keep_the_contract() {
-    let total = Cell::new(Summary::default());
-    let begin = Instant::now();
+    let total = Total::new("random programs");
     let limits = if cfg!(miri) { Limits::small() } else { Limits::usual() };
-    explore::seeds(SEEDS, |choices| {
-        let mut sum = total.get();
-        sum += run(choices, limits);
-        total.set(sum);
-    });
-    report("random programs", &total.get(), begin);
+    explore::seeds(SEEDS, |choices| total.run(choices, limits));
+    let sum = total.report();
+    if sum.programs >= 1000 {
+        assert_eq!(sum.missing(), [""; 0], "kinds that no program submits");
+    }
+}
+
+/// On a good day of the kernel nothing fails that need not, in the same programs.
+#[test]
+fn programs_on_a_good_day_keep_the_contract() {
+    let total = Total::new("on a good day");
+    let usual = if cfg!(miri) { Limits::small() } else { Limits::usual() };
+    let limits = Limits { adversary: false, ..usual };
+    explore::seeds(SEEDS / 20 + 1, |choices| total.run(choices, limits));
+    total.report();
+}
+
+/// The same choices are the same program, and the same story of it.
+#[test]
+fn a_program_is_its_choices() {
+    let limits = Limits { forget: false, ..Limits::usual() };
+    for seed in 0..if cfg!(miri) { 1 } else { 50 } {
+        let first = Choices::seed(seed);
+        let story = describe(&first, limits);
+        assert!(story.lines().count() > 3, "{story}");
+        assert_eq!(story, describe(&Choices::seed(seed), limits), "seed {seed}");
+        assert_eq!(story, describe(&Choices::replay(&first.trace().0), limits), "seed {seed}");
+    }
+}
+
+/// Every program of two operations and a few steps, as far as the first choices go.
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of thousands of programs")]
+fn all_small_programs_keep_the_contract() {
+    let total = Total::new("all small programs");
+    let limits = Limits::tiny();
+    let runs = u64::from(io_conformance::watchdog::rounds(200_000));
+    let explored = explore::exhaustive(14, runs, |choices| total.run(choices, limits));
+    println!("{explored:?}");
+    total.report();
+}
+
+/// Programs that once failed, by their traces.
+const REGRESSIONS: [&str; 0] = [];
+
+/// What once failed does not any more.
+#[test]
+fn what_once_failed_does_not() {
+    for text in REGRESSIONS {
+        let Trace(answers) = text.parse().expect("a trace");
+        run(&Choices::replay(&answers), Limits::usual());
+    }
 }

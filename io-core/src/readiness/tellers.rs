@@ -144,7 +144,7 @@ mod tests {
                     telling.leave();
                 }
             });
-            let taken = (0..if cfg!(miri) { 1000 } else { 200_000 })
+            let taken = (0..if cfg!(miri) { 1000 } else { 1_000_000 })
                 .filter(|_| tellers.is_inside(true))
                 .count();
             over.store(true, Ordering::Relaxed);

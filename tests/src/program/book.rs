@@ -227,6 +227,13 @@ impl Book {
         self.ends.len() - 1
     }
 
+    /// Notes that what flies in this scope is asked to end early.
+    pub(super) fn ask(&mut self, scope: Scope) {
+        let ends = &self.ends;
+        let meant = |entry: &&mut Entry| entry.is_flying() && entry.is_in(scope, ends);
+        self.entries.iter_mut().filter(meant).for_each(|entry| entry.asked = true);
+    }
+
     /// Notes that a descriptor's close is on its way: what others may see of it from now on.
     pub(super) fn closing(&mut self, end: usize, now: u32) {
         self.ends[end].closed = Some(now);

@@ -11,6 +11,7 @@ use super::held::{Handle, Held, Kept, raw, typed};
 use crate::choices::Choices;
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
+use core::net::Ipv4Addr;
 use core::pin::Pin;
 use core::ptr;
 use io_core::op::{
@@ -123,11 +124,13 @@ pub(super) struct Maker<'m> {
     pub(super) position: &'m dyn Fn(Fd) -> usize,
     /// The most bytes of one transfer that is not to fill a pipe.
     pub(super) large: usize,
+    /// Whether closes may be made.
+    pub(super) may_close: bool,
 }
 
 impl Maker<'_> {
     /// One operation; a nop where there is nothing for the kind that was chosen.
-    pub(super) fn draft(&mut self) -> Draft {
+    pub(super) fn draft(mut self) -> Draft {
         let made = match self.choices.below(28) {
             0 => None,
             1..=3 => self.read(),
@@ -140,11 +143,12 @@ impl Maker<'_> {
             14 => Some(self.timeout()),
             15 => Some(self.cancel()),
             16 => Some(self.open()),
-            17 => self.close(),
+            17 if self.may_close => self.close(),
+            17 => None,
             18 | 19 => self.accept(),
             20 => self.connect(),
             21 => Some(self.socket()),
-            22 => self.shutdown(),
+            22 => self.shutdown_or_bind(),
             23 => self.metadata(),
             24 => self.ftruncate(),
             25 => self.lseek(),
@@ -443,6 +447,30 @@ impl Maker<'_> {
         })?;
         let how = self.choices.below(3);
         Some(Draft::new(Op::Shutdown(op::Shutdown { fd, how }), Effect::Nothing).on(&[end]))
+    }
+
+    fn shutdown_or_bind(&mut self) -> Option<Draft> {
+        match self.choices.below(4) {
+            0 | 1 => self.shutdown(),
+            2 => {
+                let (end, fd) = self.end(|leads| matches!(leads, Leads::Fresh))?;
+                let address = Rc::new(Address::v4(Ipv4Addr::LOCALHOST, 0));
+                let (addr, addr_len) = (address.as_bytes().as_ptr(), length(&address));
+                let given = *address;
+                let op = Op::Bind(op::Bind { fd, addr, addr_len });
+                let mut draft = Draft::new(op, Effect::Nothing)
+                    .or_typed(move |handle| handle.bind(proof(fd), given), unit);
+                draft.kept.address = Some(address);
+                Some(draft.on(&[end]))
+            }
+            _ => {
+                let (end, fd) = self.end(|leads| matches!(leads, Leads::Fresh))?;
+                let op = Op::Listen(op::Listen { fd, backlog: 2 });
+                let draft = Draft::new(op, Effect::Nothing)
+                    .or_typed(move |handle| handle.listen(proof(fd), 2), unit);
+                Some(draft.on(&[end]))
+            }
+        }
     }
 
     fn metadata(&mut self) -> Option<Draft> {

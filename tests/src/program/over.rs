@@ -7,7 +7,7 @@ use super::book::{Entry, Leads, Life};
 use super::judge;
 use super::run::Run;
 use core::time::Duration;
-use io_core::{Deadline, Errno, OpSet, Phase};
+use io_core::{Deadline, Errno, Phase};
 use std::sync::Arc;
 
 /// How often the backend is polled until all must be done.
@@ -25,22 +25,22 @@ impl Run {
         }
         self.drop_all();
         // What is forgotten may fly on into the backend's drop.
-        let drained = !self.choices.chance(3) || self.host.backend().in_flight() == 0;
-        if drained {
+        if !self.choices.chance(3) {
             self.stop_for_good();
             self.settle();
             self.counters();
         }
-        self.contents(drained);
-        let summary = self.summary();
-        let leaked = self.close_all();
         self.note(|| "drop the backend".to_owned());
+        self.ask_all();
         self.host.end();
         self.forgotten_are_done();
+        self.contents();
+        let summary = self.summary();
+        let leaked = self.close_all();
         self.wakers_are_back();
         self.memory_is_left_alone();
         let open = self.host.open_count();
-        if drained && open > leaked {
+        if open > leaked {
             self.violated(&format!("{open} descriptors left, {leaked} are forgotten operations'"));
         }
         summary
@@ -84,11 +84,7 @@ impl Run {
 
     fn stop_for_good(&self) {
         self.note(|| "stop for good".to_owned());
-        {
-            let mut book = self.book.borrow_mut();
-            book.stopped = true;
-            book.entries.iter_mut().for_each(|entry| entry.asked |= entry.is_flying());
-        }
+        self.ask_all();
         if let Err(error) = self.host.backend().stop(Deadline::NEVER) {
             self.violated(&format!("stop says {error:?}"));
         }
@@ -105,6 +101,13 @@ impl Run {
         if left > 0 {
             self.violated(&format!("{left} in flight after a stop and thousands of polls"));
         }
+    }
+
+    /// What flies is asked to end early, and what comes is refused.
+    fn ask_all(&self) {
+        let mut book = self.book.borrow_mut();
+        book.stopped = true;
+        book.entries.iter_mut().for_each(|entry| entry.asked |= entry.is_flying());
     }
 
     fn drop_all(&self) {
@@ -132,7 +135,7 @@ impl Run {
     }
 
     /// What is in the streams and files is what was written.
-    fn contents(&self, drained: bool) {
+    fn contents(&self) {
         let (streams, files) = {
             let book = self.book.borrow();
             (book.streams.len(), book.files.len())
@@ -143,7 +146,7 @@ impl Run {
                 let reads = |leads: &Leads| matches!(leads, Leads::Stream { reads: Some(from), .. } if *from == stream);
                 book.open(reads).first().map(|&end| book.ends[end].fd)
             };
-            let left = reader.filter(|_| drained).map(|fd| self.host.get(fd, 1 << 20));
+            let left = reader.map(|fd| self.host.get(fd, 1 << 20));
             let judged = judge::stream(&self.book.borrow(), stream, left);
             if let Err(why) = judged {
                 self.violated(&format!("stream {stream}: {why}"));
@@ -190,6 +193,7 @@ impl Run {
         if let Some(at) = flying {
             self.violated(&format!("{at} flies after its backend's drop"));
         }
+        self.finish_all();
     }
 
     /// Each bell is held by its entry alone, unless a forgotten operation may have it.
@@ -223,15 +227,15 @@ impl Run {
         let book = self.book.borrow();
         let mut summary = Summary { programs: 1, submitted: book.submitted, ..Summary::default() };
         for entry in book.entries.iter().filter(|entry| entry.begin != u32::MAX) {
-            summary.kinds |= OpSet::of(entry.kind).bits();
-            let count = match entry.told {
-                None => &mut summary.unheard,
-                Some(0..) => &mut summary.succeeded,
-                Some(told) if told == Errno::CANCELED.to_result() => &mut summary.canceled,
-                Some(told) if told == Errno::TIMEDOUT.to_result() => &mut summary.timed_out,
-                Some(_) => &mut summary.failed,
+            let (count, place) = match entry.told {
+                None => (&mut summary.unheard, 4),
+                Some(0..) => (&mut summary.succeeded, 0),
+                Some(told) if told == Errno::CANCELED.to_result() => (&mut summary.canceled, 2),
+                Some(told) if told == Errno::TIMEDOUT.to_result() => (&mut summary.timed_out, 3),
+                Some(_) => (&mut summary.failed, 1),
             };
             *count += 1;
+            summary.by_kind[entry.kind as usize][place] += 1;
         }
         summary
     }

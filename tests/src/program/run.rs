@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) tick: Cell<u32>,
     /// How deep in wakers and callbacks we are.
     depth: Cell<u32>,
+    /// Whether that is the clone of a waker, so that an operation is on its way to the backend.
+    cloning: Cell<bool>,
     injects: bool,
 }
 
@@ -49,7 +51,9 @@ impl React for Run {
         self.depth.set(self.depth.get() + 1);
         let _back = Back(&self.depth);
         self.note(|| format!("  inside {place:?} of {operation}: {reaction:?}"));
+        let was = self.cloning.replace(self.cloning.get() || place == Place::Clone);
         let done = catch_unwind(AssertUnwindSafe(|| self.reaction_to(reaction)));
+        self.cloning.set(was);
         if let Err(payload) = done {
             // Out of a drop, it could be the second one at a time.
             if place != Place::Drop || !payload.is::<Planned>() {
@@ -71,7 +75,8 @@ impl Drop for Back<'_> {
 impl Run {
     pub(super) fn new(choices: Choices, host: Host, limits: Limits, injects: bool) -> Run {
         let (book, tick, depth) = (RefCell::new(Book::default()), Cell::new(2), Cell::new(0));
-        Run { choices, host, book, limits, tick, depth, injects }
+        let cloning = Cell::new(false);
+        Run { choices, host, book, limits, tick, depth, cloning, injects }
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -213,7 +218,11 @@ impl Run {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let position = |fd| self.host.position(fd);
         let (choices, large) = (&self.choices, self.limits.large);
-        let draft = Maker { choices, book: &mut book, number, position: &position, large }.draft();
+        // A descriptor is not closed under an operation that is about to be submitted with its number.
+        let may_close = !self.cloning.get();
+        let maker =
+            Maker { choices, book: &mut book, number, position: &position, large, may_close };
+        let draft = maker.draft();
         let deadline = self.deadline(matches!(draft.op, Op::Timeout(_)));
         let typed = self.choices.chance(2);
         let form = *self.choices.pick(&[Form::Future, Form::Callback, Form::Quiet]);
@@ -293,11 +302,7 @@ impl Run {
                 let end = entry.ends[0];
                 book.closing(end, now);
             }
-            Effect::Cancels(scope) => {
-                let ends = &book.ends;
-                let meant = |entry: &&mut Entry| entry.is_flying() && entry.is_in(scope, ends);
-                book.entries.iter_mut().filter(meant).for_each(|entry| entry.asked = true);
-            }
+            Effect::Cancels(scope) => book.ask(scope),
             Effect::Nothing if entry.kind == OpKind::Shutdown => {
                 let end = entry.ends[0];
                 book.shutting(end, true, true);
@@ -319,6 +324,11 @@ impl Run {
         let done = match form {
             Form::Future => {
                 self.poll_this(at);
+                // What its waker's clone has submitted was there before it.
+                let mut book = self.book.borrow_mut();
+                if let Effect::Cancels(scope) = book.entries[at].effect {
+                    book.ask(scope);
+                }
                 return;
             }
             Form::Callback => {
@@ -637,6 +647,11 @@ impl Run {
 
     /// Looks at everything that is done since.
     pub(super) fn settle(&self) {
+        self.finish_all();
+        self.counted();
+    }
+
+    pub(super) fn finish_all(&self) {
         let done: Vec<usize> = {
             let book = self.book.borrow();
             let is_done = |entry: &Entry| match (&entry.held, entry.lost) {
@@ -649,7 +664,6 @@ impl Run {
         for at in done {
             self.finish(at);
         }
-        self.counted();
     }
 
     /// Looks whether this one is done since.

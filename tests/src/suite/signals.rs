@@ -149,7 +149,7 @@ pub fn a_storm_of_signals_changes_no_result<F: Fixture>(fx: &F) {
     });
 }
 
-/// A wait in poll may end early on a signal, but a loop around it ends on time; a stop waits on.
+/// A blocking wait goes on until its operation is done.
 pub fn a_storm_of_signals_cuts_no_wait<F: Fixture>(fx: &F) {
     storm(|| {
         fx.both(|rig| {

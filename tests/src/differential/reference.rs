@@ -1,0 +1,355 @@
+//! The program as plain system calls, and at the same time its author: what would wait is kept until
+//! something lets it go on, and what is not the same on each run is not written down.
+//!
+//! Every description is non-blocking here; an operation that gives `EAGAIN` without having asked for it
+//! waits, and is made again when `poll(2)` says that it can be. What is left out, because the kernel or two
+//! threads may go one way or the other:
+//! * two operations of one direction that wait on one description: any of them may be served;
+//! * reading where a writer waits for room: how much it then writes depends on when;
+//! * more than a page written where a reader waits: it may see the first half alone;
+//! * operations on the same data submitted together;
+//! * a connect that would wait, which a blocking socket does not let go of.
+
+use super::build::{Built, build};
+use super::draw;
+use super::objects::{Place, Table};
+use super::script::{Act, End, Kind, Limit, Script, Step, Target, What};
+use crate::choices::Choices;
+use crate::oracle::oracle;
+use io_core::op::{Poll, PollEvents};
+use io_core::{Errno, Fd, Op, OpKind};
+
+/// The most steps of a program.
+const STEPS: u32 = 40;
+/// The most places in the list.
+const PLACES: usize = 24;
+/// The most that is written at once where a reader waits.
+const PAGE: usize = 4096;
+
+/// An operation that waits.
+struct Waiting {
+    id: usize,
+    act: Act,
+    built: Built,
+}
+
+/// An operation that is done, and the descriptor that it made, with its group.
+struct Done {
+    end: End,
+    made: Option<(i64, Kind, Option<usize>)>,
+}
+
+struct Reference<'p> {
+    table: Table<'p>,
+    waiting: Vec<Waiting>,
+    /// Done since the subjects were last to look.
+    done: Vec<Done>,
+    /// Groups of what was started since then.
+    busy: Vec<usize>,
+    steps: Vec<Step>,
+    ids: usize,
+}
+
+/// Draws a program, and runs it.
+pub(super) fn write(choices: &Choices, place: &Place) -> Script {
+    let nonblocking = choices.chance(2);
+    let table = Table::new(place, true);
+    let (waiting, done, busy, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut reference = Reference { table, waiting, done, busy, steps, ids: 0 };
+    for _ in 0..=choices.below(4) {
+        reference.make(choices);
+    }
+    let count = 4 + choices.below(STEPS - 4);
+    for _ in 0..count {
+        if choices.is_over() {
+            break;
+        }
+        reference.step(choices);
+    }
+    reference.settle();
+    reference.finish(choices);
+    Script { nonblocking, steps: reference.steps, left: reference.table.left() }
+}
+
+/// What an operation has to do with its description: reads it, writes to it, or both.
+fn roles(kind: OpKind) -> u8 {
+    use OpKind::{Accept, Connect, Poll, Read, Readv, Recv, Send, Sendfile, Write, Writev};
+    match kind {
+        Read | Readv | Recv | Accept => READS,
+        Write | Writev | Send | Sendfile | Connect => WRITES,
+        Poll => READS | WRITES,
+        _ => 0,
+    }
+}
+
+/// Whether it is never submitted together with others: it may concern them.
+fn alone(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Cancel | OpKind::Timeout)
+}
+
+const READS: u8 = 1;
+const WRITES: u8 = 2;
+
+fn canceled() -> i64 {
+    Errno::CANCELED.to_result()
+}
+
+impl Reference<'_> {
+    fn make(&mut self, choices: &Choices) {
+        let object = draw::object(choices);
+        if self.table.len() + object.slots() > PLACES {
+            return;
+        }
+        self.settle();
+        self.table.make(object);
+        self.record(What::Make(object));
+    }
+
+    fn step(&mut self, choices: &Choices) {
+        match choices.below(20) {
+            16 => self.make(choices),
+            17 | 18 if !self.waiting.is_empty() => {
+                self.settle();
+                let index = choices.index(self.waiting.len());
+                self.end_one(index, choices.chance(2));
+            }
+            _ => {
+                let act = draw::act(choices, &self.table);
+                let (form, limit) = (draw::form(choices), draw::limit(choices));
+                let together = choices.chance(3) && !alone(act.kind);
+                if let Some(limit) = self.permits(&act, limit) {
+                    self.start(act, form, limit);
+                    if !together || limit == Limit::Soon {
+                        self.settle();
+                    }
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, what: What) {
+        self.steps.push(Step { what, ends: Vec::new() });
+    }
+
+    /// The subjects are to see what is done by now.
+    fn settle(&mut self) {
+        self.busy.clear();
+        let Some(step) = self.steps.last_mut() else { return };
+        for Done { end, made } in self.done.drain(..) {
+            if let Some((number, kind, group)) = made {
+                self.table.adopt(number, kind, group);
+            }
+            step.ends.push(end);
+        }
+    }
+
+    /// Asks a waiting operation to end, or drops it.
+    fn end_one(&mut self, index: usize, dropped: bool) {
+        let one = self.waiting.remove(index);
+        if dropped {
+            self.record(What::Drop(one.id));
+        } else {
+            self.record(What::Cancel(one.id));
+            self.finish_one(one, canceled());
+        }
+        self.settle();
+    }
+
+    fn finish(&mut self, choices: &Choices) {
+        while !self.waiting.is_empty() {
+            self.end_one(0, choices.chance(2));
+        }
+    }
+
+    fn finish_one(&mut self, one: Waiting, result: i64) {
+        let Waiting { id, act, built } = one;
+        let made = self.made(&act, result);
+        let kind = made.map(|(_, kind, _)| kind);
+        let end = End { id, result, memory: built.memory(), made: kind };
+        self.done.push(Done { end, made });
+    }
+
+    /// What is behind a new descriptor.
+    fn made(&self, act: &Act, result: i64) -> Option<(i64, Kind, Option<usize>)> {
+        if result < 0 {
+            return None;
+        }
+        match act.kind {
+            OpKind::Accept => Some((result, Kind::Socket, Some(self.table.group(act.at)))),
+            OpKind::Socket => Some((result, Kind::Socket, None)),
+            OpKind::Open => Some((result, Table::behind(result), Some(self.table.group(act.at)))),
+            _ => None,
+        }
+    }
+
+    /// With what deadline an operation can be part of a program, if it can. May let the subjects look
+    /// before.
+    fn permits(&mut self, act: &Act, limit: Limit) -> Option<Limit> {
+        let groups = self.groups(act);
+        if alone(act.kind)
+            || groups.iter().any(|group| self.busy.contains(group))
+            || limit == Limit::Soon
+        {
+            self.settle();
+        }
+        let table = &self.table;
+        let role = roles(act.kind);
+        let mut readers = false;
+        for one in &self.waiting {
+            let same = one.act.at == act.at && matches!(act.at, Target::Slot(_));
+            if same && roles(one.act.kind) & role != 0 {
+                return None;
+            }
+            if act.kind == OpKind::Close
+                && one.act.kind == OpKind::Sendfile
+                && one.act.from == act.at
+            {
+                return None;
+            }
+            let near = groups.contains(&table.group(one.act.at));
+            let counter = table.kind(act.at) == Some(Kind::Counter);
+            let writer = roles(one.act.kind) == WRITES;
+            if near && writer && role & READS != 0 && act.kind != OpKind::Poll && !counter {
+                return None;
+            }
+            readers |= near && roles(one.act.kind) & READS != 0;
+        }
+        let most: usize = match act.kind {
+            OpKind::Sendfile => act.claim.unwrap_or(0),
+            _ => act.pieces.iter().map(|piece| piece.len).sum(),
+        };
+        if readers && role & WRITES != 0 && most > PAGE {
+            return None;
+        }
+        let huge = act.kind == OpKind::Sendfile && table.size(act.from) > 1 << 20;
+        if huge && most > PAGE || table.len() + self.done.len() >= PLACES {
+            return None;
+        }
+        Some(if act.kind == OpKind::Close { Limit::None } else { limit })
+    }
+
+    /// What data an operation touches.
+    fn groups(&self, act: &Act) -> Vec<usize> {
+        let slots = [act.at, act.from].into_iter();
+        slots
+            .filter(|slot| matches!(slot, Target::Slot(_)))
+            .map(|slot| self.table.group(slot))
+            .collect()
+    }
+
+    fn start(&mut self, act: Act, form: crate::rig::Form, limit: Limit) {
+        let id = self.ids;
+        let mut built = build(&act, &self.table);
+        let result = match limit {
+            Limit::Past if act.kind == OpKind::Timeout => Some(0),
+            Limit::Past => Some(Errno::TIMEDOUT.to_result()),
+            _ => self.perform(&act, &mut built, limit),
+        };
+        let limit = match (limit, result) {
+            // Only what waits can be sure to meet it.
+            (Limit::Soon, Some(_)) if act.kind != OpKind::Timeout => Limit::Far,
+            (limit, _) => limit,
+        };
+        let result = match (limit, result) {
+            (Limit::Soon, None) => Some(Errno::TIMEDOUT.to_result()),
+            (_, result) => result,
+        };
+        if result == Some(Errno::AGAIN.to_result()) && act.kind == OpKind::Connect {
+            return;
+        }
+        self.ids += 1;
+        self.busy.extend(self.groups(&act));
+        let closes = act.kind == OpKind::Close;
+        self.record(What::Start { act: act.clone(), form, limit });
+        if closes {
+            self.closed(act.at);
+        }
+        let one = Waiting { id, act, built };
+        match result {
+            Some(result) => self.finish_one(one, result),
+            None => self.waiting.push(one),
+        }
+        self.go_on();
+    }
+
+    /// The result, or `None` for what waits.
+    fn perform(&mut self, act: &Act, built: &mut Built, limit: Limit) -> Option<i64> {
+        match built.op {
+            Op::Timeout(_) => return (limit == Limit::Soon).then_some(0),
+            Op::Cancel(cancel) => return Some(self.cancel(|op| op.is_in(cancel.scope))),
+            _ => {}
+        }
+        let result = oracle(&built.op, &built.keep);
+        if act.kind == OpKind::Connect && result == 0 {
+            self.table.join(self.table.group(act.at), self.table.group(act.from));
+        }
+        if act.kind == OpKind::Listen && result == 0 {
+            self.listens(act.at);
+        }
+        let again = result == Errno::AGAIN.to_result();
+        if again && act.kind == OpKind::Poll && self.never_waits(act.at) {
+            // Asked for nothing that it can ever be.
+            return Some(Errno::PERM.to_result());
+        }
+        (!again || built.op.wants_eagain()).then_some(result)
+    }
+
+    fn listens(&mut self, at: Target) {
+        if let Target::Slot(slot) = at {
+            self.table.set_kind(slot, Kind::Listener);
+        }
+    }
+
+    fn never_waits(&self, at: Target) -> bool {
+        matches!(self.table.kind(at), Some(Kind::File | Kind::Directory | Kind::Device))
+    }
+
+    /// Ends what waits and is meant; returns how many.
+    fn cancel(&mut self, meant: impl Fn(&Op) -> bool) -> i64 {
+        let (ended, waiting): (Vec<_>, Vec<_>) =
+            self.waiting.drain(..).partition(|one| meant(&one.built.op));
+        self.waiting = waiting;
+        let count = i64::try_from(ended.len()).unwrap_or(0);
+        ended.into_iter().for_each(|one| self.finish_one(one, canceled()));
+        count
+    }
+
+    /// A close ends what waits on its descriptor.
+    fn closed(&mut self, at: Target) {
+        let fd = self.table.fd(at);
+        if matches!(at, Target::Slot(_)) && fd.raw() >= 0 {
+            self.cancel(|op| op.uses(fd));
+        }
+        self.table.forget(at);
+    }
+
+    /// Makes the calls of what waited and need not any more.
+    fn go_on(&mut self) {
+        let mut index = 0;
+        while index < self.waiting.len() {
+            let one = &self.waiting[index];
+            let result =
+                if ready(&one.built.op) { oracle(&one.built.op, &one.built.keep) } else { AGAIN };
+            if result == AGAIN {
+                index += 1;
+                continue;
+            }
+            let one = self.waiting.remove(index);
+            self.finish_one(one, result);
+            // It may have made room, or data, for another.
+            index = 0;
+        }
+    }
+}
+
+const AGAIN: i64 = -(libc::EAGAIN as i64);
+
+/// Whether `poll(2)` says that it can be done.
+fn ready(op: &Op) -> bool {
+    let Some((fd, interest)) = op.interest() else { return false };
+    is_ready(fd, interest.events())
+}
+
+fn is_ready(fd: Fd, events: PollEvents) -> bool {
+    oracle(&Op::Poll(Poll { fd, events }), &[]) != AGAIN
+}
