@@ -32,7 +32,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_table_that_cannot_be_read_is_efault::<F>),
         Case::of(a_tail_that_cannot_be_used::<F>).needs(Needs::Memory),
         Case::of(socket_memory_that_cannot_be_used::<F>).needs(Needs::Memory),
-        Case::of(perform_agrees_with_the_system_call::<F>),
+        Case::of(perform_agrees_with_the_system_call::<F>).needs(Needs::Object),
         Case::of(an_error_leaves_the_backend_whole::<F>),
     ]
 }

@@ -29,7 +29,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(stop_with_queued_work_accounts_for_it::<F>),
         Case::of(a_deadline_that_passed_still_stops_what_can_be::<F>),
         Case::of(a_blocked_open_is_cancelled_or_counted::<F>).needs(Needs::Object),
-        Case::of(stop_ends_great_reads_for_good::<F>),
+        Case::of(stop_ends_great_reads_for_good::<F>).needs(Needs::Object),
         Case::of(many_starts_and_stops_leave_nothing_behind::<F>),
     ]
 }
