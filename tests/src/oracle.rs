@@ -16,9 +16,9 @@ fn fd(number: io_core::Fd) -> c_int {
     number.raw()
 }
 
-/// Makes the system call, and returns the count, descriptor or offset, or `-errno`. One transfer is cut
-/// to the kernel's limit first. A call that a signal interrupts is made again, but for a close. In a simulated
-/// world ([`Shared::enter`]) it is that world's, where what would wait is `EAGAIN`.
+/// Makes the system call, or what it is in a simulated world, where a wait is `EAGAIN`, and returns the count,
+/// descriptor or offset, or `-errno`. One transfer is cut to the kernel's limit first. A call that a signal
+/// interrupts is made again, but for a close.
 ///
 /// # Panics
 /// If an address in `op` is neither null nor in `keep`.
