@@ -21,7 +21,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use io_core::syscall::{Attempt, attempt, now_ns};
+use io_core::syscall::{Attempt, attempt, now_ns, perform};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
@@ -78,6 +78,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const NXIO: i64 = Errno::NXIO.to_result();
         const ALREADY: i64 = Errno::ALREADY.to_result();
         const ISCONN: i64 = Errno::ISCONN.to_result();
+        const FAULT: i64 = Errno::FAULT.to_result();
         const CANCELED: i64 = Errno::CANCELED.to_result();
         let blocks = node.scratch() & place::BLOCKS;
         match if is_restart(result) { INTR } else { result } {
@@ -95,6 +96,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
             INTR => self.again(node, blocks),
             AGAIN if blocks == 0 => self.again(node, place::BLOCKS),
+            // The address was looked at before the descriptor: which is wrong is the system call's matter.
+            FAULT if matches!(node.op(), Op::Bind(_) | Op::Connect(_)) => {
+                self.backend.tally.owner.syscalls.add(1);
+                // SAFETY: the operation of a node that is not completed.
+                let result = unsafe { perform(node.op()) };
+                self.finish(node, result);
+            }
             _ => self.finish(node, result),
         }
     }

@@ -87,6 +87,8 @@ pub(crate) struct Owned {
     pub(crate) held: List,
     /// The positions at which an operation has the turn, as bits.
     pub(crate) positions: Cell<u64>,
+    /// Where each of these was at its start, as far as 32 bits tell.
+    pub(crate) starts: [Cell<u32>; 64],
     /// To be performed inside poll.
     pub(crate) turn: List,
     /// Closes that wait for those before them.
@@ -136,6 +138,7 @@ impl Owned {
             overflow: List::new(),
             held: List::new(),
             positions: Cell::new(0),
+            starts: [const { Cell::new(0) }; 64],
             turn: List::new(),
             closing: List::new(),
             asleep: List::new(),

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod choices;
+pub mod clock;
 mod desc;
 pub mod differential;
 pub mod explore;

@@ -26,12 +26,7 @@ pub(super) fn injected(kind: OpKind) -> &'static [Errno] {
 }
 
 impl Host {
-    pub(super) fn new(choices: &Choices, adversary: bool, errors: bool) -> Host {
-        let plan = match (adversary, errors) {
-            (false, _) => Plan::tame(),
-            (true, false) => Plan::without_errors(),
-            (true, true) => Plan::legal(),
-        };
+    pub(super) fn new(choices: &Choices, plan: Plan) -> Host {
         let sim: &'static Sim = Box::leak(Box::new(Sim::new(choices, plan)));
         let (backend, world) = (sim.any_backend(), sim.world().clone());
         Host { sim: NonNull::from(sim), backend: Cell::new(Some(backend)), world }

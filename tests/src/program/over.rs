@@ -17,7 +17,7 @@ impl Run {
     /// Brings everything to its end; panics if anything is not as it must be.
     pub(super) fn wind_up(&self) -> Summary {
         self.calm();
-        match self.choices.below(4) {
+        match if self.limits.few { 1 } else { self.choices.below(4) } {
             0 => self.let_finish(),
             1 => self.cancel_all(),
             2 => self.stop_for_good(),
@@ -25,7 +25,7 @@ impl Run {
         }
         self.drop_all();
         // What is forgotten may fly on into the backend's drop.
-        if !self.choices.chance(3) {
+        if self.limits.few || !self.choices.chance(3) {
             self.stop_for_good();
             self.settle();
             self.counters();
@@ -116,7 +116,8 @@ impl Run {
             if there.is_empty() {
                 break;
             }
-            let at = there[self.choices.index(there.len().min(3))];
+            let among = if self.limits.few { 1 } else { there.len().min(3) };
+            let at = there[self.choices.index(among)];
             self.note(|| format!("drop {at}"));
             self.drop_this(at);
         }

@@ -1,6 +1,7 @@
 //! What a backend says of itself: how each kind of operation would run, and what is in flight.
 
 use super::Case;
+use crate::clock::deadline_in;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -12,7 +13,6 @@ use io_core::op::{
     Pwritev, Read, Readv, Recv, Send, Sendfile, Shutdown, Socket, SocketFlags, SocketKind, Timeout,
     Write, Writev,
 };
-use io_core::syscall::deadline_in;
 use io_core::{Deadline, Fd, InFlight, IoBackend, Op, OpKind, Phase, Scope, Seekable, Way};
 
 /// The cases of this module.

@@ -3,6 +3,7 @@
 
 use super::Case;
 use crate::child::{ending_in_the_child, fork, split};
+use crate::clock::deadline_in;
 use crate::count_fds;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
@@ -18,7 +19,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::{Cancel, Nop, OpenFlags, Timeout};
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
 use io_core::{Deadline, Errno, InFlight, IoBackend, Op, Phase, Scope, StopError};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;

@@ -389,7 +389,7 @@ pub fn a_broken_pipe_is_epipe<F: Fixture>(fx: &F) {
 pub fn both_directions_of_one_socket<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let (near, far) = Desc::pair();
-        let dup = Desc::from(near.std().try_clone().expect("dup"));
+        let dup = near.dup();
         let mems: Vec<Mem> = (0..8).map(|_| Mem::zeroed(1)).collect();
         let mut reads = Vec::new();
         for (i, mem) in mems.iter().enumerate() {

@@ -5,6 +5,7 @@
 
 use super::Case;
 use super::connect::{Full, connect, plain};
+use crate::clock::deadline_in;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -16,7 +17,6 @@ use io_core::op::{
     Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
 use std::time::Instant;

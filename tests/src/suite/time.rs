@@ -1,6 +1,7 @@
 //! Sleeping: in order, on time, at no cost; and what thousands of armed deadlines cost the rest.
 
 use super::Case;
+use crate::clock::{deadline_in, now_ns};
 use crate::desc::Desc;
 use crate::fixture::{Blocking, Fixture, Flavour};
 use crate::mem::Mem;
@@ -10,7 +11,6 @@ use crate::skip::skip;
 use core::time::Duration;
 use io_core::op::{Fsync, Open, OpenFlags, Timeout};
 use io_core::ops::Ops;
-use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, Fd, IoBackend, Op, Phase};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

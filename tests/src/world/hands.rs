@@ -2,9 +2,10 @@
 
 use super::memory::Pieces;
 use super::table::{Object, Open};
-use super::{At, Done, Stop, World};
+use super::transfers::At;
+use super::{Done, Stop, World};
 use core::net::Ipv4Addr;
-use io_core::op::{Family, Socket, SocketFlags, SocketKind};
+use io_core::op::{Family, OpenFlags, Socket, SocketFlags, SocketKind};
 use io_core::{Address, Errno, Fd};
 
 impl World {
@@ -196,6 +197,29 @@ impl World {
     pub fn set_nonblocking(&mut self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
         self.table.get_mut(fd)?.nonblocking = nonblocking;
         Ok(())
+    }
+
+    /// The status flags of an open file (`F_GETFL`), as far as they mean something here.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn status_flags(&self, fd: Fd) -> Result<OpenFlags, Errno> {
+        let open = self.table.any(fd)?;
+        let mut flags = match (open.reads, open.writes) {
+            (true, true) => OpenFlags::RDWR,
+            (false, true) => OpenFlags::WRONLY,
+            _ => OpenFlags::RDONLY,
+        };
+        flags.set(OpenFlags::PATH, open.is_path);
+        flags.set(OpenFlags::APPEND, open.appends);
+        flags.set(OpenFlags::NONBLOCK, open.nonblocking);
+        Ok(flags)
+    }
+
+    /// Whether the number is closed by `execve(2)`.
+    #[must_use]
+    pub fn is_cloexec(&self, fd: Fd) -> bool {
+        self.table.ends_at_exec(fd)
     }
 
     /// Where a socket is bound; nowhere if it is none.
