@@ -162,6 +162,17 @@ impl Run {
         self.settle();
     }
 
+    /// One step of a program of few kinds.
+    pub(super) fn small_step(&self) {
+        match self.choices.below(4) {
+            0 => self.poll_backend(),
+            1 => self.cancel_one(),
+            2 => self.drop_one(),
+            _ => self.wait_one(),
+        }
+        self.settle();
+    }
+
     fn reaction_to(&self, reaction: Reaction) {
         match reaction {
             Reaction::Submit => self.new_operation(),
@@ -177,7 +188,7 @@ impl Run {
     // --- operations -----------------------------------------------------------------------------
 
     fn reaction(&self) -> Option<(Place, Reaction)> {
-        if !self.choices.chance(4) {
+        if self.limits.few || !self.choices.chance(4) {
             return None;
         }
         let place = *self.choices.pick(&[Place::Wake, Place::Callback, Place::Clone, Place::Drop]);
@@ -196,6 +207,9 @@ impl Run {
 
     fn deadline(&self, must: bool) -> Option<Deadline> {
         let now = self.host.now_ns();
+        if self.limits.few {
+            return must.then(|| Deadline::from_nanos(now + 1));
+        }
         match self.choices.below(16) {
             0..=9 if !must => None,
             0..=9 | 13 => {
@@ -217,14 +231,15 @@ impl Run {
         // Numbers of operations are small.
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         let position = |fd| self.host.position(fd);
-        let (choices, large) = (&self.choices, self.limits.large);
+        let (choices, large, few) = (&self.choices, self.limits.large, self.limits.few);
         // A descriptor is not closed under an operation that is about to be submitted with its number.
         let may_close = !self.cloning.get();
         let maker =
             Maker { choices, book: &mut book, number, position: &position, large, may_close };
-        let draft = maker.draft();
-        let deadline = self.deadline(matches!(draft.op, Op::Timeout(_)));
-        let typed = self.choices.chance(2);
+        let draft = if few { maker.small_draft() } else { maker.draft() };
+        let soon = few && self.choices.chance(2);
+        let deadline = self.deadline(soon || matches!(draft.op, Op::Timeout(_)));
+        let typed = few || self.choices.chance(2);
         let form = *self.choices.pick(&[Form::Future, Form::Callback, Form::Quiet]);
         let reaction = self.reaction();
         let (kind, what) = (draft.op.kind(), describe(&draft.op, deadline));
@@ -251,6 +266,7 @@ impl Run {
             asked: false,
             deadline: deadline.unwrap_or(Deadline::NEVER),
             bell: Bell::new(at),
+            others: Vec::new(),
             heard: None,
             dont_wait,
             waits_for_all,
@@ -259,7 +275,7 @@ impl Run {
         });
         drop(book);
         self.note(|| format!("{at}: {:?}, {reaction:?}", self.book.borrow().entries[at]));
-        if !self.choices.chance(12) {
+        if few || !self.choices.chance(12) {
             self.submit(at);
         }
     }
@@ -383,12 +399,23 @@ impl Run {
         }
     }
 
-    /// Polls a future again; with the same waker, which has one address.
+    /// Polls a future again, now and then with another waker, which is then the one to be woken.
     fn poll_one(&self) {
         let fits =
             |entry: &Entry| matches!(entry.life, Life::Flying | Life::Done) && entry.told.is_none();
         if let Some(at) = self.one(fits) {
-            self.note(|| format!("poll {at}"));
+            let other = self.choices.chance(2);
+            self.note(|| format!("poll {at}{}", if other { " with another waker" } else { "" }));
+            if other {
+                let mut book = self.book.borrow_mut();
+                let entry = &mut book.entries[at];
+                // A callback keeps its own.
+                if entry.form != Form::Callback {
+                    let old = core::mem::replace(&mut entry.bell, Bell::new(at));
+                    entry.others.push(old);
+                    entry.heard = None;
+                }
+            }
             self.poll_this(at);
         }
     }
@@ -523,6 +550,7 @@ impl Run {
             asked: false,
             deadline,
             bell: Bell::new(new),
+            others: Vec::new(),
             heard: None,
             dont_wait: false,
             waits_for_all: false,
@@ -565,7 +593,7 @@ impl Run {
 
     fn poll_backend(&self) {
         let sure = |entry: &Entry| entry.kind == OpKind::Nop && entry.life == Life::Flying;
-        let timeout = match self.choices.below(4) {
+        let timeout = match if self.limits.few { 0 } else { self.choices.below(4) } {
             0 | 1 => Some(Duration::ZERO),
             2 => Some(Duration::from_micros(u64::from(self.choices.below(50)))),
             _ if self.book.borrow().entries.iter().any(sure) => None,
@@ -615,7 +643,11 @@ impl Run {
             return;
         }
         let patient = self.choices.chance(2);
-        let deadline = if patient { Deadline::NEVER } else { Deadline::NOW };
+        self.stop(if patient { Deadline::NEVER } else { Deadline::NOW });
+    }
+
+    fn stop(&self, deadline: Deadline) {
+        let patient = deadline == Deadline::NEVER;
         // All that flies is asked, whoever looks at it while the backend stops.
         self.after_stop(&Ok(()));
         let stopped = self.call(|backend| backend.stop(deadline));
