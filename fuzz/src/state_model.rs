@@ -3,7 +3,6 @@
 
 use io_conformance::model::{bytes, harness::Log};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 /// Runs one input.
 ///
@@ -20,6 +19,6 @@ pub fn run(data: &[u8]) {
 pub fn describe(data: &[u8]) -> String {
     let log = Log::default();
     // What panics is reported by the run; the list ends there.
-    let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(data, Some(Rc::clone(&log)))));
+    let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(data, Some(&log))));
     log.borrow().join("\n")
 }
