@@ -3,7 +3,7 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{BADF, borrow, counted, failed, on, retry};
+use super::{BADF, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -11,7 +11,7 @@ use crate::op::{
 };
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, IntoRawFd};
-use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, StatxFlags};
 use rustix::io::Errno as SysErrno;
 
 static_assertions::assert_eq_size!(Stat, Statx);
@@ -78,20 +78,36 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
     seek(op.fd, from)
 }
 
-/// Whether the number is a descriptor (`fcntl(2)`, `F_GETFD`).
-pub(super) fn is_open(fd: Fd) -> bool {
-    on(fd, |fd| rustix::io::fcntl_getfd(fd).map(|_| 0)) == 0
-}
-
-/// Whether a sendfile gets as far as waiting for its output: that one is open for writing and no
-/// listening socket, and the input is open.
+/// Whether a sendfile gets as far as waiting for its output.
 pub(super) fn can_send(op: &Sendfile) -> bool {
+    let beyond =
+        |offset: i64| i64::try_from(op.len).ok().and_then(|len| offset.checked_add(len)).is_none();
+    if op.len == 0 || op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
+        return false;
+    }
+    let is_pipe = |fd: BorrowedFd<'_>| {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo))
+    };
+    if on(op.out_fd, is_pipe) != 1 {
+        // What is wrong with it is wrong with one of nothing, which does not wait.
+        return sendfile(&Sendfile { len: 0, ..*op }) == 0;
+    }
+    // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
         let access = rustix::fs::fcntl_getfl(fd)? & OFlags::ACCMODE;
         Ok(usize::from(access == OFlags::WRONLY || access == OFlags::RDWR))
     };
-    is_open(op.in_fd) && on(op.out_fd, writes) == 1 && !super::net::listens(op.out_fd)
+    let offset = op.offset.map(i64::cast_unsigned);
+    let reads = |fd: BorrowedFd<'_>| match offset {
+        Some(offset) => rustix::io::pread(fd, &mut [0_u8; 0], offset),
+        None => rustix::io::read(fd, &mut [0_u8; 0]),
+    };
+    let is_wrong = matches!(on(op.in_fd, reads), BADF | SPIPE | INVAL);
+    on(op.out_fd, writes) == 1 && !is_wrong
 }
+
+const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
 pub(super) fn position(fd: Fd) -> i64 {

@@ -79,7 +79,11 @@ fn socket_flags(flags: AcceptFlags) -> SocketFlags {
 
 /// `recv(2)` with these flags. A `MSG_WAITALL` on a stream that a signal cuts short goes on: the kernel's
 /// own work for a ring interrupts like a signal, so this is no rarity.
+///
+/// Taking a queued error never waits; a Unix socket, which has none, would ignore that flag.
 pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
+    let queue = flags.contains(MsgFlags::ERRQUEUE);
+    let flags = if queue { flags | MsgFlags::DONTWAIT } else { flags };
     let mut done = recv_at(op, flags, 0);
     let whole = MsgFlags::WAITALL;
     let looks = MsgFlags::DONTWAIT | MsgFlags::PEEK | MsgFlags::TRUNC | MsgFlags::OOB;

@@ -266,6 +266,7 @@ impl Run {
             asked: false,
             deadline: deadline.unwrap_or(Deadline::NEVER),
             bell: Bell::new(at),
+            others: Vec::new(),
             heard: None,
             dont_wait,
             waits_for_all,
@@ -398,12 +399,23 @@ impl Run {
         }
     }
 
-    /// Polls a future again; with the same waker, which has one address.
+    /// Polls a future again, now and then with another waker, which is then the one to be woken.
     fn poll_one(&self) {
         let fits =
             |entry: &Entry| matches!(entry.life, Life::Flying | Life::Done) && entry.told.is_none();
         if let Some(at) = self.one(fits) {
-            self.note(|| format!("poll {at}"));
+            let other = self.choices.chance(2);
+            self.note(|| format!("poll {at}{}", if other { " with another waker" } else { "" }));
+            if other {
+                let mut book = self.book.borrow_mut();
+                let entry = &mut book.entries[at];
+                // A callback keeps its own.
+                if entry.form != Form::Callback {
+                    let old = core::mem::replace(&mut entry.bell, Bell::new(at));
+                    entry.others.push(old);
+                    entry.heard = None;
+                }
+            }
             self.poll_this(at);
         }
     }
@@ -538,6 +550,7 @@ impl Run {
             asked: false,
             deadline,
             bell: Bell::new(new),
+            others: Vec::new(),
             heard: None,
             dont_wait: false,
             waits_for_all: false,
