@@ -13,6 +13,8 @@ const HEAP_SLACK_BYTES: usize = 16 * 1024;
 /// What the resident memory may grow by without a reason, and beyond that per operation.
 const RESIDENT_SLACK_KIB: usize = 4 * 1024;
 const GROWTH_BYTES_PER_OP: f64 = 0.25;
+/// How many readings of it are kept; the room is taken at once, so as not to be taken for a leak.
+const MOST_READINGS: usize = 1024;
 /// Epochs in which the process grows to its size.
 const WARM_UP: usize = 8;
 
@@ -25,8 +27,9 @@ pub(crate) struct Report {
     submitted: u64,
     delivered: u64,
     sums: Vec<(&'static str, u64)>,
-    /// Of each epoch: resident KiB, and operations up to its end.
+    /// Of each epoch, later of each second, fourth, …: resident KiB, and operations up to its end.
     resident: Vec<(usize, u64)>,
+    stride: u64,
     heap: Vec<usize>,
     descriptors: usize,
     threads: usize,
@@ -36,7 +39,8 @@ impl Report {
     /// No epoch yet.
     pub(crate) fn new(backend: Backend, seed: u64) -> Report {
         let (epochs, submitted, delivered, sums) = (0, 0, 0, Vec::new());
-        let (resident, heap, descriptors, threads) = (Vec::new(), Vec::new(), 0, 0);
+        let (resident, heap) = (Vec::with_capacity(MOST_READINGS), Vec::with_capacity(WARM_UP));
+        let (stride, descriptors, threads) = (1, 0, 0);
         Report {
             backend,
             seed,
@@ -45,6 +49,7 @@ impl Report {
             delivered,
             sums,
             resident,
+            stride,
             heap,
             descriptors,
             threads,
@@ -71,8 +76,15 @@ impl Report {
         } else {
             self.sums.iter_mut().zip(named).for_each(|(sum, (_, one))| sum.1 += one);
         }
-        // One reading in a few hundred is enough for hours.
-        if self.resident.len() < 1024 || self.epochs.is_multiple_of(64) {
+        if self.epochs.is_multiple_of(self.stride) {
+            if self.resident.len() == MOST_READINGS {
+                self.stride *= 2;
+                let mut odd = false;
+                self.resident.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+            }
             self.resident.push((epoch.resident_kib, self.submitted));
         }
         if self.heap.len() < WARM_UP {

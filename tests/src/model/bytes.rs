@@ -51,7 +51,7 @@ pub const EVENTS: [Event; 34] = [
 /// the bytes are used up, the life ends.
 #[must_use]
 pub fn live(data: &[u8], log: Option<Log>) -> Report {
-    let mut bytes = data.to_vec().into_iter();
+    let mut bytes = Vec::from(data).into_iter();
     let starts = [Start::PLAIN, Start::TIMED, Start::FD, Start::READY];
     let start = starts[usize::from(bytes.next().unwrap_or(0)) % starts.len()];
     harness::run(start, log, move |state, place| chosen(bytes.next()?, state, place))
