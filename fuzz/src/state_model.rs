@@ -1,9 +1,9 @@
 //! The life of one operation, held against its executable model: [`io_conformance::model`] is all there is
 //! to it.
 
+use core::panic::AssertUnwindSafe;
 use io_conformance::model::{bytes, harness::Log};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::panic::catch_unwind;
 
 /// Runs one input.
 ///
@@ -20,6 +20,6 @@ pub fn run(data: &[u8]) {
 pub fn describe(data: &[u8]) -> String {
     let log = Log::default();
     // What panics is reported by the run; the list ends there.
-    let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(data, Some(Rc::clone(&log)))));
+    let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(data, Some(&log))));
     log.borrow().join("\n")
 }

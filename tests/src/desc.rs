@@ -225,6 +225,20 @@ impl Desc {
         }
     }
 
+    /// The number `at` for the same open file; what it stood for is closed (`dup3(2)`).
+    pub fn dup_at(&self, at: Fd) {
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                // SAFETY: takes numbers; whose they are is the test's business.
+                let made = unsafe { libc::dup3(file.as_raw_fd(), at.raw(), libc::O_CLOEXEC) };
+                assert_eq!(made, at.raw(), "dup3");
+            }
+            Inner::World(world, fd) => {
+                world.with(|world| world.dup_at(*fd, at)).expect("dup");
+            }
+        }
+    }
+
     /// A second number for the same open file, owned as the library owns one.
     #[must_use]
     pub fn to_owned_fd(&self) -> OwnedFd {
@@ -453,6 +467,25 @@ impl Desc {
     #[must_use]
     pub fn lseek_op(&self, offset: i64, whence: u32) -> Op {
         Op::Lseek(Lseek { fd: self.raw(), whence, offset })
+    }
+}
+
+/// What closes a descriptor: `close(2)`, or the simulated world's.
+#[must_use]
+pub fn closer() -> unsafe fn(Fd) {
+    match Shared::current() {
+        Some(_) => crate::world::close_fd,
+        None => io_core::syscall::close_fd,
+    }
+}
+
+/// Whether a number is open, in this process or in the simulated world.
+#[must_use]
+pub fn is_open(fd: Fd) -> bool {
+    match Shared::current() {
+        Some(world) => world.with(|world| world.is_open(fd)),
+        // SAFETY: takes a number.
+        None => unsafe { libc::fcntl(fd.raw(), libc::F_GETFD) != -1 },
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Fixture`]: how the suite gets a backend to test. Implement it for yours, and run [`crate::suite`].
 
 use crate::rig::Rig;
+use crate::world::Entered;
 use core::pin::Pin;
 use io_core::{Errno, IoBackend, OpKind};
 
@@ -105,6 +106,12 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     /// # Errors
     /// Why not.
     fn available(&self) -> Result<(), String>;
+
+    /// Called before each case, and the value dropped after it: a simulation enters a world here, which the
+    /// backends of the case share as others share the kernel.
+    fn enter(&self) -> Option<Entered> {
+        None
+    }
 
     /// Makes a backend, runs `test` with it on this thread, adds its counters to [`crate::tally`], and
     /// drops it before returning, also when `test` panics.

@@ -23,4 +23,4 @@ pub mod tally;
 pub mod watchdog;
 pub mod world;
 
-pub use desc::{Desc, Seeking, count_fds};
+pub use desc::{Desc, Seeking, closer, count_fds, is_open};

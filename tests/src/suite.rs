@@ -146,6 +146,7 @@ fn judge<F: Fixture>(name: &str, fixture: &F, case: &Case<F>) -> Result<Completi
     }
     tally::ran(fixture.name());
     let _watchdog = Watchdog::arm(name);
+    let _entered = fixture.enter();
     match catch_unwind(AssertUnwindSafe(|| (case.run)(fixture))) {
         Ok(()) => Ok(Completion::Completed),
         Err(payload) => match payload.downcast::<Skip>() {

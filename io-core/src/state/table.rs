@@ -259,7 +259,8 @@ fn the_word_is_printed_by_the_names_of_its_bits() {
 #[cfg(debug_assertions)]
 #[test]
 fn what_the_tables_exclude_is_an_assertion() {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use core::panic::AssertUnwindSafe;
+    use std::panic::catch_unwind;
     let panics = |word: u32, call: &dyn Fn(&State)| {
         let state = Word(word).state();
         let result = catch_unwind(AssertUnwindSafe(|| call(&state)));

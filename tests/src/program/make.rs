@@ -178,8 +178,7 @@ impl Maker<'_> {
     /// A read of two bytes.
     fn read_from(&self, end: usize) -> Draft {
         let area = Area::empty(2);
-        let (fd, buf, len, given) =
-            (self.book.ends[end].fd, area.ptr(), area.len(), area.clone());
+        let (fd, buf, len, given) = (self.book.ends[end].fd, area.ptr(), area.len(), area.clone());
         let Leads::Stream { reads: stream, .. } = self.book.ends[end].leads else {
             return self.timeout();
         };

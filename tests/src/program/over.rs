@@ -201,13 +201,14 @@ impl Run {
     fn wakers_are_back(&self) {
         let book = self.book.borrow();
         let kept = |(at, entry): (usize, &Entry)| {
-            let count = Arc::strong_count(&entry.bell);
-            (entry.lost.is_none() && count != 1).then_some((at, count))
+            let bells = entry.others.iter().chain([&entry.bell]);
+            let left: usize = bells.map(|bell| Arc::strong_count(bell) - 1).sum();
+            (entry.lost.is_none() && left > 0).then_some((at, left))
         };
         let kept = book.entries.iter().enumerate().find_map(kept);
         drop(book);
-        if let Some((at, count)) = kept {
-            self.violated(&format!("{} wakers of {at} are left", count - 1));
+        if let Some((at, left)) = kept {
+            self.violated(&format!("{left} wakers of {at} are left"));
         }
     }
 

@@ -402,6 +402,10 @@ unsafe impl IoBackend for SimBackend {
         self.generation
     }
 
+    fn now_ns(&self) -> u64 {
+        self.with(|kernel| kernel.now_ns())
+    }
+
     fn route(&self, op: &Op) -> Route {
         match op {
             Op::Timeout(_) => Route { way: Way::Readiness, why: "the simulated clock" },

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::{Form, Rig};
 use io_core::op::{
@@ -16,9 +16,9 @@ use io_core::{IoBackend, Op, Seekable};
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(long_reads_are_short_transfers::<F>),
-        Case::of(long_writes_are_short_transfers::<F>),
+        Case::of(long_writes_are_short_transfers::<F>).needs(Needs::Object),
         Case::of(long_receives_and_sends::<F>),
-        Case::of(long_sendfile_is_a_short_transfer::<F>),
+        Case::of(long_sendfile_is_a_short_transfer::<F>).needs(Needs::Object),
         Case::of(long_vectors_are_short_transfers::<F>),
         Case::of(offsets_beyond_4_gib::<F>),
     ]

@@ -130,6 +130,20 @@ impl World {
         self.table.dup(fd)
     }
 
+    /// The number `at` for the same open file; what it stood for is closed (`dup2(2)`).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn dup_at(&mut self, fd: Fd, at: Fd) -> Result<(), Errno> {
+        self.table.any(fd)?;
+        if fd == at {
+            return Ok(());
+        }
+        // It may be free.
+        let _ = self.close(at);
+        self.table.dup_at(fd, at)
+    }
+
     /// Writes at the position, or sends, what is taken without a wait; returns how much that is.
     ///
     /// # Errors

@@ -130,6 +130,18 @@ impl Table {
         self.number(id)
     }
 
+    /// This number, which is free, for the same open file.
+    pub(super) fn dup_at(&mut self, fd: Fd, at: Fd) -> Result<(), Errno> {
+        let open = self.id(fd)?;
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.numbers.insert(at.raw(), Number { open, stamp, ends_at_exec: true });
+        if let Some(open) = self.opens.get_mut(&open) {
+            open.numbers += 1;
+        }
+        Ok(())
+    }
+
     /// Gives a number up; returns the open file if that was its last.
     pub(super) fn remove(&mut self, fd: Fd) -> Result<Option<Open>, Errno> {
         let id = self.numbers.remove(&fd.raw()).ok_or(Errno::BADF)?.open;
