@@ -139,6 +139,13 @@ pub unsafe trait IoBackend {
         1
     }
 
+    /// The clock that deadlines are by, in nanoseconds: `CLOCK_MONOTONIC`, as every backend over the kernel
+    /// keeps it. A simulated one has a clock of its own.
+    #[cfg(feature = "syscall")]
+    fn now_ns(&self) -> u64 {
+        crate::syscall::now_ns()
+    }
+
     /// Takes the record of a descriptor whose owner says when it ends, so that what is learnt of its
     /// readiness can be kept from one operation to the next. Operations on its number find it by
     /// themselves. Backends that have no use for it keep this default, which forgets it.

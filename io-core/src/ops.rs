@@ -96,6 +96,12 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
         self.awaitable.phase()
     }
 
+    /// The handle it was made with.
+    #[cfg(feature = "syscall")]
+    pub(crate) fn handle(&self) -> &H {
+        self.awaitable.handle()
+    }
+
     pub(crate) fn awaitable(self: Pin<&mut Self>) -> Pin<&mut IoAwaitable<H>> {
         // SAFETY: structural: the field is never moved out of a pinned `SafeOp`.
         unsafe { self.map_unchecked_mut(|this| &mut this.awaitable) }

@@ -528,6 +528,9 @@ impl fmt::Debug for State {
     }
 }
 
+#[cfg(all(test, not(io_loom)))]
+mod table;
+
 #[cfg(test)]
 mod tests {
     use super::{Finish, Phase, Register, State};

@@ -173,22 +173,21 @@ fn counted(result: rustix::io::Result<usize>) -> i64 {
     }
 }
 
-/// The descriptor for the length of one call; negative numbers are `EBADF`.
-fn borrow<'a>(fd: Fd) -> Result<BorrowedFd<'a>, i64> {
-    if fd.raw() < 0 {
-        return Err(Errno::BADF.to_result());
-    }
+/// The descriptor for the length of one call. A negative number is one that can never be open instead, so
+/// that the kernel says which error comes first.
+fn borrow<'a>(fd: Fd) -> BorrowedFd<'a> {
+    let number = if fd.raw() < 0 { NEVER_OPEN } else { fd.raw() };
     // SAFETY: not -1. The number may be closed or reused: the kernel says so, and which file it means
     // was the promise of whoever made the descriptor.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd.raw()) })
+    unsafe { BorrowedFd::borrow_raw(number) }
 }
+
+/// Numbers of descriptors end below it (`fs.nr_open`).
+const NEVER_OPEN: i32 = i32::MAX;
 
 /// Runs `call` with the descriptor until it is not interrupted.
 fn on(fd: Fd, call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>) -> i64 {
-    match borrow(fd) {
-        Ok(fd) => counted(retry(fd, call)),
-        Err(result) => result,
-    }
+    counted(retry(borrow(fd), call))
 }
 
 fn retry<T>(

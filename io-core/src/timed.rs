@@ -92,10 +92,11 @@ impl<H: Handle> IoAwaitable<H> {
         }
     }
 
-    /// The operation with a deadline `timeout` from now.
+    /// The operation with a deadline `timeout` from now, by the backend's clock.
     #[cfg(feature = "syscall")]
     pub fn with_timeout(self, timeout: core::time::Duration) -> Timed<IoAwaitable<H>> {
-        self.with_deadline(crate::syscall::deadline_in(timeout))
+        let now_ns = crate::IoBackend::now_ns(self.handle().backend());
+        self.with_deadline(Deadline::after(now_ns, timeout))
     }
 }
 
@@ -108,10 +109,11 @@ impl<H: Handle, D: Operation> SafeOp<H, D> {
         }
     }
 
-    /// The operation with a deadline `timeout` from now.
+    /// The operation with a deadline `timeout` from now, by the backend's clock.
     #[cfg(feature = "syscall")]
     pub fn with_timeout(self, timeout: core::time::Duration) -> Timed<SafeOp<H, D>> {
-        self.with_deadline(crate::syscall::deadline_in(timeout))
+        let now_ns = crate::IoBackend::now_ns(self.handle().backend());
+        self.with_deadline(Deadline::after(now_ns, timeout))
     }
 }
 

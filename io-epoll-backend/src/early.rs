@@ -181,6 +181,28 @@ impl Queues {
         withdrawn
     }
 
+    /// Takes out what could not be registered.
+    pub(crate) fn withdraw_unarmed(&mut self, fd: Fd) -> Fifo {
+        let mut withdrawn = Fifo::new();
+        while let Some(node) = self.waiting.take_unarmed(fd) {
+            self.taken_out(&node, Place::Waiting);
+            withdrawn.push(node);
+        }
+        withdrawn
+    }
+
+    /// The same of a source, which cannot be registered.
+    pub(crate) fn withdraw_refused(&mut self, fd: Fd, generation: u32) -> Fifo {
+        let mut withdrawn = Fifo::new();
+        while let Some(node) =
+            self.sources.find_generation(fd, generation).and_then(|state| state.refuse())
+        {
+            self.taken_out(&node, Place::Source);
+            withdrawn.push(node);
+        }
+        withdrawn
+    }
+
     fn move_out(&mut self, mut taken: Fifo, from: Place, into: &mut Fifo) {
         while let Some(node) = taken.pop() {
             self.taken_out(&node, from);

@@ -4,6 +4,7 @@ use crate::backend::EpollBackend;
 use crate::line::Waits;
 use crate::note::Stage;
 use crate::run::Turn;
+use io_core::queue::Fifo;
 use io_core::readiness::{Event, Events};
 use io_core::{Errno, Fd, OffloadHandle, RawLock};
 
@@ -46,10 +47,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
     }
 
-    /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so the
-    /// operation is performed, and its system call says what is wrong. Where the descriptor was closed, it is
-    /// only tried: its number may be another file's by now, which has something to wait for.
+    /// A file or directory (`EPERM`), a closed descriptor: there is nothing to wait for, so the operation is
+    /// performed, and its system call says what is wrong. Where the descriptor was closed, it is only tried: its
+    /// number may be another file's by now, which has something to wait for. Where there is no room to wait, it
+    /// would block whoever performed it, so that is its error.
     fn no_readiness(&self, fd: Fd, why: Errno) {
+        if is_no_room(why) {
+            return self.fail_all(self.queues(|queues| queues.withdraw_unarmed(fd)), why);
+        }
         if why == Errno::BADF {
             return self.queues(|queues| {
                 while let Some(node) = queues.waiting.take_unarmed(fd) {
@@ -69,8 +74,10 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Registers a source for good. What is ready at this moment is an event, so nothing is lost.
     pub(crate) fn register_source(&self, fd: Fd, generation: u32) {
         self.count.syscall();
-        if self.park.register_edges(fd, generation).is_ok() {
-            return;
+        let Err(why) = self.park.register_edges(fd, generation) else { return };
+        if is_no_room(why) {
+            let ended = self.queues(|queues| queues.withdraw_refused(fd, generation));
+            return self.fail_all(ended, why);
         }
         let offload = self.helper().is_some();
         while let Some(node) = self.queues(|queues| {
@@ -79,6 +86,12 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             Some(queues.leave_epoll(node, offload))
         }) {
             node.into_iter().for_each(|node| self.accept(node));
+        }
+    }
+
+    fn fail_all(&self, mut ended: Fifo, why: Errno) {
+        while let Some(node) = ended.pop() {
+            self.fail(node, why, Turn::Reap);
         }
     }
 
@@ -105,4 +118,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             }
         }
     }
+}
+
+/// Whether this error of `epoll_ctl(2)` is about the table and not about the descriptor.
+fn is_no_room(why: Errno) -> bool {
+    matches!(why, Errno::NOMEM | Errno::NOSPC)
 }

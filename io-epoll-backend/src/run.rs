@@ -197,9 +197,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Ends an operation early. What it has transferred by then is its result.
     pub(crate) fn refuse(&self, node: Node, turn: Turn<'_>) -> usize {
+        self.fail(node, Errno::CANCELED, turn)
+    }
+
+    /// Ends an operation with an error, or with what it has transferred by then.
+    pub(crate) fn fail(&self, node: Node, errno: Errno, turn: Turn<'_>) -> usize {
         let result = match node.result() {
             done @ 1.. => done,
-            _ => Errno::CANCELED.to_result(),
+            _ => errno.to_result(),
         };
         self.finish(node, result, turn)
     }

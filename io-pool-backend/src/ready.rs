@@ -4,6 +4,7 @@ use crate::backend::PoolBackend;
 use crate::line::Waits;
 use crate::note::Stage;
 use crate::run::Turn;
+use io_core::queue::Fifo;
 use io_core::readiness::{Event, Events};
 use io_core::{Errno, Fd, RawLock};
 
@@ -51,10 +52,14 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
-    /// A file or directory (`EPERM`), a closed descriptor, no room: there is nothing to wait for, so a worker
-    /// acts, and its system call says what is wrong. Not blocking where the descriptor was closed: its number
-    /// may be another file's by now, which has something to wait for.
+    /// A file or directory (`EPERM`), a closed descriptor: there is nothing to wait for, so a worker acts, and its
+    /// system call says what is wrong. Not blocking where the descriptor was closed: its number may be another
+    /// file's by now, which has something to wait for. Where there is no room to wait, it would hold the worker
+    /// for as long as that takes, so that is its error.
     fn no_readiness(&self, fd: Fd, why: Errno) {
+        if is_no_room(why) {
+            return self.fail_all(self.queues(|queues| queues.withdraw_unarmed(fd)), why);
+        }
         let stage = if why == Errno::BADF { Stage::Fresh } else { Stage::Block };
         self.queues(|queues| {
             while let Some(node) = queues.waiting.take_unarmed(fd) {
@@ -67,8 +72,10 @@ impl<L: RawLock> PoolBackend<L> {
     /// Registers a source for good. What is ready at this moment is an event, so nothing is lost.
     fn register_source(&self, fd: Fd, generation: u32) {
         self.count.syscall();
-        if self.park.register_edges(fd, generation).is_ok() {
-            return;
+        let Err(why) = self.park.register_edges(fd, generation) else { return };
+        if is_no_room(why) {
+            let ended = self.queues(|queues| queues.withdraw_refused(fd, generation));
+            return self.fail_all(ended, why);
         }
         self.queues(|queues| {
             while let Some(node) =
@@ -79,6 +86,12 @@ impl<L: RawLock> PoolBackend<L> {
                 queues.passed += 1;
             }
         });
+    }
+
+    fn fail_all(&self, mut ended: Fifo, why: Errno) {
+        while let Some(node) = ended.pop() {
+            self.fail(node, why, Turn::Reap);
+        }
     }
 
     /// Moves what the events concern to the work list.
@@ -112,4 +125,9 @@ impl<L: RawLock> PoolBackend<L> {
             self.register(fd);
         }
     }
+}
+
+/// Whether this error of `epoll_ctl(2)` is about the table and not about the descriptor.
+fn is_no_room(why: Errno) -> bool {
+    matches!(why, Errno::NOMEM | Errno::NOSPC)
 }

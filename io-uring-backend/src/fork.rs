@@ -12,7 +12,7 @@ use crate::UringBackend;
 use crate::inbox::Mode;
 use crate::ring::Ring;
 use crate::seat::Owned;
-use crate::wake::Wake;
+use crate::threads::Bell;
 use io_core::{Errno, OffloadHandle};
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
@@ -31,7 +31,7 @@ impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
             return Err(Errno::OWNERDEAD);
         }
         let ring = Ring::build(&self.config).map_err(|error| error.errno)?;
-        let event = Wake::open()?;
+        let event = Bell::open()?;
         self.let_go();
         // SAFETY: the adoption is not finished, so nobody has a seat.
         unsafe { self.owned.renew(Owned::new(ring)) };

@@ -8,7 +8,7 @@
 //!
 //! So a thread that made it `STOPPING` and finds another word knows that everything was ended since.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use io_core::sync::{AtomicU32, Ordering};
 
 const OPEN: u32 = 0;
 const STOPPING: u32 = 1;
@@ -19,7 +19,7 @@ const STOPPED: u32 = 2;
 pub(crate) struct Gate(AtomicU32);
 
 impl Gate {
-    pub(crate) const fn new() -> Gate {
+    pub(crate) fn new() -> Gate {
         Gate(AtomicU32::new(OPEN))
     }
 

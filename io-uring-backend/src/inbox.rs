@@ -4,15 +4,13 @@
 //! # Safety
 //! [`Local`] is not `Sync`, and so is no backend that has it.
 
+use crate::threads::{give_way, sleep_while, this_thread, wake_all};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use io_core::queue::{Fifo, Transfer};
+use io_core::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use io_core::{Deadline, Delivery, Errno, Node};
-use rustix::thread::futex;
-use rustix::time::Timespec;
 
 /// Whether a backend may be used from several threads: [`Shared`] or [`Local`]. Nothing else implements
 /// it.
@@ -161,39 +159,6 @@ const CLAIMED: usize = usize::MAX;
 /// The owner is [`Shared::host`], and leaves its half to claims until it comes back.
 const RESTING: usize = usize::MAX - 1;
 
-/// The number for the next thread that asks for its own.
-static NEXT: AtomicUsize = AtomicUsize::new(1);
-
-thread_local! {
-    static NUMBER: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The calling thread, by a number that no other thread of this process ever has.
-#[inline]
-fn this_thread() -> usize {
-    NUMBER.with(|number| match number.get() {
-        0 => number_thread(number),
-        known => known,
-    })
-}
-
-#[cold]
-fn number_thread(number: &Cell<usize>) -> usize {
-    // Ordering: Relaxed, only that each number is given once matters.
-    let new = NEXT.fetch_add(1, Ordering::Relaxed);
-    number.set(new);
-    new
-}
-
-fn timespec(deadline: Deadline) -> Timespec {
-    let ns = deadline.as_nanos();
-    Timespec {
-        tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
-        // Less than a second.
-        tv_nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0),
-    }
-}
-
 impl Inbox for Shared {
     fn new() -> Shared {
         Shared {
@@ -240,7 +205,7 @@ impl Inbox for Shared {
             let host = self.host.load(Ordering::Relaxed);
             match now {
                 CLAIMED if host == NOBODY || host == me => {
-                    rustix::thread::sched_yield();
+                    give_way();
                     continue;
                 }
                 NOBODY => {}
@@ -287,7 +252,7 @@ impl Inbox for Shared {
                 NOBODY | RESTING => {}
                 // It may not have seen what this thread is after.
                 CLAIMED => {
-                    rustix::thread::sched_yield();
+                    give_way();
                     continue;
                 }
                 _ => return None,
@@ -375,21 +340,12 @@ impl Inbox for Shared {
     }
 
     fn wait_epoch(&self, epoch: u32, deadline: Deadline) {
-        let until = (deadline != Deadline::NEVER).then(|| timespec(deadline));
-        // EAGAIN: it has changed; EINTR, ETIMEDOUT: the caller looks again. All are what was asked for.
-        let _: Result<(), _> = futex::wait_bitset(
-            &self.epoch,
-            futex::Flags::PRIVATE,
-            epoch,
-            until.as_ref(),
-            NonZeroU32::MAX,
-        );
+        sleep_while(&self.epoch, epoch, deadline);
     }
 
     fn announce(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
-        // A wake of a valid word cannot fail.
-        let _: Result<usize, _> = futex::wake(&self.epoch, futex::Flags::PRIVATE, i32::MAX as u32);
+        wake_all(&self.epoch);
     }
 
     fn announce_to_waiting(&self) {

@@ -16,6 +16,8 @@ pub mod fuzz;
 mod gate;
 mod identity;
 mod inbox;
+#[cfg(all(test, io_loom))]
+mod interleave;
 mod list;
 mod position;
 mod probe;
@@ -27,6 +29,8 @@ mod seat;
 mod stop;
 mod submit;
 mod tally;
+#[cfg_attr(io_loom, path = "threads_loom.rs")]
+mod threads;
 mod token;
 mod turn;
 mod wake;

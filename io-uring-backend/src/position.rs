@@ -4,13 +4,22 @@
 //! move it at the end, so that two in the ring at once transfer the same bytes. So at most one operation
 //! per file is in the ring, and the others wait here in order. Files are told apart by their inode:
 //! duplicates of a descriptor share a position. Pipes, sockets and devices have none, as the kernel sees it.
+//!
+//! A transfer that an error cuts short (no space, memory that cannot be used) has a count for its result, but
+//! the kernel does not move the position then, and the next write would be on top of it. So it is looked
+//! at before and after, and moved here.
+#![allow(unsafe_code, reason = "asks a bare descriptor for its position, and moves it")]
+//! # Safety
+//! The descriptor is that of an operation in flight.
 
 use crate::identity::{mix, stat_of};
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
 use crate::submit::Known;
+use io_core::op::{Write, Writev};
 use io_core::{Node, OffloadHandle, Op, OpKind, OpSet};
-use rustix::fs::FileType;
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl};
 
 /// The operations that use a file's own position.
 pub(crate) const KINDS: OpSet = OpSet::of(OpKind::Read)
@@ -49,10 +58,57 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         self.positions.set(self.positions.get() & !(1 << key));
     }
 
+    /// The end of an operation that may have had the turn: the position is where its count says.
+    pub(crate) fn mend_position(&self, node: &Node, result: i64) {
+        let (op, word) = (node.op(), node.scratch());
+        if word & place::POSITION == 0 || result <= 0 || is_whole(op, result) {
+            return;
+        }
+        let key = word >> place::KEY_SHIFT;
+        self.backend.tally.owner.syscalls.add(1);
+        let unmoved = seek(op, SeekFrom::Current(0)) == self.starts[(key & 63) as usize].get();
+        if unmoved && position_of(op) == Some(key) {
+            let to = if appends(op) { SeekFrom::End(0) } else { SeekFrom::Current(result) };
+            let _: u32 = seek(op, to);
+            self.backend.tally.owner.syscalls.add(3);
+        }
+    }
+
     fn take_turn(&self, node: Node, key: u32, known: Known) {
+        self.backend.tally.owner.syscalls.add(1);
+        self.starts[(key & 63) as usize].set(seek(node.op(), SeekFrom::Current(0)));
         node.set_scratch(place::RING | place::POSITION | (key << place::KEY_SHIFT));
         self.to_ring(node, known);
     }
+}
+
+/// Sets or asks for the position; the lower half of where it is then.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn seek(op: &Op, to: SeekFrom) -> u32 {
+    let Some((fd, _)) = op.interest().filter(|(fd, _)| fd.raw() >= 0) else { return 0 };
+    // SAFETY: if it is closed, the kernel says so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    // It is a regular file's, so this does not fail.
+    rustix::fs::seek(fd, to).unwrap_or(0) as u32
+}
+
+/// Whether so much is all that was asked for.
+fn is_whole(op: &Op, count: i64) -> bool {
+    let len = match op {
+        Op::Read(op) => op.len,
+        Op::Write(op) => op.len,
+        // Its table may be gone; one call more.
+        _ => return false,
+    };
+    usize::try_from(count).is_ok_and(|count| count == len)
+}
+
+/// Whether every write goes to the end.
+fn appends(op: &Op) -> bool {
+    let (Op::Write(Write { fd, .. }) | Op::Writev(Writev { fd, .. })) = op else { return false };
+    // SAFETY: not negative, it is open; only asked about.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))
 }
 
 /// Which of 64 positions the operation moves; `None` if its descriptor has none. Files that share a

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `EINTR`, the kernel's restart codes | again; a close is done, its number is free | the operation again |
 //! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else once again, by a worker; then the result | the operation again |
-//! | `ECANCELED` | the result | asked for: the result. Else the operation again |
+//! | `ECANCELED` | asked for: the result. Else the kernel had no worker for it: again, then inside poll | asked for: the result. Else the operation again |
 //! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
 //!
@@ -21,7 +21,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use io_core::syscall::{Attempt, attempt, now_ns};
+use io_core::syscall::{Attempt, attempt, now_ns, perform};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
@@ -78,6 +78,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const NXIO: i64 = Errno::NXIO.to_result();
         const ALREADY: i64 = Errno::ALREADY.to_result();
         const ISCONN: i64 = Errno::ISCONN.to_result();
+        const FAULT: i64 = Errno::FAULT.to_result();
+        const CANCELED: i64 = Errno::CANCELED.to_result();
         let blocks = node.scratch() & place::BLOCKS;
         match if is_restart(result) { INTR } else { result } {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
@@ -88,13 +90,39 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             ALREADY if node.op().kind() == OpKind::Connect => {
                 self.again(node, place::WAITS | place::CONNECTS);
             }
+            CANCELED if !self.unwanted(&node) => self.unstarted(node),
             ISCONN if node.scratch() & place::CONNECTS != 0 => self.finish(node, 0),
             NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
             AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
             INTR => self.again(node, blocks),
             AGAIN if blocks == 0 => self.again(node, place::BLOCKS),
+            // The address was looked at before the descriptor: which is wrong is the system call's matter.
+            FAULT if matches!(node.op(), Op::Bind(_) | Op::Connect(_)) => {
+                self.backend.tally.owner.syscalls.add(1);
+                // SAFETY: the operation of a node that is not completed.
+                let result = unsafe { perform(node.op()) };
+                self.finish(node, result);
+            }
             _ => self.finish(node, result),
         }
+    }
+
+    /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
+    /// (`RLIMIT_NPROC`, `pids.max`) or because signals kept coming. Nothing of it was done. Once more; then
+    /// whoever polls is the worker.
+    fn unstarted(&self, node: Node) {
+        let word = node.scratch();
+        if word & place::UNSTARTED == 0 {
+            node.set_scratch(word | place::UNSTARTED);
+            return self.again(node, word & place::BLOCKS);
+        }
+        if node.op().kind() == OpKind::Close {
+            let result = self.backend.refuse(&node);
+            return self.finish(node, result);
+        }
+        node.requeue();
+        node.set_scratch(place::TURN | (word & place::KEPT));
+        self.turn.push(node);
     }
 
     fn became_ready(&self, node: Node, result: i64) {

@@ -93,7 +93,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Puts the read that ends a park into the ring, unless it is there or the kernel takes nothing now.
     fn arm_wake(&self) -> Result<(), Errno> {
         while !self.wake_armed.get() && self.dead.get().is_none() {
-            let (event, count) = self.backend.wake.read_target();
+            let (event, count) = self.backend.wake.bell.read_target();
             // SAFETY: the memory is static.
             let room = unsafe { self.push_sqe(Sqe::read(event, count, 8, 0), Token::Wake) };
             self.wake_armed.set(room);

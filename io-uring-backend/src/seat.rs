@@ -64,10 +64,12 @@ pub(crate) mod place {
     pub(crate) const CONNECTS: u32 = 1 << 13;
     /// Flag: a close waits for it; see `scope.rs`.
     pub(crate) const AWAITED: u32 = 1 << 14;
+    /// Flag: the kernel has ended it once that nobody had asked; see `reap.rs`.
+    pub(crate) const UNSTARTED: u32 = 1 << 15;
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
     /// being moved.
     pub(crate) const CANCEL_LIMIT: u32 = 3;
@@ -85,6 +87,8 @@ pub(crate) struct Owned {
     pub(crate) held: List,
     /// The positions at which an operation has the turn, as bits.
     pub(crate) positions: Cell<u64>,
+    /// Where each of these was at its start, as far as 32 bits tell.
+    pub(crate) starts: [Cell<u32>; 64],
     /// To be performed inside poll.
     pub(crate) turn: List,
     /// Closes that wait for those before them.
@@ -134,6 +138,7 @@ impl Owned {
             overflow: List::new(),
             held: List::new(),
             positions: Cell::new(0),
+            starts: [const { Cell::new(0) }; 64],
             turn: List::new(),
             closing: List::new(),
             asleep: List::new(),

@@ -189,7 +189,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// A few instructions and at most one write of an eventfd each.
     fn await_visitors(&self) {
         while !self.backend.mode.unvisited() {
-            rustix::thread::sched_yield();
+            crate::threads::give_way();
         }
     }
 

@@ -323,7 +323,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        node.set_scratch(place::RING | place::WAITS);
+        node.set_scratch(place::RING | place::WAITS | (node.scratch() & place::KEPT));
         self.to_ring(node, Known::Elsewhere);
     }
 
@@ -397,6 +397,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
         if word & (place::POSITION | place::CANCELS | place::AWAITED) != 0 {
+            self.mend_position(&node, result);
             self.leave(word);
         }
         if node.is_timed() {

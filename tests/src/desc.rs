@@ -4,7 +4,7 @@
 //! The system calls here take numbers only; the proof is a counted owner.
 
 use core::net::SocketAddr;
-use io_core::op::{Lseek, Op, Pread, Read, Write};
+use io_core::op::{Lseek, Op, PollEvents, Pread, Read, Write};
 use io_core::{Fd, IoFd, OwnedFd, Seekable};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -14,10 +14,28 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use crate::mem::Mem;
+use crate::world::{Shared, World};
 
-/// A counted descriptor; clones are the same open file.
+/// A counted descriptor; clones are the same open file. In a simulated world ([`Shared::enter`]) it is of
+/// that world.
 #[derive(Clone, Debug)]
-pub struct Desc(Arc<File>);
+pub struct Desc(Arc<Inner>);
+
+/// Who has the file.
+#[derive(Debug)]
+enum Inner {
+    Kernel(File),
+    World(Shared, Fd),
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Inner::World(world, fd) = self {
+            // A test may have closed it by its number.
+            let _ = world.with(|world| world.close(*fd));
+        }
+    }
+}
 
 // SAFETY: a counted owner keeps its descriptor open for as long as it exists, a forgotten one for ever.
 unsafe impl IoFd for Desc {
@@ -43,7 +61,7 @@ unsafe impl IoFd for Seeking {
 
 impl<T: Into<std::os::fd::OwnedFd>> From<T> for Desc {
     fn from(owner: T) -> Desc {
-        Desc(Arc::new(File::from(owner.into())))
+        Desc(Arc::new(Inner::Kernel(File::from(owner.into()))))
     }
 }
 
@@ -51,6 +69,9 @@ impl Desc {
     /// A file without a name, with this content, at position 0.
     #[must_use]
     pub fn file(content: &[u8]) -> Desc {
+        if let Some(world) = Shared::current() {
+            return Desc::make(world, |world| world.file(content));
+        }
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(content).expect("filling the file");
         file.rewind().expect("rewinding the file");
@@ -60,6 +81,9 @@ impl Desc {
     /// A pipe's reading and writing end.
     #[must_use]
     pub fn pipe() -> (Desc, Desc) {
+        if let Some(world) = Shared::current() {
+            return Desc::make_two(&world, World::pipe);
+        }
         let (reader, writer) = std::io::pipe().expect("a pipe");
         (Desc::from(reader), Desc::from(writer))
     }
@@ -67,6 +91,9 @@ impl Desc {
     /// The two ends of a stream.
     #[must_use]
     pub fn pair() -> (Desc, Desc) {
+        if let Some(world) = Shared::current() {
+            return Desc::make_two(&world, World::pair);
+        }
         let (a, b) = UnixStream::pair().expect("a socket pair");
         (Desc::from(a), Desc::from(b))
     }
@@ -74,6 +101,11 @@ impl Desc {
     /// A socket that listens on the loopback interface, and where.
     #[must_use]
     pub fn listener() -> (Desc, SocketAddr) {
+        if let Some(world) = Shared::current() {
+            let (fd, address) = world.with(World::listener);
+            let address = address.ip().expect("an IP address");
+            return (Desc(Arc::new(Inner::World(world, fd))), address);
+        }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = listener.local_addr().expect("its address");
         (Desc::from(listener), address)
@@ -82,12 +114,18 @@ impl Desc {
     /// A connection to a listener.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Desc {
+        if let Some(world) = Shared::current() {
+            return Desc::make(world, |world| world.connect(&address.into()));
+        }
         Desc::from(TcpStream::connect(address).expect("a connection"))
     }
 
     /// A directory.
     #[must_use]
     pub fn directory() -> Desc {
+        if let Some(world) = Shared::current() {
+            return Desc::make(world, World::directory);
+        }
         Desc::from(File::open("/").expect("the root directory"))
     }
 
@@ -106,6 +144,9 @@ impl Desc {
     /// A handle to a place in the tree (`O_PATH`).
     #[must_use]
     pub fn o_path() -> Desc {
+        if let Some(world) = Shared::current() {
+            return Desc::make(world, World::o_path);
+        }
         // SAFETY: a literal, NUL-terminated path.
         let fd = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         assert!(fd >= 0, "open with O_PATH");
@@ -128,6 +169,9 @@ impl Desc {
     pub fn adopt(result: i64) -> Desc {
         let fd = i32::try_from(result).expect("a descriptor");
         assert!(fd >= 0, "no descriptor but {result}");
+        if let Some(world) = Shared::current() {
+            return Desc::make(world, |_| Fd::new(fd));
+        }
         // SAFETY: the result of an open or accept that nobody else has read.
         Desc::from(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
     }
@@ -138,68 +182,202 @@ impl Desc {
         Desc::adopt(i64::from(fd.into_raw().raw()))
     }
 
+    fn make(world: Shared, act: impl FnOnce(&mut World) -> Fd) -> Desc {
+        let fd = world.with(act);
+        Desc(Arc::new(Inner::World(world, fd)))
+    }
+
+    fn make_two(world: &Shared, act: impl FnOnce(&mut World) -> (Fd, Fd)) -> (Desc, Desc) {
+        let (one, other) = world.with(act);
+        let desc = |fd| Desc(Arc::new(Inner::World(world.clone(), fd)));
+        (desc(one), desc(other))
+    }
+
     /// The number.
     #[must_use]
     pub fn raw(&self) -> Fd {
-        Fd::new(self.0.as_raw_fd())
+        match &*self.0 {
+            Inner::Kernel(file) => Fd::new(file.as_raw_fd()),
+            Inner::World(_, fd) => *fd,
+        }
     }
 
     /// The file.
+    ///
+    /// # Panics
+    /// In a simulated world, where there is none.
     #[must_use]
     pub fn std(&self) -> &File {
-        &self.0
+        match &*self.0 {
+            Inner::Kernel(file) => file,
+            Inner::World(..) => panic!("a simulated descriptor is no file of the kernel"),
+        }
+    }
+
+    /// A second number for the same open file.
+    #[must_use]
+    pub fn dup(&self) -> Desc {
+        match &*self.0 {
+            Inner::Kernel(file) => Desc::from(file.try_clone().expect("dup")),
+            Inner::World(world, fd) => {
+                Desc::make(world.clone(), |world| world.dup(*fd).expect("dup"))
+            }
+        }
+    }
+
+    /// The number `at` for the same open file; what it stood for is closed (`dup3(2)`).
+    pub fn dup_at(&self, at: Fd) {
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                // SAFETY: takes numbers; whose they are is the test's business.
+                let made = unsafe { libc::dup3(file.as_raw_fd(), at.raw(), libc::O_CLOEXEC) };
+                assert_eq!(made, at.raw(), "dup3");
+            }
+            Inner::World(world, fd) => {
+                world.with(|world| world.dup_at(*fd, at)).expect("dup");
+            }
+        }
     }
 
     /// A second number for the same open file, owned as the library owns one.
     #[must_use]
     pub fn to_owned_fd(&self) -> OwnedFd {
         use std::os::fd::IntoRawFd as _;
-        let number = self.0.try_clone().expect("dup").into_raw_fd();
-        // SAFETY: a duplicate that nobody else has; the function is `close(2)`.
-        unsafe { OwnedFd::from_raw(Fd::new(number), io_core::syscall::close_fd) }
+        let (number, close): (Fd, unsafe fn(Fd)) = match &*self.0 {
+            Inner::Kernel(file) => {
+                let number = file.try_clone().expect("dup").into_raw_fd();
+                (Fd::new(number), io_core::syscall::close_fd)
+            }
+            Inner::World(world, fd) => {
+                (world.with(|world| world.dup(*fd)).expect("dup"), crate::world::close_fd)
+            }
+        };
+        // SAFETY: a duplicate that nobody else has; the function is its `close(2)`.
+        unsafe { OwnedFd::from_raw(number, close) }
     }
 
     /// Writes all of `bytes`, blocking.
+    ///
+    /// # Panics
+    /// In a simulated world, if that would block: nobody else is there to end it.
     pub fn put(&self, bytes: &[u8]) {
-        (&*self.0).write_all(bytes).expect("writing outside of the backend");
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                (&*file).write_all(bytes).expect("writing outside of the backend");
+            }
+            Inner::World(world, fd) => {
+                let mut done = 0;
+                while done < bytes.len() {
+                    let put = world.with(|world| world.put(*fd, &bytes[done..]));
+                    done += put.expect("writing outside of the backend");
+                }
+            }
+        }
     }
 
     /// Reads exactly `len` bytes, blocking.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
     #[must_use]
     pub fn get(&self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        (&*self.0).read_exact(&mut bytes).expect("reading outside of the backend");
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                (&*file).read_exact(&mut bytes).expect("reading outside of the backend");
+            }
+            Inner::World(world, fd) => {
+                let mut done = 0;
+                while done < len {
+                    let got = world.with(|world| world.get(*fd, len - done));
+                    let got = got.expect("reading outside of the backend");
+                    assert_ne!(got.len(), 0, "the end outside of the backend");
+                    bytes[done..done + got.len()].copy_from_slice(&got);
+                    done += got.len();
+                }
+            }
+        }
         bytes
     }
 
-    /// Everything in a file, from its start.
+    /// Reads one byte, blocking; `None` at the end.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
+    #[must_use]
+    pub fn read_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                let got = (&*file).read(&mut byte).expect("reading outside of the backend");
+                (got == 1).then_some(byte[0])
+            }
+            Inner::World(world, fd) => {
+                let got = world.with(|world| world.get(*fd, 1));
+                got.expect("reading outside of the backend").first().copied()
+            }
+        }
+    }
+
+    /// Everything in a file, from its start; leaves the position at the end.
     #[must_use]
     pub fn content(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        (&*self.0).rewind().expect("rewinding the file");
-        (&*self.0).read_to_end(&mut bytes).expect("reading the file");
-        bytes
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                let mut bytes = Vec::new();
+                (&*file).rewind().expect("rewinding the file");
+                (&*file).read_to_end(&mut bytes).expect("reading the file");
+                bytes
+            }
+            Inner::World(world, fd) => world.with(|world| {
+                let bytes = world.content(*fd);
+                world.seek_to(*fd, bytes.len() as u64).expect("seeking");
+                bytes
+            }),
+        }
+    }
+
+    /// The size of a file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &*self.0 {
+            Inner::Kernel(file) => file.metadata().expect("metadata").len(),
+            Inner::World(world, fd) => world.with(|world| world.len(*fd)) as u64,
+        }
     }
 
     /// Lets the kernel drop what it has of a file in memory, if it can.
     pub fn forget_pages(&self) {
         // SAFETY: takes numbers. It is advice: where it cannot be followed, nothing is lost.
-        unsafe { libc::posix_fadvise(self.0.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        unsafe { libc::posix_fadvise(self.raw().raw(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 
     /// Sets the position of a file.
     pub fn seek_to(&self, position: u64) {
-        (&*self.0).seek(std::io::SeekFrom::Start(position)).expect("seeking");
+        match &*self.0 {
+            Inner::Kernel(file) => {
+                (&*file).seek(std::io::SeekFrom::Start(position)).expect("seeking");
+            }
+            Inner::World(world, fd) => {
+                world.with(|world| world.seek_to(*fd, position)).expect("seeking");
+            }
+        }
     }
 
     /// The position of a file.
     #[must_use]
     pub fn position(&self) -> u64 {
-        (&*self.0).stream_position().expect("asking for the position")
+        match &*self.0 {
+            Inner::Kernel(file) => (&*file).stream_position().expect("asking for the position"),
+            Inner::World(world, fd) => world.with(|world| world.position(*fd)),
+        }
     }
 
     /// Makes the description non-blocking.
     pub fn set_nonblocking(&self) {
+        if let Inner::World(world, fd) = &*self.0 {
+            return world.with(|world| world.set_nonblocking(*fd, true)).expect("an open file");
+        }
         let fd = self.raw().raw();
         // SAFETY: takes a number.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
@@ -211,6 +389,10 @@ impl Desc {
     /// The status flags of the description (`F_GETFL`).
     #[must_use]
     pub fn status_flags(&self) -> i32 {
+        if let Inner::World(world, fd) = &*self.0 {
+            let flags = world.with(|world| world.status_flags(*fd)).expect("an open file");
+            return flags.bits().cast_signed();
+        }
         // SAFETY: takes a number.
         unsafe { libc::fcntl(self.raw().raw(), libc::F_GETFL) }
     }
@@ -218,13 +400,20 @@ impl Desc {
     /// Where an IP socket is bound.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
-        let socket = TcpStream::from(std::os::fd::OwnedFd::from(self.0.try_clone().expect("dup")));
+        if let Inner::World(world, fd) = &*self.0 {
+            return world.with(|world| world.local_address(*fd)).ip().expect("an IP socket");
+        }
+        let dup = self.std().try_clone().expect("dup");
+        let socket = TcpStream::from(std::os::fd::OwnedFd::from(dup));
         socket.local_addr().expect("its address")
     }
 
     /// Whether the descriptor is closed by `execve(2)`.
     #[must_use]
     pub fn is_cloexec(&self) -> bool {
+        if let Inner::World(world, fd) = &*self.0 {
+            return world.with(|world| world.is_cloexec(*fd));
+        }
         // SAFETY: takes a number.
         let flags = unsafe { libc::fcntl(self.raw().raw(), libc::F_GETFD) };
         flags & libc::FD_CLOEXEC != 0
@@ -236,6 +425,14 @@ impl Desc {
         let chunk = [0xee_u8; 4096];
         let mut total = 0;
         loop {
+            if let Inner::World(world, fd) = &*self.0 {
+                if world.with(|world| world.ready(*fd, PollEvents::OUT)).is_empty() {
+                    return total;
+                }
+                self.put(&chunk);
+                total += chunk.len();
+                continue;
+            }
             let mut poll = libc::pollfd { fd: self.raw().raw(), events: libc::POLLOUT, revents: 0 };
             // SAFETY: one entry, a local.
             if unsafe { libc::poll(&raw mut poll, 1, 0) } == 0 {
@@ -273,9 +470,31 @@ impl Desc {
     }
 }
 
-/// How many descriptors this process has open.
+/// What closes a descriptor: `close(2)`, or the simulated world's.
+#[must_use]
+pub fn closer() -> unsafe fn(Fd) {
+    match Shared::current() {
+        Some(_) => crate::world::close_fd,
+        None => io_core::syscall::close_fd,
+    }
+}
+
+/// Whether a number is open, in this process or in the simulated world.
+#[must_use]
+pub fn is_open(fd: Fd) -> bool {
+    match Shared::current() {
+        Some(world) => world.with(|world| world.is_open(fd)),
+        // SAFETY: takes a number.
+        None => unsafe { libc::fcntl(fd.raw(), libc::F_GETFD) != -1 },
+    }
+}
+
+/// How many descriptors this process has open, or the simulated world that it is in.
 #[must_use]
 pub fn count_fds() -> usize {
+    if let Some(world) = Shared::current() {
+        return world.with(|world| world.open_count());
+    }
     // The directory's own descriptor is one of those it lists.
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }

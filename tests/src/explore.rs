@@ -55,6 +55,11 @@ pub fn run(choices: &Choices, test: &impl Fn(&Choices)) -> Result<(), Failure> {
     })
 }
 
+/// What the current run has panicked with, if it has.
+pub(crate) fn first_message() -> String {
+    MESSAGE.with_borrow(Clone::clone)
+}
+
 /// Panics inside [`run`] are kept, not printed.
 fn hush() {
     static ONCE: Once = Once::new();

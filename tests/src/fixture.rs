@@ -1,6 +1,7 @@
 //! [`Fixture`]: how the suite gets a backend to test. Implement it for yours, and run [`crate::suite`].
 
 use crate::rig::Rig;
+use crate::world::Entered;
 use core::pin::Pin;
 use io_core::{Errno, IoBackend, OpKind};
 
@@ -30,9 +31,48 @@ pub enum Blocking {
     HoldsPoll,
 }
 
+/// What a case needs that a simulation has not: where there is no [`Caps::kernel`] it is left out, and
+/// counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Needs {
+    /// The clock on the wall: something must take its time, or no time.
+    Clock,
+    /// Child processes.
+    Fork,
+    /// An object that only the kernel has: a device, a FIFO, a datagram socket, a mount, a limit.
+    Object,
+    /// Memory that only the kernel can be given: unmapped, or not to be written to.
+    Memory,
+    /// Signals.
+    Signal,
+    /// More threads than one.
+    Threads,
+    /// A way of running that only a backend over the kernel has: a route, a system call, a registration.
+    Way,
+}
+
+impl Needs {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Needs::Clock => "the wall clock",
+            Needs::Fork => "child processes",
+            Needs::Object => "an object of the kernel",
+            Needs::Memory => "memory that faults",
+            Needs::Signal => "signals",
+            Needs::Threads => "threads",
+            Needs::Way => "a way of the kernel",
+        }
+    }
+}
+
 /// What a variant promises beyond the contract.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
+    /// Whether there is a real kernel behind it, and not a simulation that runs on one thread, by its own
+    /// clock, and has the objects of [`World`](crate::world::World).
+    pub kernel: bool,
     /// See [`Blocking`].
     pub blocking: Blocking,
     /// Whether a started backend has threads that run and complete operations while nobody polls.
@@ -66,6 +106,12 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     /// # Errors
     /// Why not.
     fn available(&self) -> Result<(), String>;
+
+    /// Called before each case, and the value dropped after it: a simulation enters a world here, which the
+    /// backends of the case share as others share the kernel.
+    fn enter(&self) -> Option<Entered> {
+        None
+    }
 
     /// Makes a backend, runs `test` with it on this thread, adds its counters to [`crate::tally`], and
     /// drops it before returning, also when `test` panics.

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod choices;
+pub mod clock;
 mod desc;
 pub mod differential;
 pub mod explore;
@@ -22,4 +23,4 @@ pub mod tally;
 pub mod watchdog;
 pub mod world;
 
-pub use desc::{Desc, Seeking, count_fds};
+pub use desc::{Desc, Seeking, closer, count_fds, is_open};

@@ -7,6 +7,7 @@
 
 use crate::mem::Mem;
 use crate::raw::check;
+use crate::world::{Outcome, Shared};
 use io_core::op::{MAX_RW_COUNT, Poll};
 use io_core::{Errno, Op};
 use libc::{c_int, c_long};
@@ -15,14 +16,22 @@ fn fd(number: io_core::Fd) -> c_int {
     number.raw()
 }
 
-/// Makes the system call, and returns the count, descriptor or offset, or `-errno`. One transfer is cut
-/// to the kernel's limit first. A call that a signal interrupts is made again, but for a close.
+/// Makes the system call, or what it is in a simulated world, where a wait is `EAGAIN`, and returns the count,
+/// descriptor or offset, or `-errno`. One transfer is cut to the kernel's limit first. A call that a signal
+/// interrupts is made again, but for a close.
 ///
 /// # Panics
 /// If an address in `op` is neither null nor in `keep`.
 #[must_use]
 pub fn oracle(op: &Op, keep: &[Mem]) -> i64 {
     check(op, keep);
+    if let Some(world) = Shared::current() {
+        // SAFETY: null or kept, as just checked.
+        return match world.with(|world| unsafe { world.perform(op, usize::MAX) }) {
+            Outcome::Done(result) => result,
+            Outcome::Wait => Errno::AGAIN.to_result(),
+        };
+    }
     loop {
         let result = call(op);
         let interrupted = result == Errno::INTR.to_result() && !matches!(op, Op::Close(_));

@@ -24,17 +24,21 @@
 mod area;
 mod bell;
 mod book;
+mod drive;
 mod file;
 mod held;
 mod host;
 mod judge;
 mod make;
+mod operate;
 mod over;
 mod run;
+mod see;
 mod stream;
 
 use crate::choices::Choices;
 use crate::explore::attach;
+use crate::sim::Plan;
 use bell::Stage;
 use book::{File, Leads, Stream};
 use core::cell::RefCell;
@@ -60,8 +64,11 @@ pub struct Limits {
     pub forget: bool,
     /// Whether what happens is written down: see [`describe`].
     pub log: bool,
-    /// Whether the adversary is on; else the kernel has a good day.
-    pub adversary: bool,
+    /// What the adversary may do. Half of the programs are without errors out of the blue all the same, so
+    /// that more of them come to something.
+    pub plan: Plan,
+    /// Whether there are few kinds of operations and steps, so that all programs can be run.
+    pub few: bool,
 }
 
 impl Limits {
@@ -74,14 +81,15 @@ impl Limits {
             large: 70_000,
             forget: true,
             log: false,
-            adversary: true,
+            plan: Plan::legal(),
+            few: false,
         }
     }
 
-    /// For the enumeration of all.
+    /// For the enumeration of all: two operations, and so many steps with them.
     #[must_use]
-    pub const fn tiny() -> Limits {
-        Limits { steps: 5, operations: 2, large: 300, ..Limits::usual() }
+    pub const fn tiny(steps: u32, plan: Plan) -> Limits {
+        Limits { steps, operations: 2, large: 300, plan, few: true, ..Limits::usual() }
     }
 
     /// For an interpreter that looks for leaks and is slow.
@@ -202,18 +210,27 @@ thread_local! {
 }
 
 fn execute(choices: &Choices, limits: Limits) -> (Summary, Vec<String>) {
-    // Half of the programs have no errors out of the blue, so that more of them come to something.
-    let injects = limits.adversary && choices.chance(2);
-    let host = Host::new(choices, limits.adversary, injects);
+    let injects = limits.plan.errno_one_in > 0 && choices.chance(2);
+    let plan = if injects { limits.plan } else { Plan { errno_one_in: 0, ..limits.plan } };
+    let host = Host::new(choices, plan);
     let kept = Kept(Some(Rc::new(Run::new(choices.clone(), host, limits, injects))));
     let Kept(Some(run)) = &kept else { return (Summary::default(), Vec::new()) };
     let stage = Stage::enter(Rc::clone(run) as Rc<dyn bell::React>);
     objects(run);
-    if choices.chance(2) {
-        run.start();
-    }
-    for _ in 0..4 + choices.below(limits.steps.saturating_sub(4)) {
-        run.step();
+    if limits.few {
+        run.new_operation();
+        run.new_operation();
+        run.settle();
+        for _ in 0..limits.steps {
+            run.small_step();
+        }
+    } else {
+        if choices.chance(2) {
+            run.start();
+        }
+        for _ in 0..4 + choices.below(limits.steps.saturating_sub(4)) {
+            run.step();
+        }
     }
     let summary = run.wind_up();
     drop(stage);

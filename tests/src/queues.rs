@@ -10,7 +10,7 @@
 mod nodes;
 mod world;
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::rc::Rc;
 use world::World;
 

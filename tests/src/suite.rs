@@ -40,7 +40,7 @@ pub mod time;
 pub mod whole;
 pub mod wide;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::skip::Skip;
 use crate::tally;
 use crate::watchdog::Watchdog;
@@ -56,6 +56,7 @@ use std::sync::Arc;
 pub struct Case<F> {
     /// Its module and name, such as `rw::read_fills_the_buffer`.
     pub name: String,
+    needs: Option<Needs>,
     run: Box<dyn Fn(&F) + Send>,
 }
 
@@ -70,7 +71,13 @@ impl<F> Case<F> {
     pub fn of<T: Fn(&F) + Send + 'static>(test: T) -> Case<F> {
         let path = type_name::<T>().split('<').next().unwrap_or_default();
         let name = path.split("suite::").last().unwrap_or(path);
-        Case { name: name.to_owned(), run: Box::new(test) }
+        Case { name: name.to_owned(), needs: None, run: Box::new(test) }
+    }
+
+    /// With a need that a simulation cannot meet.
+    #[must_use]
+    pub fn needs(self, needs: Needs) -> Case<F> {
+        Case { needs: Some(needs), ..self }
     }
 }
 
@@ -131,7 +138,13 @@ fn judge<F: Fixture>(name: &str, fixture: &F, case: &Case<F>) -> Result<Completi
     if let Err(reason) = fixture.available() {
         return Ok(Completion::ignored_with(reason));
     }
+    if let (Some(needs), false) = (case.needs, fixture.caps().kernel) {
+        tally::left_out(fixture.name(), needs);
+        return Ok(Completion::ignored_with(format!("needs {}", needs.name())));
+    }
+    tally::ran(fixture.name());
     let _watchdog = Watchdog::arm(name);
+    let _entered = fixture.enter();
     match catch_unwind(AssertUnwindSafe(|| (case.run)(fixture))) {
         Ok(()) => Ok(Completion::Completed),
         Err(payload) => match payload.downcast::<Skip>() {
@@ -152,6 +165,7 @@ pub fn run(mut trials: Vec<Trial>, variants: &[&'static str]) -> ExitCode {
         // A trial, so that the summary stays the last line.
         trials.push(Trial::test(format!("{variant}::ways"), move || {
             println!("{}", tally::line(variant));
+            println!("{}", tally::cases(variant));
             tally::all_delivered(variant).map_err(Failed::from)
         }));
     }

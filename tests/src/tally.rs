@@ -1,5 +1,6 @@
 //! What the backends of each variant did, added up from their own counters.
 
+use crate::fixture::Needs;
 use core::fmt::Write as _;
 use io_core::{Counters, OpKind, Way};
 use std::collections::BTreeMap;
@@ -31,6 +32,44 @@ pub fn add(variant: &str, counters: &Counters) {
     for (sum, one) in total.ring_ops.iter_mut().zip(counters.ring_ops) {
         *sum += one;
     }
+}
+
+#[derive(Clone, Default)]
+struct Cases {
+    ran: u32,
+    left_out: BTreeMap<Needs, u32>,
+}
+
+static CASES: Mutex<BTreeMap<String, Cases>> = Mutex::new(BTreeMap::new());
+
+fn case(variant: &str, count: impl FnOnce(&mut Cases)) {
+    let mut cases = CASES.lock().unwrap_or_else(PoisonError::into_inner);
+    count(cases.entry(variant.to_owned()).or_default());
+}
+
+/// Counts a case that is run.
+pub(crate) fn ran(variant: &str) {
+    case(variant, |cases| cases.ran += 1);
+}
+
+/// Counts a case that cannot run on a simulation.
+pub(crate) fn left_out(variant: &str, needs: Needs) {
+    case(variant, |cases| *cases.left_out.entry(needs).or_default() += 1);
+}
+
+/// One line about a variant: how many cases ran, and how many could not without a kernel.
+#[must_use]
+pub fn cases(variant: &str) -> String {
+    let cases = CASES.lock().unwrap_or_else(PoisonError::into_inner);
+    let Cases { ran, left_out } = cases.get(variant).cloned().unwrap_or_default();
+    let all: u32 = left_out.values().sum();
+    let mut line = format!("{variant}: {ran} cases run, {all} left out");
+    for (i, (needs, count)) in left_out.iter().enumerate() {
+        let begin = if i == 0 { ", which need" } else { "," };
+        // Writing to a `String` does not fail.
+        let _ = write!(line, "{begin} {} {count}", needs.name());
+    }
+    line
 }
 
 /// One line about a variant: operations per way, and per kind on the ring.

@@ -27,6 +27,7 @@
 //! The addresses of an operation are used inside [`World::perform`] only, whose caller makes the promise.
 
 mod clock;
+mod connections;
 mod files;
 mod hands;
 mod memory;
@@ -34,25 +35,24 @@ mod pipes;
 mod shared;
 mod sockets;
 mod table;
+#[cfg(test)]
+mod tests;
+mod transfers;
+mod tree;
 
 use clock::Clock;
-use files::{Files, Found};
-use io_core::op::{
-    Accept, Connect, Fstat, Lseek, MAX_RW_COUNT, MsgFlags, Open as OpenOp, OpenFlags, Poll,
-    PollEvents, Sendfile,
-};
+use files::Files;
+use io_core::op::{Connect, MsgFlags, Poll, PollEvents};
 use io_core::{Errno, Fd, Op};
 use memory::Pieces;
 use pipes::Pipes;
 pub use shared::{Entered, Shared, close_fd};
 use sockets::Sockets;
 use table::{Object, Open, Table};
+use transfers::At;
 
 /// The lowest descriptor number: no process of a test has so many real ones.
 pub const BASE: i32 = 1000;
-
-const S_IFIFO: u16 = 0o010_000;
-const S_IFSOCK: u16 = 0o140_000;
 
 /// What an attempt came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,13 +99,6 @@ impl Default for World {
     }
 }
 
-/// Which bytes of a file a transfer is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum At {
-    Position,
-    Offset(i64),
-}
-
 impl World {
     /// An empty one, whose numbers begin at [`BASE`].
     #[must_use]
@@ -150,15 +143,14 @@ impl World {
     /// # Safety
     /// * As [`perform`](Self::perform).
     pub unsafe fn perform_again(&mut self, op: &Op, limit: usize) -> Outcome {
-        const IS_CONNECTED: Outcome = Outcome::Done(Errno::ISCONN.to_result());
-        // SAFETY: promised by the caller.
-        let outcome = unsafe { self.perform(op, limit) };
-        if let (IS_CONNECTED, Op::Connect(Connect { fd, .. })) = (outcome, op)
+        if let Op::Connect(Connect { fd, .. }) = op
             && let Ok(Object::Socket(id)) = self.table.get(*fd).map(|open| open.object)
+            && self.sockets.was_connected(id)
         {
             return Outcome::Done(self.sockets.take_error(id).map_or(0, Errno::to_result));
         }
-        outcome
+        // SAFETY: promised by the caller.
+        unsafe { self.perform(op, limit) }
     }
 
     /// # Safety
@@ -365,372 +357,6 @@ impl World {
             events => Ok(i64::from(events.bits())),
         }
     }
-
-    // --- sockets --------------------------------------------------------------------------------
-
-    fn make_socket(&mut self, op: &io_core::op::Socket) -> Done {
-        let id = self.sockets.add(op)?;
-        let nonblocking = op.flags.bits() & OpenFlags::NONBLOCK.bits() != 0;
-        self.add(Open { nonblocking, ..Open::new(Object::Socket(id), true, true) })
-    }
-
-    fn connect_socket(&mut self, fd: Fd, id: u32, address: &[u8]) -> Done {
-        let nonblocking = self.table.get(fd)?.nonblocking;
-        match self.sockets.connect(id, address) {
-            // The one wait of a local socket that the kernel offers no event for.
-            Err(Stop::Wait) if nonblocking && self.sockets.is_unix(id) => {
-                self.sockets.give_up(id);
-                Err(Errno::AGAIN.into())
-            }
-            done => done,
-        }
-    }
-
-    /// # Safety
-    /// * As [`perform`](Self::perform).
-    unsafe fn accept_next(&mut self, op: &Accept) -> Done {
-        const FLAGS: u32 = OpenFlags::NONBLOCK.union(OpenFlags::CLOEXEC).bits();
-        self.table.get(op.fd)?;
-        if op.flags.bits() & !FLAGS != 0 {
-            return Err(Errno::INVAL.into());
-        }
-        // The kernel makes sure of a number first.
-        if self.table.is_full() {
-            return Err(Errno::MFILE.into());
-        }
-        let id = self.socket(op.fd)?;
-        let (accepted, peer) = self.sockets.accept(id)?;
-        if !op.addr.is_null() && !op.addr_len.is_null() {
-            // SAFETY: valid for a length, promised by the caller.
-            let mut room = unsafe { Pieces::one(op.addr_len.cast(), size_of::<u32>()) };
-            let mut len = [0; size_of::<u32>()];
-            room.take(&mut len);
-            let room = usize::try_from(u32::from_ne_bytes(len)).unwrap_or(0);
-            let bytes = peer.as_bytes();
-            // SAFETY: valid for that much room, promised by the caller.
-            unsafe { Pieces::one(op.addr, room) }.give(&bytes[..bytes.len().min(room)]);
-            let len = u32::try_from(bytes.len()).unwrap_or(0).to_ne_bytes();
-            // SAFETY: valid for a length, promised by the caller.
-            unsafe { Pieces::one(op.addr_len.cast(), len.len()) }.give(&len);
-        }
-        let nonblocking = op.flags.contains(io_core::op::AcceptFlags::NONBLOCK);
-        self.add(Open { nonblocking, ..Open::new(Object::Socket(accepted), true, true) })
-    }
-
-    // --- files ----------------------------------------------------------------------------------
-
-    fn open(&mut self, op: &OpenOp, path: Option<&[u8]>) -> Done {
-        const OF_PATHS: OpenFlags = OpenFlags::PATH
-            .union(OpenFlags::DIRECTORY)
-            .union(OpenFlags::NOFOLLOW)
-            .union(OpenFlags::CLOEXEC);
-        let is_path = op.flags.contains(OpenFlags::PATH);
-        let flags = if is_path { op.flags & OF_PATHS } else { op.flags };
-        let (access, temporary) = (flags.bits() & 3, flags.contains(OpenFlags::TMPFILE));
-        if temporary && (access == 0 || flags.contains(OpenFlags::CREATE)) {
-            return Err(Errno::INVAL.into());
-        }
-        if !temporary && flags.contains(OpenFlags::DIRECTORY | OpenFlags::CREATE) {
-            return Err(Errno::INVAL.into());
-        }
-        let path = path.ok_or(Errno::FAULT)?;
-        if path.len() >= 4096 {
-            return Err(Errno::NAMETOOLONG.into());
-        }
-        if path.is_empty() {
-            return Err(Errno::NOENT.into());
-        }
-        if self.table.is_full() {
-            return Err(Errno::MFILE.into());
-        }
-        if path.first() != Some(&b'/') && op.dir != Fd::CWD {
-            match self.table.any(op.dir)?.object {
-                Object::Directory => {}
-                _ => return Err(Errno::NOTDIR.into()),
-            }
-        }
-        let (reads, writes) = (matches!(access, 0 | 2), matches!(access, 1 | 2));
-        let object = self.find(op, flags, path)?;
-        let appends = flags.contains(OpenFlags::APPEND);
-        let nonblocking = flags.contains(OpenFlags::NONBLOCK);
-        let open = Open::new(object, reads && !is_path, writes && !is_path);
-        self.add(Open { is_path, appends, nonblocking, ..open })
-    }
-
-    fn find(&mut self, op: &OpenOp, flags: OpenFlags, path: &[u8]) -> Result<Object, Errno> {
-        let writes = flags.bits() & 3 != 0 || flags.contains(OpenFlags::TRUNC);
-        let creates = flags.contains(OpenFlags::CREATE);
-        if creates && path.ends_with(b"/") {
-            // Whatever is there: only a file could be made, and this is no file's name.
-            let last = path.iter().rposition(|&byte| byte != b'/').unwrap_or(0);
-            let bare = &path[..=last];
-            if !matches!(self.files.find(bare)?, Found::Directory) {
-                return Err(Errno::ISDIR);
-            }
-        }
-        match self.files.find(path)? {
-            Found::Directory if flags.contains(OpenFlags::TMPFILE) => {
-                Ok(Object::File(self.files.add(None, op.mode)))
-            }
-            Found::Directory if creates && flags.contains(OpenFlags::EXCL) => Err(Errno::EXIST),
-            Found::Directory if creates || writes => Err(Errno::ISDIR),
-            Found::Directory => Ok(Object::Directory),
-            Found::File(_) if creates && flags.contains(OpenFlags::EXCL) => Err(Errno::EXIST),
-            Found::File(_) if flags.contains(OpenFlags::DIRECTORY) => Err(Errno::NOTDIR),
-            Found::File(id) => {
-                self.files.open(id);
-                if flags.contains(OpenFlags::TRUNC) {
-                    // It is a file, and 0 is not too long.
-                    let _: Done = self.files.truncate(id, 0);
-                }
-                Ok(Object::File(id))
-            }
-            Found::Free { slash: true, .. } if creates => Err(Errno::ISDIR),
-            Found::Free { name, .. } if creates => {
-                Ok(Object::File(self.files.add(Some(name), op.mode)))
-            }
-            Found::Free { .. } => Err(Errno::NOENT),
-        }
-    }
-
-    /// # Safety
-    /// * As [`perform`](Self::perform).
-    unsafe fn fstat(&self, op: &Fstat) -> Done {
-        let stat = match self.table.any(op.fd)?.object {
-            Object::Directory => files::stat_of_root(),
-            Object::File(id) => self.files.stat(id),
-            Object::Reader(id) | Object::Writer(id) => files::stat_of(S_IFIFO | 0o600, id.into()),
-            Object::Socket(id) => files::stat_of(S_IFSOCK | 0o777, id.into()),
-        };
-        if op.out.is_null() {
-            return Err(Errno::FAULT.into());
-        }
-        // SAFETY: not null, so valid for a `Stat`, promised by the caller; it may lie at any address.
-        unsafe { op.out.write_unaligned(stat) };
-        Ok(0)
-    }
-
-    fn sync(&self, fd: Fd) -> Done {
-        let object = self.table.get(fd)?.object;
-        if object.is_seekable() { Ok(0) } else { Err(Errno::INVAL.into()) }
-    }
-
-    fn ftruncate(&mut self, fd: Fd, len: i64) -> Done {
-        let len = u64::try_from(len).map_err(|_| Errno::INVAL)?;
-        match self.table.get(fd)? {
-            Open { object: Object::File(id), writes: true, .. } => self.files.truncate(*id, len),
-            _ => Err(Errno::INVAL.into()),
-        }
-    }
-
-    fn lseek(&mut self, op: &Lseek) -> Done {
-        let open = self.table.get(op.fd)?;
-        if op.whence > 4 {
-            return Err(Errno::INVAL.into());
-        }
-        let (position, id) = match open.object {
-            Object::File(id) => (open.position, Some(id)),
-            Object::Directory => (open.position, None),
-            _ => return Err(Errno::SPIPE.into()),
-        };
-        let size = id.map_or(0, |id| self.files.size(id));
-        let from = |base: u64| base.checked_add_signed(op.offset);
-        let to = match (op.whence, id) {
-            (0, _) => from(0),
-            (1, _) => from(position),
-            (2, _) => from(size),
-            (whence, Some(id)) => Some(self.files.next_extent(id, op.offset, whence == 4)?),
-            _ => None,
-        };
-        let to = to.filter(|&to| to <= files::MAX_BYTES).ok_or(Errno::INVAL)?;
-        self.table.get_mut(op.fd)?.position = to;
-        Ok(to.cast_signed())
-    }
-
-    // --- transfers ------------------------------------------------------------------------------
-
-    /// What both directions look at first; returns the open file and where the transfer begins.
-    fn begin(&self, fd: Fd, at: At) -> Result<(&Open, u64), Errno> {
-        if matches!(at, At::Offset(..0)) {
-            return Err(Errno::INVAL);
-        }
-        let open = self.table.get(fd)?;
-        let position = match at {
-            At::Offset(_) if !open.object.is_seekable() => return Err(Errno::SPIPE),
-            At::Offset(offset) => offset.cast_unsigned(),
-            At::Position => open.position,
-        };
-        Ok((open, position))
-    }
-
-    fn read(&mut self, fd: Fd, into: Result<Pieces<'_>, Errno>, at: At, limit: usize) -> Done {
-        let (open, position) = self.begin(fd, at)?;
-        if !open.reads {
-            return Err(Errno::BADF.into());
-        }
-        let mut into = into?;
-        if into.is_empty_table() {
-            return Ok(0);
-        }
-        verify(position, into.left())?;
-        if !open.object.is_seekable() {
-            into.cut(limit);
-        }
-        match open.object {
-            Object::Directory => Err(Errno::ISDIR.into()),
-            Object::File(id) => {
-                let done = self.files.read(id, position, &mut into)?;
-                self.moved(fd, at, position, done)
-            }
-            Object::Reader(id) => self.pipes.read(id, &mut into),
-            // Nothing asked for is nothing waited for, other than with recv.
-            Object::Socket(_) if into.left() == 0 => Ok(0),
-            Object::Socket(id) => self.sockets.recv(id, MsgFlags::empty(), &mut into),
-            Object::Writer(_) => Err(Errno::BADF.into()),
-        }
-    }
-
-    fn write(&mut self, fd: Fd, from: Result<Pieces<'_>, Errno>, at: At, limit: usize) -> Done {
-        let (open, mut position) = self.begin(fd, at)?;
-        if !open.writes {
-            return Err(Errno::BADF.into());
-        }
-        let mut from = from?;
-        if from.is_empty_table() {
-            return Ok(0);
-        }
-        verify(position, from.left())?;
-        match open.object {
-            Object::File(id) => {
-                if open.appends {
-                    // Also with an offset: see the bugs of `pwrite(2)`.
-                    position = self.files.size(id);
-                }
-                let done = self.files.write(id, position, &mut from)?;
-                self.moved(fd, at, position, done)
-            }
-            Object::Writer(id) => {
-                if from.left() > pipes::PIPE_BUF {
-                    from.cut(limit);
-                }
-                self.pipes.write(id, &mut from)
-            }
-            Object::Socket(id) => {
-                from.cut(limit);
-                self.sockets.send(id, MsgFlags::empty(), &mut from)
-            }
-            Object::Directory | Object::Reader(_) => Err(Errno::BADF.into()),
-        }
-    }
-
-    /// A transfer without an offset moves the position.
-    fn moved(&mut self, fd: Fd, at: At, position: u64, done: i64) -> Done {
-        if at == At::Position && done > 0 {
-            self.table.get_mut(fd)?.position = position + done.cast_unsigned();
-        }
-        Ok(done)
-    }
-
-    fn sendfile(&mut self, op: &Sendfile, limit: usize) -> Done {
-        let (input, out) = (self.table.get(op.in_fd)?, self.table.get(op.out_fd));
-        if !input.reads {
-            return Err(Errno::BADF.into());
-        }
-        let at = op.offset.map_or(At::Position, At::Offset);
-        if at != At::Position && !input.object.is_seekable() {
-            return Err(Errno::SPIPE.into());
-        }
-        let len = op.len.min(MAX_RW_COUNT);
-        let (_, position) = self.begin(op.in_fd, at)?;
-        verify(position, len)?;
-        let out = out?;
-        if !out.writes {
-            return Err(Errno::BADF.into());
-        }
-        if position >= files::MAX_BYTES && position + len as u64 > files::MAX_BYTES {
-            return Err(Errno::OVERFLOW.into());
-        }
-        if let Object::Writer(pipe) = out.object
-            && self.pipes.room(pipe)? == 0
-        {
-            return Err(Stop::Wait);
-        }
-        if len == 0 && !out.appends && input.object.is_seekable() {
-            return Ok(0);
-        }
-        let Object::File(id) = input.object else { return Err(Errno::INVAL.into()) };
-        if out.appends {
-            return Err(Errno::INVAL.into());
-        }
-        let (object, to) = (out.object, out.position);
-        let len = if object.is_seekable() { len } else { len.min(limit) };
-        let sent = match object {
-            Object::Writer(pipe) => self.fill_pipe(pipe, id, position, len)?,
-            _ => self.copy(object, to, id, position, len)?,
-        };
-        let done = sent.cast_unsigned();
-        if op.offset.is_none() {
-            self.table.get_mut(op.in_fd)?.position = position + done;
-        }
-        if let Object::File(_) = object {
-            self.table.get_mut(op.out_fd)?.position = to + done;
-        }
-        Ok(sent)
-    }
-
-    fn fill_pipe(&mut self, pipe: u32, file: u32, mut position: u64, len: usize) -> Done {
-        let (mut done, mut room) = (0, self.pipes.room(pipe)?);
-        let rest = self.files.size(file).saturating_sub(position);
-        let len = len.min(usize::try_from(rest).unwrap_or(usize::MAX));
-        while room > 0 && done < len {
-            let bytes = self.files.page(file, position, len - done);
-            done += bytes.len();
-            position += bytes.len() as u64;
-            room -= 1;
-            self.pipes.push(pipe, bytes);
-        }
-        word(done)
-    }
-
-    fn copy(&mut self, out: Object, mut to: u64, file: u32, mut from: u64, len: usize) -> Done {
-        let mut done = 0;
-        while done < len {
-            // A socket is given as many pages at once as a pipe has.
-            let pages = if let Object::Socket(_) = out { 16 } else { 1 };
-            let mut bytes = Vec::new();
-            for _ in 0..pages {
-                let next = from + bytes.len() as u64;
-                bytes.extend(self.files.page(file, next, len - done - bytes.len()));
-            }
-            if bytes.is_empty() {
-                break;
-            }
-            let len = bytes.len() as u64;
-            let mut pieces = Pieces::of(&mut bytes);
-            let step = match out {
-                Object::File(id) => self.files.write(id, to, &mut pieces),
-                Object::Socket(id) => self.sockets.send(id, MsgFlags::empty(), &mut pieces),
-                _ => Err(Errno::INVAL.into()),
-            };
-            let moved = match step {
-                Ok(moved) => moved.cast_unsigned(),
-                Err(_) if done > 0 => break,
-                Err(stop) => return Err(stop),
-            };
-            done += usize::try_from(moved).unwrap_or(0);
-            (from, to) = (from + moved, to + moved);
-            if moved < len {
-                break;
-            }
-        }
-        word(done)
-    }
-}
-
-/// An offset is a signed number, also behind the transfer.
-fn verify(position: u64, len: usize) -> Result<(), Errno> {
-    let end = i64::try_from(len).ok().and_then(|len| position.cast_signed().checked_add(len));
-    end.map(|_| ()).ok_or(Errno::INVAL)
 }
 
 /// The address at `at`, as the kernel copies it in; `None` where nothing is mapped.

@@ -2,16 +2,24 @@
 //!
 //! Without the feature `steps` what comes between comes inside user code; with it, before each access.
 
+use core::mem::discriminant;
+use core::panic::AssertUnwindSafe;
 use io_conformance::model::harness::Log;
 use io_conformance::model::{Event, Theme, Walk, Windows, bytes, themes, tour};
 use io_conformance::watchdog::{Watchdog, rounds};
 use std::collections::HashSet;
-use std::mem::discriminant;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::panic::catch_unwind;
 
+/// Miri's clock is not the machine's, and its tests have a limit of their own.
+fn watchdog(name: &str) -> Option<Watchdog> {
+    (!cfg!(miri)).then(|| Watchdog::arm(name))
+}
+
+/// Everything that can be reached; under Miri, where a step takes a thousand times as long, what few events
+/// reach.
 fn walk(theme: &Theme, windows: Windows) -> Walk {
-    let walk = Walk::new(theme, windows, usize::MAX);
+    let depth = if cfg!(miri) { rounds(5) as usize } else { usize::MAX };
+    let walk = Walk::new(theme, windows, depth);
     walk.unwrap_or_else(|broken| {
         panic!("{}: {}, after {:?}", broken.rule.number, broken.rule.says, broken.path)
     })
@@ -19,7 +27,7 @@ fn walk(theme: &Theme, windows: Windows) -> Walk {
 
 #[test]
 fn every_step_of_the_model_keeps_the_invariants_and_no_life_gets_stuck() {
-    let _watchdog = Watchdog::arm("model rules");
+    let _watchdog = watchdog("model rules");
     for theme in themes() {
         let walk = walk(&theme, Windows::All);
         println!(
@@ -30,6 +38,9 @@ fn every_step_of_the_model_keeps_the_invariants_and_no_life_gets_stuck() {
             walk.states.len(),
             walk.edges.len()
         );
+        if cfg!(miri) {
+            continue;
+        }
         assert!(walk.edges.len() > 5_000, "a theme that reaches nothing proves nothing");
         if let Some(state) = walk.dead_end() {
             panic!("{}: no way to the end of the life from {state}", theme.name);
@@ -55,11 +66,9 @@ fn the_themes_have_every_event() {
 
 /// Every step that this build can stop at, made by the real code.
 fn code_makes_every_step(name: &str) {
-    let _watchdog = Watchdog::arm(name);
+    let _watchdog = watchdog(name);
     let theme = themes().into_iter().find(|theme| theme.name == name).expect("a theme");
-    // Under Miri a step takes a thousand times as long.
-    let depth = if cfg!(miri) { rounds(6) as usize } else { usize::MAX };
-    let walk = Walk::new(&theme, Windows::HERE, depth).expect("the rules hold");
+    let walk = walk(&theme, Windows::HERE);
     let tour = tour(&theme, &walk).unwrap_or_else(|mismatch| panic!("{name}: {mismatch}"));
     println!(
         "{name}: {:?} windows, depth {}, {:.1e} sequences, {} states, {} of {} transitions by {} lives",
@@ -118,22 +127,22 @@ fn code_follows_fork() {
 
 #[test]
 fn code_follows_long_random_lives() {
-    let _watchdog = Watchdog::arm("random lives");
-    let lives = if cfg!(miri) { rounds(20) } else { rounds(20_000) };
+    let _watchdog = watchdog("random lives");
+    let lives = if cfg!(miri) { rounds(10) } else { rounds(1_000) };
     let (mut seed, mut steps, mut seen) = (1_u64, 0, HashSet::new());
     for life in 0..lives {
-        let data: Vec<u8> = std::iter::repeat_with(|| next(&mut seed)).take(200).collect();
+        let data: Vec<u8> = core::iter::repeat_with(|| next(&mut seed)).take(200).collect();
         let report = bytes::live(&data, None);
         if let Some(mismatch) = report.mismatch {
             let log = Log::default();
             // The same again, in words; a panic on the way is part of it.
-            let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(&data, Some(Rc::clone(&log)))));
-            panic!("life {life}: {mismatch}\n{}", log.borrow().join("\n"));
+            let _ = catch_unwind(AssertUnwindSafe(|| bytes::live(&data, Some(&log))));
+            panic!("input {life}: {mismatch}\n{}", log.borrow().join("\n"));
         }
         steps += report.steps.len();
         seen.extend(report.steps);
     }
-    println!("{lives} lives, {steps} steps, {} different ones", seen.len());
+    println!("{lives} inputs, {steps} steps, {} different ones", seen.len());
 }
 
 /// A byte of a simple generator, mostly tame: half of the places are passed.

@@ -5,6 +5,8 @@ use core::cell::Cell;
 use io_conformance::choices::{Choices, Trace};
 use io_conformance::explore;
 use io_conformance::program::{Limits, Summary, describe, run};
+use io_conformance::sim::Plan;
+use io_conformance::watchdog::rounds;
 use std::time::Instant;
 
 /// So many within five minutes on one core.
@@ -52,7 +54,7 @@ fn random_programs_keep_the_contract() {
 fn programs_on_a_good_day_keep_the_contract() {
     let total = Total::new("on a good day");
     let usual = if cfg!(miri) { Limits::small() } else { Limits::usual() };
-    let limits = Limits { adversary: false, ..usual };
+    let limits = Limits { plan: Plan::tame(), ..usual };
     explore::seeds(SEEDS / 20 + 1, |choices| total.run(choices, limits));
     total.report();
 }
@@ -70,17 +72,34 @@ fn a_program_is_its_choices() {
     }
 }
 
-/// Every program of two operations and a few steps, as far as the first choices go.
+/// Every program of two operations and a step on a good day; and as many as there is time for with an adversary
+/// that may do one kind of thing.
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of thousands of programs")]
 fn all_small_programs_keep_the_contract() {
-    let total = Total::new("all small programs");
-    let limits = Limits::tiny();
-    let runs = u64::from(io_conformance::watchdog::rounds(200_000));
-    let explored = explore::exhaustive(14, runs, |choices| total.run(choices, limits));
-    println!("{explored:?}");
-    total.report();
+    let tame = Plan::tame();
+    let plans = [
+        ("tame", tame),
+        ("inline", Plan { inline: true, ..tame }),
+        ("races", Plan { cancel_races: true, ..tame }),
+        ("reorder", Plan { reorder: true, ..tame }),
+        ("delay", Plan { delay: true, ..tame }),
+    ];
+    for (name, plan) in plans {
+        let total = Total::new(name);
+        let all = plan == tame;
+        let most = if all { 500_000 } else { u64::from(rounds(20_000)) };
+        let explored = explore::exhaustive(usize::MAX, most, |choices| {
+            total.run(choices, Limits::tiny(STEPS, plan));
+        });
+        println!("{name}: {explored:?}");
+        total.report();
+        assert!(explored.complete || !all, "all programs on a good day, not some");
+    }
 }
+
+/// So many steps have the programs of which all are run.
+const STEPS: u32 = 1;
 
 /// Programs that once failed, by their traces.
 const REGRESSIONS: [&str; 0] = [];

@@ -7,12 +7,12 @@ use io_conformance::choices::{Choices, Trace};
 use io_conformance::explore::{self, Failure};
 use io_conformance::sim::{self, Bogus, Coverage, Plan, Sim};
 use io_core::ops::Ops;
-use io_core::{Deadline, Errno, IoBackend, Phase};
+use io_core::{Deadline, Errno, Handle, IoBackend, Phase};
 use std::rc::Rc;
 
 /// Fewer where each step is slow.
 const fn few(count: u32) -> u32 {
-    if cfg!(miri) { count.div_ceil(100) } else { count }
+    if cfg!(miri) { count.div_ceil(250) } else { count }
 }
 
 /// Some bytes through a pipe and back through a stream, with deadlines and cancels. What was read.
@@ -305,3 +305,17 @@ fn the_adversary_reaches_what_it_claims() {
 
 /// So many seeds, then a look whether that is enough.
 const BATCH: u64 = 5_000;
+
+#[test]
+fn any_handle_will_do_and_tokens_wrap_around() {
+    async fn many<H: Handle>(handle: H) {
+        for _ in 0..20 {
+            assert_eq!(handle.nop().await, Ok(()));
+        }
+    }
+    sim::check(few(100), |sim| {
+        sim.join(vec![Box::pin(many(sim.backend())), Box::pin(many(sim.any_backend()))]);
+        let counters = sim.backend().counters();
+        assert_eq!((counters.submitted, counters.delivered), (40, 40));
+    });
+}

@@ -24,6 +24,13 @@ const BIND: u8 = 56;
 const FSYNC_DATASYNC: u32 = 1;
 const SQE_ASYNC: u8 = 1 << 4;
 const SOCK_CLOEXEC: u32 = 0o2_000_000;
+const SOCK_NONBLOCK: u32 = 0o4000;
+// Those of x86-64.
+const O_ACCMODE: u32 = 3;
+const O_CREAT: u32 = 0o100;
+const O_DIRECTORY: u32 = 0o200_000;
+const O_PATH: u32 = 0o10_000_000;
+const O_TMPFILE: u32 = 0o20_000_000;
 const MSG_NOSIGNAL: u32 = 0x4000;
 const MSG_ERRQUEUE: u32 = 0x2000;
 const MSG_DONTWAIT: u32 = 0x40;
@@ -88,17 +95,26 @@ pub(super) fn fields(bytes: &[u8; 64]) -> String {
     )
 }
 
-/// Whether the system call must answer: a negative offset, more vectors than are allowed, or an address
-/// that is none. The ring would take the offset -1 for the position, and look at the rest before the
-/// descriptor.
+/// Whether the system call must answer: a negative offset, no vectors or more than are allowed, an address
+/// that is none, or flags that make no sense. The ring would take the offset -1 for the position, and look
+/// at the rest before or after what the system call looks at first.
 pub(super) fn is_refused(op: &Op) -> bool {
+    let bad_count = |count: usize| count == 0 || count > 1024;
     match op {
+        Op::Accept(op) => op.flags.bits() & !(SOCK_CLOEXEC | SOCK_NONBLOCK) != 0,
+        Op::Open(op) => {
+            let flags = op.flags.bits();
+            let directory = flags & O_DIRECTORY != 0;
+            let to_create = flags & O_CREAT != 0 && directory;
+            let to_read = flags & O_TMPFILE != 0 && (!directory || flags & O_ACCMODE == 0);
+            flags & O_PATH == 0 && (to_create || to_read)
+        }
         Op::Pread(op) => op.offset < 0,
         Op::Pwrite(op) => op.offset < 0,
-        Op::Preadv(op) => op.offset < 0 || op.count > 1024,
-        Op::Pwritev(op) => op.offset < 0 || op.count > 1024,
-        Op::Readv(op) => op.count > 1024,
-        Op::Writev(op) => op.count > 1024,
+        Op::Preadv(op) => op.offset < 0 || op.iov.is_null() || bad_count(op.count),
+        Op::Pwritev(op) => op.offset < 0 || op.iov.is_null() || bad_count(op.count),
+        Op::Readv(op) => op.iov.is_null() || bad_count(op.count),
+        Op::Writev(op) => op.iov.is_null() || bad_count(op.count),
         Op::Bind(op) => op.addr.is_null() || op.addr_len > 128,
         Op::Connect(op) => op.addr.is_null() || op.addr_len > 128,
         _ => false,

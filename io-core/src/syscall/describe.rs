@@ -6,9 +6,8 @@ use crate::fd::Fd;
 /// Whether its description is non-blocking (`fcntl(2)` with `F_GETFL`): then no act on it waits for a peer.
 #[must_use]
 pub fn is_nonblocking(fd: Fd) -> bool {
-    borrow(fd).is_ok_and(|fd| {
-        rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
-    })
+    let flags = rustix::fs::fcntl_getfl(borrow(fd));
+    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }
 
 /// Whether it is a plain TCP socket (`getsockopt(2)`, up to three calls): there a short read or write
@@ -17,7 +16,7 @@ pub fn is_nonblocking(fd: Fd) -> bool {
 #[must_use]
 pub fn is_tcp(fd: Fd) -> bool {
     use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
-    let Ok(fd) = borrow(fd) else { return false };
+    let fd = borrow(fd);
     let family = sockopt::socket_domain(fd);
     family.is_ok_and(|family| matches!(family, AddressFamily::INET | AddressFamily::INET6))
         && sockopt::socket_type(fd).is_ok_and(|kind| kind == SocketType::STREAM)

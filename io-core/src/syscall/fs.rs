@@ -3,7 +3,7 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{borrow, counted, failed, on, retry};
+use super::{BADF, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -11,7 +11,8 @@ use crate::op::{
 };
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, IntoRawFd};
-use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::io::Errno as SysErrno;
 
 static_assertions::assert_eq_size!(Stat, Statx);
 static_assertions::assert_eq_align!(Stat, Statx);
@@ -30,10 +31,7 @@ pub(super) fn close(op: &Close) -> i64 {
 
 /// `statx(2)` with `AT_EMPTY_PATH`.
 pub(super) fn fstat(op: &Fstat) -> i64 {
-    let fd = match borrow(op.fd) {
-        Ok(fd) => fd,
-        Err(result) => return result,
-    };
+    let fd = borrow(op.fd);
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let call = |fd: BorrowedFd<'_>| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted);
     match retry(fd, call) {
@@ -71,27 +69,45 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
         4 => SeekFrom::Hole(op.offset.cast_unsigned()),
         // The kernel looks at the descriptor first.
         _ => {
-            let errno = if is_open(op.fd) { Errno::INVAL } else { Errno::BADF };
-            return errno.to_result();
+            return match position(op.fd) {
+                BADF => BADF,
+                _ => Errno::INVAL.to_result(),
+            };
         }
     };
     seek(op.fd, from)
 }
 
-/// Whether the number is a descriptor (`fcntl(2)`, `F_GETFD`).
-pub(super) fn is_open(fd: Fd) -> bool {
-    on(fd, |fd| rustix::io::fcntl_getfd(fd).map(|_| 0)) == 0
-}
-
-/// Whether a sendfile gets as far as waiting for its output: that one is open for writing and no
-/// listening socket, and the input is open.
+/// Whether a sendfile gets as far as waiting for its output.
 pub(super) fn can_send(op: &Sendfile) -> bool {
+    let beyond =
+        |offset: i64| i64::try_from(op.len).ok().and_then(|len| offset.checked_add(len)).is_none();
+    if op.len == 0 || op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
+        return false;
+    }
+    let is_pipe = |fd: BorrowedFd<'_>| {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo))
+    };
+    if on(op.out_fd, is_pipe) != 1 {
+        // What is wrong with it is wrong with one of nothing, which does not wait.
+        return sendfile(&Sendfile { len: 0, ..*op }) == 0;
+    }
+    // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
         let access = rustix::fs::fcntl_getfl(fd)? & OFlags::ACCMODE;
         Ok(usize::from(access == OFlags::WRONLY || access == OFlags::RDWR))
     };
-    is_open(op.in_fd) && on(op.out_fd, writes) == 1 && !super::net::listens(op.out_fd)
+    let offset = op.offset.map(i64::cast_unsigned);
+    let reads = |fd: BorrowedFd<'_>| match offset {
+        Some(offset) => rustix::io::pread(fd, &mut [0_u8; 0], offset),
+        None => rustix::io::read(fd, &mut [0_u8; 0]),
+    };
+    let is_wrong = matches!(on(op.in_fd, reads), BADF | SPIPE | INVAL);
+    on(op.out_fd, writes) == 1 && !is_wrong
 }
+
+const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
 pub(super) fn position(fd: Fd) -> i64 {
@@ -99,44 +115,32 @@ pub(super) fn position(fd: Fd) -> i64 {
 }
 
 fn seek(fd: Fd, from: SeekFrom) -> i64 {
-    match borrow(fd) {
-        Ok(fd) => match retry(fd, |fd| rustix::fs::seek(fd, from)) {
-            Ok(position) => position.cast_signed(),
-            Err(errno) => failed(errno),
-        },
-        Err(result) => result,
+    match retry(borrow(fd), |fd| rustix::fs::seek(fd, from)) {
+        Ok(position) => position.cast_signed(),
+        Err(errno) => failed(errno),
     }
 }
 
 pub(super) fn open(op: &Open) -> i64 {
-    if op.path.is_null() {
-        return Errno::FAULT.to_result();
-    }
-    // SAFETY: not null, so NUL-terminated, promised by whoever made the op.
-    let path = unsafe { CStr::from_ptr(op.path) };
-    let dir = if op.dir == Fd::CWD {
-        rustix::fs::CWD
+    let path = if op.path.is_null() {
+        // The kernel looks at the flags before it looks at the path.
+        c""
     } else {
-        match borrow(op.dir) {
-            Ok(dir) => dir,
-            // An absolute path does not look at the directory.
-            Err(_) if path.to_bytes().first() == Some(&b'/') => rustix::fs::CWD,
-            Err(result) => return result,
-        }
+        // SAFETY: not null, so NUL-terminated, promised by whoever made the op.
+        unsafe { CStr::from_ptr(op.path) }
     };
+    let dir = if op.dir == Fd::CWD { rustix::fs::CWD } else { borrow(op.dir) };
     let flags = OFlags::from_bits_retain(op.flags.bits());
     let mode = Mode::from_raw_mode(op.mode);
     match retry(dir, |dir| rustix::fs::openat(dir, path, flags, mode)) {
         Ok(fd) => i64::from(fd.into_raw_fd()),
+        Err(SysErrno::NOENT) if op.path.is_null() => Errno::FAULT.to_result(),
         Err(errno) => failed(errno),
     }
 }
 
 pub(super) fn sendfile(op: &Sendfile) -> i64 {
-    let (out_fd, in_fd) = match (borrow(op.out_fd), borrow(op.in_fd)) {
-        (Ok(out_fd), Ok(in_fd)) => (out_fd, in_fd),
-        (Err(result), _) | (_, Err(result)) => return result,
-    };
+    let (out_fd, in_fd) = (borrow(op.out_fd), borrow(op.in_fd));
     let len = op.len.min(MAX_RW_COUNT);
     let mut offset = op.offset.map(i64::cast_unsigned);
     counted(retry(out_fd, |out_fd| rustix::fs::sendfile(out_fd, in_fd, offset.as_mut(), len)))

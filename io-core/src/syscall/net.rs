@@ -24,10 +24,7 @@ use rustix::net::{
 
 /// `accept4(2)`, always with `SOCK_CLOEXEC`.
 pub(super) fn accept(op: &Accept) -> i64 {
-    let fd = match borrow(op.fd) {
-        Ok(fd) => fd,
-        Err(result) => return result,
-    };
+    let fd = borrow(op.fd);
     let flags = SocketFlags::CLOEXEC | socket_flags(op.flags);
     let accepted = if op.addr.is_null() || op.addr_len.is_null() {
         retry(fd, |fd| rustix::net::accept_with(fd, flags)).map(|fd| (fd, None))
@@ -47,7 +44,13 @@ pub(super) fn accept(op: &Accept) -> i64 {
 
 /// Whether it is a listening socket (`getsockopt(2)`, `SO_ACCEPTCONN`).
 pub(super) fn listens(fd: Fd) -> bool {
-    borrow(fd).is_ok_and(|fd| rustix::net::sockopt::socket_acceptconn(fd).unwrap_or(false))
+    rustix::net::sockopt::socket_acceptconn(borrow(fd)).unwrap_or(false)
+}
+
+/// Whether an accept may have to wait: its flags are good, and it listens.
+pub(super) fn may_wait(op: &Accept) -> bool {
+    let flags = socket_flags(op.flags).difference(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+    flags.is_empty() && listens(op.fd)
 }
 
 /// Copies the peer's address out as `accept(2)` does: cut to the room there is, its true length told.
@@ -76,7 +79,11 @@ fn socket_flags(flags: AcceptFlags) -> SocketFlags {
 
 /// `recv(2)` with these flags. A `MSG_WAITALL` on a stream that a signal cuts short goes on: the kernel's
 /// own work for a ring interrupts like a signal, so this is no rarity.
+///
+/// Taking a queued error never waits; a Unix socket, which has none, would ignore that flag.
 pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
+    let queue = flags.contains(MsgFlags::ERRQUEUE);
+    let flags = if queue { flags | MsgFlags::DONTWAIT } else { flags };
     let mut done = recv_at(op, flags, 0);
     let whole = MsgFlags::WAITALL;
     let looks = MsgFlags::DONTWAIT | MsgFlags::PEEK | MsgFlags::TRUNC | MsgFlags::OOB;
@@ -94,8 +101,7 @@ pub(super) fn recv(op: &Recv, flags: MsgFlags) -> i64 {
 
 /// Whether it is a stream socket (`getsockopt(2)`, `SO_TYPE`).
 fn is_stream(fd: Fd) -> bool {
-    let kind = |fd| rustix::net::sockopt::socket_type(fd);
-    borrow(fd).is_ok_and(|fd| kind(fd).is_ok_and(|kind| kind == SocketType::STREAM))
+    rustix::net::sockopt::socket_type(borrow(fd)) == Ok(SocketType::STREAM)
 }
 
 /// One `recv(2)` behind the first `done` bytes of the buffer.
@@ -137,6 +143,11 @@ pub(super) fn send(op: &Send, flags: MsgFlags) -> i64 {
         let buf = unsafe { slice::from_raw_parts(op.buf, vec.len) };
         rustix::net::send(fd, buf, flags)
     })
+}
+
+/// A write of nothing to a socket, which may be an empty message, without waiting; `ENOTSOCK` if it is none.
+pub(super) fn send_nothing(fd: Fd) -> i64 {
+    on(fd, |fd| rustix::net::send(fd, &[], SendFlags::DONTWAIT))
 }
 
 /// An address as it stands in the descriptor: the kernel alone looks at it.
@@ -205,8 +216,7 @@ pub(super) fn is_common(op: &Socket) -> bool {
 
 /// Whether it is a Unix socket, whose names may be files (`getsockopt(2)`, `SO_DOMAIN`).
 pub(super) fn is_unix(fd: Fd) -> bool {
-    let family = |fd: BorrowedFd<'_>| rustix::net::sockopt::socket_domain(fd);
-    borrow(fd).is_ok_and(|fd| family(fd).is_ok_and(|family| family == AddressFamily::UNIX))
+    rustix::net::sockopt::socket_domain(borrow(fd)) == Ok(AddressFamily::UNIX)
 }
 
 /// How a connect runs.
@@ -228,8 +238,8 @@ pub(super) fn connect_mode(fd: Fd) -> ConnectMode {
         let nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
         Ok(!nonblocking && rustix::net::sockopt::socket_type(fd)? != SocketType::DGRAM)
     };
-    match borrow(fd).map(waits) {
-        Ok(Ok::<_, rustix::io::Errno>(true)) => ConnectMode::Waits,
+    match waits(borrow(fd)) {
+        Ok::<_, rustix::io::Errno>(true) => ConnectMode::Waits,
         _ => ConnectMode::Now,
     }
 }

@@ -13,13 +13,15 @@ use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
     Connect, IoVec, MsgFlags, Op, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv,
-    Recv, Writev,
+    Recv, Write, Writev,
 };
 use core::ptr;
 use rustix::io::{Errno as SysErrno, IoSliceMut};
 
 /// The file's own position, as `preadv2(2)` takes it.
 const POSITION: u64 = u64::MAX;
+
+const NOT_A_SOCKET: i64 = Errno::NOTSOCK.to_result();
 
 /// What a try came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +96,14 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Bind(_) => Attempt::Done(act(op, 0)),
         Op::Connect(connect) => connect_now(connect, false),
         Op::Poll(op) => look(op),
+        // Nothing to wait for, but for a message that is empty.
+        Op::Pread(Pread { len: 0, .. })
+        | Op::Pwrite(Pwrite { len: 0, .. })
+        | Op::Read(Read { len: 0, .. }) => Attempt::Done(act(op, 0)),
+        Op::Write(Write { fd, len: 0, .. }) => match net::send_nothing(*fd) {
+            NOT_A_SOCKET => Attempt::Done(act(op, 0)),
+            result => message(op, result),
+        },
         // For others the kernel may load a module first.
         Op::Socket(socket) if net::is_common(socket) => Attempt::Done(act(op, 0)),
         Op::Pread(op) => pread(op),
@@ -111,7 +121,7 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Recv(recv) => message(op, net::recv(recv, recv.flags | MsgFlags::DONTWAIT)),
         Op::Send(send) => message(op, net::send(send, send.flags | MsgFlags::DONTWAIT)),
         // Nothing but a listening socket can wait for a connection.
-        Op::Accept(accept) if net::listens(accept.fd) => Attempt::Refused,
+        Op::Accept(accept) if net::may_wait(accept) => Attempt::Refused,
         Op::Accept(_) => Attempt::Done(act(op, 0)),
         // What is refused at once has nothing to wait for.
         Op::Sendfile(sendfile) if !fs::can_send(sendfile) => Attempt::Done(act(op, 0)),
@@ -139,7 +149,9 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 pub unsafe fn attempt_again(op: &Op) -> Attempt {
     match op {
         Op::Connect(connect) => connect_now(connect, true),
-        Op::Accept(accept) if poll::is_idle(accept.fd, PollEvents::IN) => Attempt::WouldBlock,
+        Op::Accept(accept) if net::may_wait(accept) && poll::is_idle(accept.fd, PollEvents::IN) => {
+            Attempt::WouldBlock
+        }
         op => {
             // SAFETY: promised by the caller.
             let tried = unsafe { attempt(op) };
@@ -206,18 +218,11 @@ fn answer(result: rustix::io::Result<usize>) -> Attempt {
 }
 
 fn read_at(fd: Fd, bufs: &mut [IoSliceMut<'_>], offset: u64) -> Attempt {
-    match borrow(fd) {
-        Ok(fd) => answer(retry(fd, |fd| vectors::preadv_now(fd, bufs, offset))),
-        Err(result) => Attempt::Done(result),
-    }
+    answer(retry(borrow(fd), |fd| vectors::preadv_now(fd, bufs, offset)))
 }
 
 fn write_at(fd: Fd, iov: *const IoVec, count: usize, offset: u64) -> Attempt {
-    let fd = match borrow(fd) {
-        Ok(fd) => fd,
-        Err(result) => return Attempt::Done(result),
-    };
-    answer(retry(fd, |fd| {
+    answer(retry(borrow(fd), |fd| {
         // SAFETY: as in `read_at`.
         let bufs = unsafe { slices(iov, count) };
         vectors::pwritev_now(fd, bufs, offset)
@@ -286,7 +291,10 @@ fn read(op: &Read) -> Attempt {
     match read_at(op.fd, slices_mut(&mut vec), POSITION) {
         Attempt::Done(got @ 1..) if got.unsigned_abs() < len as u64 => match fs::position(op.fd) {
             // A file: short is the result only at its end.
-            position @ 0.. if !at_end(op.fd, position.unsigned_abs()) => {
+            // (Not an eventfd and its kin, which say that they have a position.)
+            position @ 0..
+                if check_seekable(op.fd).is_ok() && !at_end(op.fd, position.unsigned_abs()) =>
+            {
                 Attempt::Partial(usize::try_from(got).unwrap_or(0))
             }
             // A pipe or socket: what is there is the result.

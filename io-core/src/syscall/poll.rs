@@ -36,10 +36,7 @@ pub(super) fn until_writable(fd: Fd) -> i64 {
 }
 
 fn ask(op: &Poll, timeout: Option<&Timespec>) -> i64 {
-    let fd = match borrow(op.fd) {
-        Ok(fd) => fd,
-        Err(result) => return result,
-    };
+    let fd = borrow(op.fd);
     let events = PollFlags::from_bits_retain(op.events.bits() as _);
     let mut asked = [PollFd::from_borrowed_fd(fd, events)];
     match retry(fd, |_| poll_call(&mut asked, timeout)) {
@@ -60,5 +57,5 @@ fn never_ready(fd: Fd) -> bool {
         let epoll = create(CreateFlags::CLOEXEC)?;
         add(&epoll, fd, EventData::new_u64(0), EventFlags::empty())
     };
-    borrow(fd).is_ok_and(|fd| try_add(fd) == Err(SysErrno::PERM))
+    try_add(borrow(fd)) == Err(SysErrno::PERM)
 }

@@ -1,7 +1,9 @@
 //! Reads and writes, as system calls.
 //!
 //! All of them pass vectors, also for a single buffer: so a null or unmapped address goes to the kernel,
-//! which answers `EFAULT`, and never becomes a Rust reference.
+//! which answers `EFAULT`, and never becomes a Rust reference. Not those of nothing: a vector of nothing
+//! never reaches the file, and to some a plain call of nothing says something. A datagram socket sends an
+//! empty message; an eventfd, or a full device, refuses.
 #![allow(unsafe_code, reason = "hands raw descriptors and pointers to the kernel")]
 //! # Safety
 //! As in the parent module.
@@ -119,12 +121,18 @@ pub(super) fn with_slices_mut(
 }
 
 pub(super) fn read(op: &Read, done: usize) -> i64 {
+    if op.len == 0 {
+        return on(op.fd, |fd| rustix::io::read(fd, &mut [0_u8; 0]));
+    }
     let mut vec = [one(op.buf.wrapping_add(done), op.len - done.min(op.len))];
     let result = on(op.fd, |fd| vectors::readv(fd, slices_mut(&mut vec)));
     with_done(done, result)
 }
 
 pub(super) fn write(op: &Write, done: usize) -> i64 {
+    if op.len == 0 {
+        return on(op.fd, |fd| rustix::io::write(fd, &[]));
+    }
     let vec = one(op.buf.cast_mut().wrapping_add(done), op.len - done.min(op.len));
     // SAFETY: a local table of one entry.
     let result = on(op.fd, |fd| vectors::writev(fd, unsafe { slices(&raw const vec, 1) }));
@@ -149,6 +157,9 @@ pub(super) fn pread(op: &Pread) -> i64 {
     let Ok(offset) = u64::try_from(op.offset) else {
         return Errno::INVAL.to_result();
     };
+    if op.len == 0 {
+        return on(op.fd, |fd| rustix::io::pread(fd, &mut [0_u8; 0], offset));
+    }
     let mut vec = [one(op.buf, op.len)];
     on(op.fd, |fd| vectors::preadv(fd, slices_mut(&mut vec), offset))
 }
@@ -157,6 +168,9 @@ pub(super) fn pwrite(op: &Pwrite, done: usize) -> i64 {
     let Ok(offset) = u64::try_from(op.offset) else {
         return Errno::INVAL.to_result();
     };
+    if op.len == 0 {
+        return on(op.fd, |fd| rustix::io::pwrite(fd, &[], offset));
+    }
     let offset = offset.saturating_add(done as u64);
     let vec = one(op.buf.cast_mut().wrapping_add(done), op.len - done.min(op.len));
     // SAFETY: a local table of one entry.

@@ -4,7 +4,7 @@
 //! System calls get numbers of descriptors that the table owns, and addresses of locals.
 
 use super::script::{Access, Kind, Object, Target};
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int};
 use core::fmt::Write as _;
 use io_core::{Address, Fd};
 use std::ffi::CString;
@@ -274,6 +274,19 @@ impl<'p> Table<'p> {
         {
             let _: i32 = fd.into_raw_fd();
         }
+    }
+
+    /// Whether nothing is on its way from a pipe's writing end or a socket.
+    pub(super) fn has_room(&self, target: Target) -> bool {
+        let fd = self.fd(target).raw();
+        let mut count: c_int = 0;
+        let asked = match self.kind(target) {
+            Some(Kind::PipeIn) => libc::FIONREAD,
+            _ => libc::TIOCOUTQ,
+        };
+        // SAFETY: room for one number.
+        unsafe { libc::ioctl(fd, asked, &raw mut count) };
+        count == 0
     }
 
     /// The size of a file.

@@ -8,7 +8,12 @@
 //! * reading where a writer waits for room: how much it then writes depends on when;
 //! * more than a page written where a reader waits: it may see the first half alone;
 //! * operations on the same data submitted together;
-//! * a connect that would wait, which a blocking socket does not let go of.
+//! * a connect that would wait, which a blocking socket does not let go of;
+//! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
+//!   would wait for its input: it holds a thread;
+//! * an accept from a listener that was shut down: a blocking one is told so, a non-blocking one is not;
+//! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
+//! * vectors of nothing but empty pieces, of which the ring tells a file that the system call does not tell.
 
 use super::build::{Built, build};
 use super::draw;
@@ -40,6 +45,8 @@ struct Done {
 }
 
 struct Reference<'p> {
+    /// As [`Script::nonblocking`].
+    nonblocking: bool,
     table: Table<'p>,
     waiting: Vec<Waiting>,
     /// Done since the subjects were last to look.
@@ -55,7 +62,7 @@ pub(super) fn write(choices: &Choices, place: &Place) -> Script {
     let nonblocking = choices.chance(2);
     let table = Table::new(place, true);
     let (waiting, done, busy, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut reference = Reference { table, waiting, done, busy, steps, ids: 0 };
+    let mut reference = Reference { nonblocking, table, waiting, done, busy, steps, ids: 0 };
     for _ in 0..=choices.below(4) {
         reference.make(choices);
     }
@@ -185,6 +192,9 @@ impl Reference<'_> {
     /// With what deadline an operation can be part of a program, if it can. May let the subjects look
     /// before.
     fn permits(&mut self, act: &Act, limit: Limit) -> Option<Limit> {
+        if self.goes_either_way(act) {
+            return None;
+        }
         let groups = self.groups(act);
         if alone(act.kind)
             || groups.iter().any(|group| self.busy.contains(group))
@@ -228,6 +238,25 @@ impl Reference<'_> {
         Some(if act.kind == OpKind::Close { Limit::None } else { limit })
     }
 
+    /// See the list above.
+    fn goes_either_way(&self, act: &Act) -> bool {
+        let nothing = act.pieces.iter().all(|piece| piece.len == 0);
+        let kind = self.table.kind(act.at);
+        match act.kind {
+            OpKind::Shutdown => kind == Some(Kind::Listener),
+            OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
+                nothing && !act.pieces.is_empty()
+            }
+            OpKind::Sendfile if kind == Some(Kind::PipeIn) && self.waits(act.from) => true,
+            OpKind::Sendfile if !self.nonblocking => {
+                let stream = matches!(kind, Some(Kind::PipeIn | Kind::Socket));
+                let most = act.claim.unwrap_or(0);
+                stream && (most > 4 * PAGE || !self.table.has_room(act.at))
+            }
+            _ => false,
+        }
+    }
+
     /// What data an operation touches.
     fn groups(&self, act: &Act) -> Vec<usize> {
         let slots = [act.at, act.from].into_iter();
@@ -255,6 +284,10 @@ impl Reference<'_> {
             (_, result) => result,
         };
         if result == Some(Errno::AGAIN.to_result()) && act.kind == OpKind::Connect {
+            return;
+        }
+        let urgent = act.kind == OpKind::Poll && act.word & u32::from(PollEvents::PRI.bits()) != 0;
+        if urgent && result.is_none() && self.table.kind(act.at) == Some(Kind::Socket) {
             return;
         }
         self.ids += 1;
@@ -298,6 +331,10 @@ impl Reference<'_> {
         if let Target::Slot(slot) = at {
             self.table.set_kind(slot, Kind::Listener);
         }
+    }
+
+    fn waits(&self, at: Target) -> bool {
+        self.table.kind(at).is_some() && !self.never_waits(at)
     }
 
     fn never_waits(&self, at: Target) -> bool {

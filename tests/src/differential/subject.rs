@@ -2,7 +2,7 @@
 
 use super::build::{Built, build, rest};
 use super::objects::{Place, Table, digest};
-use super::script::{Act, End, Limit, Script, Step, What};
+use super::script::{Act, End, Kind, Limit, Script, Step, Target, What};
 use crate::oracle::oracle;
 use crate::raw::{Held, Raw};
 use crate::rig::{Form, Note, Rig};
@@ -198,6 +198,9 @@ impl<'b, B: IoBackend> Run<'_, 'b, B> {
             self.table.adopt(result, kind, group);
         } else if result != end.result {
             self.go_on(&flying, result, end.result)?;
+        }
+        if let (OpKind::Listen, Target::Slot(slot), 0) = (act.kind, act.at, result) {
+            self.table.set_kind(slot, Kind::Listener);
         }
         for (index, (got, expected)) in built.memory().iter().zip(&end.memory).enumerate() {
             if got != expected {

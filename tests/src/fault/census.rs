@@ -59,10 +59,10 @@ impl Census {
 
     /// What there is more of than before.
     fn grown(&self, before: &Census) -> Option<String> {
-        if self.files != before.files {
-            let new: Vec<_> = self.files.difference(&before.files).collect();
-            let gone: Vec<_> = before.files.difference(&self.files).collect();
-            return Some(format!("descriptors: new {new:?}, gone {gone:?}"));
+        // Some may have been about to be closed before.
+        let new: Vec<_> = self.files.difference(&before.files).collect();
+        if !new.is_empty() {
+            return Some(format!("descriptors: {new:?}"));
         }
         if self.threads > before.threads {
             return Some(format!("threads: {} and not {}", self.threads, before.threads));

@@ -1,4 +1,4 @@
-//! Limits that are set back: [`Files`], [`Disabled`].
+//! Limits that are set back: [`Files`], [`Disabled`], [`without_threads`].
 #![allow(unsafe_code, reason = "sets limits of the process")]
 //! # Safety
 //! The system calls here take numbers and locals.
@@ -13,17 +13,17 @@ pub struct Files {
     before: libc::rlimit,
 }
 
-fn get() -> libc::rlimit {
+fn get(which: libc::__rlimit_resource_t) -> libc::rlimit {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: fills a local.
-    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let got = unsafe { libc::getrlimit(which, &raw mut limit) };
     assert_eq!(got, 0, "getrlimit");
     limit
 }
 
-fn set(limit: libc::rlimit) {
+fn set(which: libc::__rlimit_resource_t, limit: libc::rlimit) {
     // SAFETY: reads a local.
-    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    let set = unsafe { libc::setrlimit(which, &raw const limit) };
     assert_eq!(set, 0, "setrlimit");
 }
 
@@ -34,21 +34,50 @@ impl Files {
     /// If the limit cannot be set.
     #[must_use]
     pub fn spare(count: u64) -> Files {
-        let before = get();
+        let before = get(libc::RLIMIT_NOFILE);
         // SAFETY: takes a number.
         let next = unsafe { libc::dup(0) };
         assert!(next >= 0, "dup");
         // SAFETY: the number just made, and nobody else's.
         unsafe { libc::close(next) };
         let rlim_cur = u64::try_from(next).expect("a number") + count;
-        set(libc::rlimit { rlim_cur, ..before });
+        set(libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur, ..before });
         Files { before }
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        set(self.before);
+        set(libc::RLIMIT_NOFILE, self.before);
+    }
+}
+
+/// Runs `body` on a thread that is nobody's, where nobody may start another thread or process: neither the
+/// thread nor the kernel's ring on its behalf.
+///
+/// # Panics
+/// As `body`.
+pub fn without_threads(body: impl FnOnce() + Send) {
+    const NOBODY: libc::uid_t = 65534;
+    let before = get(libc::RLIMIT_NPROC);
+    let ran = thread::scope(|scope| {
+        let nobody = scope.spawn(move || {
+            // The bare call, which changes this thread only.
+            // SAFETY: takes numbers.
+            let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+            if changed == 0 {
+                set(libc::RLIMIT_NPROC, libc::rlimit { rlim_cur: 0, ..before });
+                body();
+            }
+            changed == 0
+        });
+        nobody.join()
+    });
+    set(libc::RLIMIT_NPROC, before);
+    match ran {
+        Ok(true) => {}
+        Ok(false) => not_here("cannot become another user"),
+        Err(payload) => std::panic::resume_unwind(payload),
     }
 }
 

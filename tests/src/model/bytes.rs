@@ -4,7 +4,9 @@ use super::event::{Act, Call, Event, Who};
 use super::harness::{self, Log, Place, Report};
 use super::state::{Start, State};
 use super::step::legal;
+use core::cell::RefCell;
 use io_core::Errno;
+use std::rc::Rc;
 
 const CANCELED: i64 = Errno::CANCELED.to_result();
 
@@ -46,15 +48,26 @@ pub const EVENTS: [Event; 34] = [
     Event::Reinit,
 ];
 
-/// Lives a life that bytes describe: the first says what kind of operation it is; then each place at which
-/// something can happen takes one. Zero goes on, another number chooses among what can happen there. When
-/// the bytes are used up, the life ends.
+/// Lives what bytes describe: the first says what kind of operation it is; then each place at which something
+/// can happen takes one. Zero goes on, another number chooses among what can happen there. When a life is
+/// over, the next begins, until the bytes are used up. The steps are those of all lives.
 #[must_use]
-pub fn live(data: &[u8], log: Option<Log>) -> Report {
-    let mut bytes = data.to_vec().into_iter();
+pub fn live(data: &[u8], log: Option<&Log>) -> Report {
+    let bytes = Rc::new(RefCell::new(Vec::from(data).into_iter()));
     let starts = [Start::PLAIN, Start::TIMED, Start::FD, Start::READY];
-    let start = starts[usize::from(bytes.next().unwrap_or(0)) % starts.len()];
-    harness::run(start, log, move |state, place| chosen(bytes.next()?, state, place))
+    let mut all = Report { steps: Vec::new(), mismatch: None };
+    loop {
+        let Some(first) = bytes.borrow_mut().next() else { return all };
+        let start = starts[usize::from(first) % starts.len()];
+        let rest = Rc::clone(&bytes);
+        let life = harness::run(start, log.cloned(), move |state, place| {
+            chosen(rest.borrow_mut().next()?, state, place)
+        });
+        all.steps.extend(life.steps);
+        if life.mismatch.is_some() {
+            return Report { mismatch: life.mismatch, ..all };
+        }
+    }
 }
 
 fn chosen(byte: u8, state: &State, place: Place) -> Option<Event> {

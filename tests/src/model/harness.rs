@@ -40,6 +40,7 @@ pub fn run(
     script: impl FnMut(&State, Place) -> Option<Event> + 'static,
 ) -> Report {
     let inner = Rc::new(Inner::new(start, Box::new(script), log));
+    inner.say(|| format!("a life: {start:?}"));
     let storage = Storage::new(start, Here(Rc::clone(&inner)));
     inner.storage.set(Some(storage));
     let session = Session::begin(&inner);

@@ -138,7 +138,7 @@ impl Walk {
     ///
     /// # Errors
     /// The first steps that break a rule.
-    pub fn new(theme: &Theme, windows: Windows, depth: usize) -> Result<Walk, Broken> {
+    pub fn new(theme: &Theme, windows: Windows, depth: usize) -> Result<Walk, Box<Broken>> {
         let start = State::new(theme.start);
         let mut walk = Walk {
             states: vec![start],
@@ -166,7 +166,7 @@ impl Walk {
         theme: &Theme,
         windows: Windows,
         known: &mut HashMap<State, usize>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Box<Broken>> {
         let before = self.states[at];
         let lets_in = windows.lets_in(&before);
         for event in legal(&before, &theme.alphabet) {
@@ -177,7 +177,7 @@ impl Walk {
             let transition = Transition { before, event, after, effects };
             if let Some(rule) = broken(&transition).next() {
                 let path = self.path(at).into_iter().map(|(_, event)| event).collect();
-                return Err(Broken { rule, path, transition });
+                return Err(Box::new(Broken { rule, path, transition }));
             }
             let to = *known.entry(after).or_insert_with(|| {
                 self.states.push(after);

@@ -17,6 +17,7 @@ pub(super) const EMPTY: u8 = 0xa5;
 pub(super) const OVER: u8 = 0xef;
 
 /// Byte `at` of what the write of this number writes: never 0, [`EMPTY`] or [`OVER`].
+#[expect(clippy::cast_possible_truncation, reason = "at most 222")]
 pub(super) fn pattern(number: u32, at: usize) -> u8 {
     let mixed = (u64::from(number) << 32 | at as u64)
         .wrapping_add(0x9e37_79b9_7f4a_7c15)
@@ -24,7 +25,6 @@ pub(super) fn pattern(number: u32, at: usize) -> u8 {
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb);
     match 1 + (mixed >> 33) % 222 {
         165 => 223,
-        // At most 222.
         byte => byte as u8,
     }
 }

@@ -170,6 +170,8 @@ pub(super) struct Entry {
     pub(super) asked: bool,
     pub(super) deadline: Deadline,
     pub(super) bell: Arc<Bell>,
+    /// Those that it was polled with before.
+    pub(super) others: Vec<Arc<Bell>>,
     /// The count of wakes when the waker was left that is to be woken.
     pub(super) heard: Option<u32>,
     /// Whether `EAGAIN` is an answer.

@@ -9,13 +9,12 @@ use crate::choices::Choices;
 use crate::sim::{Plan, Sim, errnos};
 use crate::world::{Shared, World};
 use core::cell::Cell;
-use core::ptr::NonNull;
 use core::time::Duration;
 use io_core::{Address, Errno, Fd, OpKind};
 
 /// A simulator that lives until [`end`](Host::end), and the world behind it, which stays.
 pub(super) struct Host {
-    sim: NonNull<Sim>,
+    sim: *mut Sim,
     backend: Cell<Option<Handle>>,
     world: Shared,
 }
@@ -26,15 +25,13 @@ pub(super) fn injected(kind: OpKind) -> &'static [Errno] {
 }
 
 impl Host {
-    pub(super) fn new(choices: &Choices, adversary: bool, errors: bool) -> Host {
-        let plan = match (adversary, errors) {
-            (false, _) => Plan::tame(),
-            (true, false) => Plan::without_errors(),
-            (true, true) => Plan::legal(),
-        };
-        let sim: &'static Sim = Box::leak(Box::new(Sim::new(choices, plan)));
+    pub(super) fn new(choices: &Choices, plan: Plan) -> Host {
+        // Not `Box::leak`'s reference: what is taken back is the pointer that the box gave.
+        let leaked = Box::into_raw(Box::new(Sim::new(choices, plan)));
+        // SAFETY: leaked until `end`, after which no backend is given out.
+        let sim: &'static Sim = unsafe { &*leaked };
         let (backend, world) = (sim.any_backend(), sim.world().clone());
-        Host { sim: NonNull::from(sim), backend: Cell::new(Some(backend)), world }
+        Host { sim: leaked, backend: Cell::new(Some(backend)), world }
     }
 
     /// The backend.
@@ -48,14 +45,14 @@ impl Host {
     /// What the simulator has done, a line each; nothing after its end.
     pub(super) fn log(&self) -> String {
         // SAFETY: there is a backend, so the simulator is not dropped.
-        self.backend.get().map_or(String::new(), |_| unsafe { self.sim.as_ref() }.log())
+        self.backend.get().map_or(String::new(), |_| unsafe { &*self.sim }.log())
     }
 
     /// Drops the simulator, and with it the backend, whatever flies.
     pub(super) fn end(&self) {
         if self.backend.take().is_some() {
             // SAFETY: leaked by `new`, and taken back once. Operations that are not forgotten are gone.
-            drop(unsafe { Box::from_raw(self.sim.as_ptr()) });
+            drop(unsafe { Box::from_raw(self.sim) });
         }
     }
 
@@ -66,7 +63,7 @@ impl Host {
     pub(super) fn advance(&self, by_ns: u64) {
         let by = Duration::from_nanos(by_ns);
         // SAFETY: there is a backend, or this panics: the simulator is not dropped.
-        let sim = self.backend.get().map(|_| unsafe { self.sim.as_ref() });
+        let sim = self.backend.get().map(|_| unsafe { &*self.sim });
         sim.expect("a simulator that is not dropped").advance(by);
     }
 

@@ -160,6 +160,49 @@ impl Maker<'_> {
         })
     }
 
+    /// One operation of few kinds: what is done at once, what waits, what ends it, what makes a descriptor.
+    pub(super) fn small_draft(self) -> Draft {
+        let pipe = |leads: &Leads| matches!(leads, Leads::Stream { socket: false, .. });
+        let pipe = self.book.open(pipe);
+        let (reader, writer) = (pipe.first().copied(), pipe.get(1).copied());
+        match (self.choices.below(4), reader, writer) {
+            (1, Some(reader), _) => self.read_from(reader),
+            (2, _, Some(writer)) => self.write_to(writer),
+            (3, ..) => self.socket(),
+            _ => {
+                Draft::new(Op::Nop(op::Nop), Effect::Nothing).or_typed(|handle| handle.nop(), unit)
+            }
+        }
+    }
+
+    /// A read of two bytes.
+    fn read_from(&self, end: usize) -> Draft {
+        let area = Area::empty(2);
+        let (fd, buf, len, given) = (self.book.ends[end].fd, area.ptr(), area.len(), area.clone());
+        let Leads::Stream { reads: stream, .. } = self.book.ends[end].leads else {
+            return self.timeout();
+        };
+        Draft::new(Op::Read(op::Read { fd, buf, len }), Effect::Read { stream, peek: false })
+            .or_typed(move |handle| handle.read(proof(fd), given), count_of)
+            .with(&area)
+            .on(&[end])
+    }
+
+    /// A write of two bytes.
+    fn write_to(&self, end: usize) -> Draft {
+        let data = patterned(self.number, 2);
+        let area = Area::of(&data);
+        let (fd, buf, len, given) =
+            (self.book.ends[end].fd, area.ptr().cast_const(), area.len(), area.clone());
+        let Leads::Stream { writes: stream, .. } = self.book.ends[end].leads else {
+            return self.timeout();
+        };
+        Draft::new(Op::Write(op::Write { fd, buf, len }), Effect::Write { stream, data })
+            .or_typed(move |handle| handle.write(proof(fd), given), count_of)
+            .with(&area)
+            .on(&[end])
+    }
+
     fn end(&self, wanted: impl Fn(&Leads) -> bool) -> Option<(usize, Fd)> {
         let open = self.book.open(wanted);
         let end = *open.get(self.choices.index(open.len()))?;

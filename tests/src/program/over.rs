@@ -17,7 +17,7 @@ impl Run {
     /// Brings everything to its end; panics if anything is not as it must be.
     pub(super) fn wind_up(&self) -> Summary {
         self.calm();
-        match self.choices.below(4) {
+        match if self.limits.few { 1 } else { self.choices.below(4) } {
             0 => self.let_finish(),
             1 => self.cancel_all(),
             2 => self.stop_for_good(),
@@ -25,7 +25,7 @@ impl Run {
         }
         self.drop_all();
         // What is forgotten may fly on into the backend's drop.
-        if !self.choices.chance(3) {
+        if self.limits.few || !self.choices.chance(3) {
             self.stop_for_good();
             self.settle();
             self.counters();
@@ -116,7 +116,8 @@ impl Run {
             if there.is_empty() {
                 break;
             }
-            let at = there[self.choices.index(there.len().min(3))];
+            let among = if self.limits.few { 1 } else { there.len().min(3) };
+            let at = there[self.choices.index(among)];
             self.note(|| format!("drop {at}"));
             self.drop_this(at);
         }
@@ -200,13 +201,14 @@ impl Run {
     fn wakers_are_back(&self) {
         let book = self.book.borrow();
         let kept = |(at, entry): (usize, &Entry)| {
-            let count = Arc::strong_count(&entry.bell);
-            (entry.lost.is_none() && count != 1).then_some((at, count))
+            let bells = entry.others.iter().chain([&entry.bell]);
+            let left: usize = bells.map(|bell| Arc::strong_count(bell) - 1).sum();
+            (entry.lost.is_none() && left > 0).then_some((at, left))
         };
         let kept = book.entries.iter().enumerate().find_map(kept);
         drop(book);
-        if let Some((at, count)) = kept {
-            self.violated(&format!("{} wakers of {at} are left", count - 1));
+        if let Some((at, left)) = kept {
+            self.violated(&format!("{left} wakers of {at} are left"));
         }
     }
 

@@ -121,8 +121,10 @@ impl Search<'_> {
             let used = self.used[at];
             let rest = &self.puts[at].data[used..self.puts[at].limit()];
             let same = rest.iter().zip(bytes).take_while(|(put, got)| put == got).count();
-            // A byte of the next piece may look like one more of this: a little less is tried too.
-            for take in (same.saturating_sub(2).max(1)..=same).rev() {
+            // A byte of the next piece may look like one more of this, and pieces of a file that is sent are
+            // alike: less is tried too.
+            let least = if same <= 64 { 1 } else { same - 2 };
+            for take in (least..=same).rev() {
                 self.used[at] = used + take;
                 if self.next_bytes(read, from + take, at) {
                     return true;

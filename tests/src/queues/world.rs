@@ -45,7 +45,7 @@ impl World {
         let (operations, nodes) = Operations::submitted(NODES);
         Rc::new(World {
             log,
-            bytes: RefCell::new(data.to_vec().into_iter()),
+            bytes: RefCell::new(Vec::from(data).into_iter()),
             operations: RefCell::new(Some(operations)),
             addresses: nodes.iter().map(Node::ptr).collect(),
             free: RefCell::new(nodes.into_iter().map(Some).collect()),
@@ -306,7 +306,9 @@ impl World {
         }
         let operations = self.operations.take();
         if let Some(mismatch) = self.mismatch.take() {
-            operations.map(Operations::forget);
+            if let Some(operations) = operations {
+                operations.forget();
+            }
             return Err(mismatch);
         }
         for node in nodes {

@@ -320,10 +320,18 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn submit(&self, node: Node) {
+        if self.broken.get() {
+            // Nobody is told of anything any more.
+            let _untold = node.complete(Errno::CANCELED.to_result());
+            return;
+        }
         self.with(|kernel| kernel.submit(node));
     }
 
     unsafe fn cancel(&self, node: NodePtr) {
+        if self.broken.get() {
+            return;
+        }
         self.with(|kernel| {
             if let Some(seq) = kernel.of(node) {
                 kernel.ask(seq, false);
@@ -353,7 +361,7 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
-        if self.delivering.get() > 0 {
+        if self.delivering.get() > 0 || self.broken.get() {
             return Err(StopError::WrongPlace(Errno::DEADLK));
         }
         match self.shut(deadline) {
@@ -363,7 +371,7 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        Ok(self.turn(timeout))
+        if self.broken.get() { Err(Errno::IO) } else { Ok(self.turn(timeout)) }
     }
 
     fn flush(&self) -> Result<usize, Errno> {
@@ -392,6 +400,10 @@ unsafe impl IoBackend for SimBackend {
 
     fn generation(&self) -> u32 {
         self.generation
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.with(|kernel| kernel.now_ns())
     }
 
     fn route(&self, op: &Op) -> Route {

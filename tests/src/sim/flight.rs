@@ -81,9 +81,9 @@ pub(super) struct Flight {
 pub(super) type Lane = (Fd, bool);
 
 impl Flight {
-    /// Its direction, if it waits for one.
+    /// Its direction, if it waits for one in line: polls and connects wait side by side.
     pub(super) fn lane(&self) -> Option<Lane> {
-        if self.kind == OpKind::Poll {
+        if matches!(self.kind, OpKind::Connect | OpKind::Poll) {
             return None;
         }
         let (fd, interest) = self.op.interest()?;

@@ -5,8 +5,10 @@
 //! The numbers are this module's own, and no value that owns one is left when it is closed.
 
 use super::Case;
+use crate::clock::{deadline_in, now_ns};
+use crate::closer;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::raw::Raw;
 use crate::rig::{Form, Note, Rig};
@@ -18,7 +20,6 @@ use io_core::op::{
     Pwrite, Read, Readv, Recv, Sendfile,
 };
 use io_core::ops::Ops;
-use io_core::syscall::{close_fd, deadline_in, now_ns};
 use io_core::{Deadline, Errno, Fd, IoBackend, Op, OwnedFd, Phase, Scope, Seekable, Way};
 
 /// The cases of this module.
@@ -33,11 +34,11 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(work_before_a_close_is_done_before_it::<F>),
         Case::of(a_close_that_is_waited_for_overtakes_nothing::<F>),
         Case::of(a_closed_number_is_free_for_the_next_file::<F>),
-        Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>),
-        Case::of(closed_behind_our_back::<F>),
-        Case::of(closed_behind_our_back_while_a_duplicate_lives::<F>),
-        Case::of(replaced_behind_our_back::<F>),
-        Case::of(closed_behind_our_back_it_expires_and_stops::<F>),
+        Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>).needs(Needs::Clock),
+        Case::of(closed_behind_our_back::<F>).needs(Needs::Way),
+        Case::of(closed_behind_our_back_while_a_duplicate_lives::<F>).needs(Needs::Way),
+        Case::of(replaced_behind_our_back::<F>).needs(Needs::Way),
+        Case::of(closed_behind_our_back_it_expires_and_stops::<F>).needs(Needs::Way),
     ]
 }
 
@@ -66,24 +67,21 @@ impl Number {
     fn close(&mut self) -> Fd {
         let fd = self.give();
         // SAFETY: just given up.
-        unsafe { close_fd(fd) };
+        unsafe { closer()(fd) };
         fd
     }
 
     /// Puts another file under the number, at once.
     fn replace(&self, by: &Desc) {
-        // SAFETY: takes numbers; the number stays this value's.
-        let made = unsafe { libc::dup3(by.raw().raw(), self.fd().raw(), libc::O_CLOEXEC) };
-        assert_eq!(made, self.fd().raw(), "dup3");
+        by.dup_at(self.fd());
     }
 
     /// The same number again, for another file.
     fn again(fd: Fd, file: &Desc) -> Number {
-        // SAFETY: takes numbers; the new one is below the ones in use, as it was free.
-        let made = unsafe { libc::fcntl(file.raw().raw(), libc::F_DUPFD_CLOEXEC, fd.raw()) };
-        assert_eq!(made, fd.raw(), "the number is taken");
-        // SAFETY: just made, and nobody else's.
-        Number(Some(unsafe { OwnedFd::from_raw(fd, close_fd) }))
+        assert!(!crate::is_open(fd), "the number is taken");
+        file.dup_at(fd);
+        // SAFETY: just made, and nobody else's; closed as its kind is.
+        Number(Some(unsafe { OwnedFd::from_raw(fd, closer()) }))
     }
 }
 
@@ -199,7 +197,7 @@ pub fn a_close_ends_a_sendfile_that_waits_for_room<F: Fixture>(fx: &F) {
             assert_eq!(rig.run(Op::Close(Close { fd: number.give() }), &[]), 0);
             assert_eq!(sendfile[0].wait(), canceled(), "polled: {polled}");
             assert_eq!(reader.get(full).len(), full);
-            assert_eq!(std::io::Read::read(&mut reader.std(), &mut [0]).expect("read"), 0);
+            assert_eq!(reader.read_byte(), None);
         }
     });
 }

@@ -3,7 +3,7 @@
 use super::Case;
 use super::net::waits;
 use crate::desc::Desc;
-use crate::fixture::{Blocking, Fixture};
+use crate::fixture::{Blocking, Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Note, Rig};
@@ -23,23 +23,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(sockets_are_as_asked_for::<F>),
+        Case::of(sockets_are_as_asked_for::<F>).needs(Needs::Object),
         Case::of(sockets_that_cannot_be::<F>),
         Case::of(a_server_over_ipv4::<F>),
         Case::of(a_server_over_ipv6::<F>),
-        Case::of(a_server_over_unix_names::<F>),
-        Case::of(bind_fails_as_the_system_call_does::<F>),
-        Case::of(listen_on_what_cannot_listen::<F>),
-        Case::of(connect_is_refused::<F>),
+        Case::of(a_server_over_unix_names::<F>).needs(Needs::Object),
+        Case::of(bind_fails_as_the_system_call_does::<F>).needs(Needs::Object),
+        Case::of(listen_on_what_cannot_listen::<F>).needs(Needs::Object),
+        Case::of(connect_is_refused::<F>).needs(Needs::Object),
         Case::of(connect_after_connect::<F>),
         Case::of(connect_waits_for_the_connection::<F>),
         Case::of(connect_in_progress_can_be_cancelled::<F>),
         Case::of(a_crowd_of_connects::<F>),
-        Case::of(a_full_unix_listener::<F>),
-        Case::of(datagram_sockets_have_a_peer_at_once::<F>),
-        Case::of(bad_addresses::<F>),
+        Case::of(a_full_unix_listener::<F>).needs(Needs::Object),
+        Case::of(datagram_sockets_have_a_peer_at_once::<F>).needs(Needs::Object),
+        Case::of(bad_addresses::<F>).needs(Needs::Memory),
         Case::of(shutdown_wakes_a_recv::<F>),
-        Case::of(shutdown_fails_as_the_system_call_does::<F>),
+        Case::of(shutdown_fails_as_the_system_call_does::<F>).needs(Needs::Object),
     ]
 }
 

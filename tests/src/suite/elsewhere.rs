@@ -3,6 +3,7 @@
 
 use super::Case;
 use super::threads::{Leave, driven, on_threads, park_on};
+use crate::clock::{deadline_in, now_ns};
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -14,7 +15,6 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use io_core::op::Nop;
 use io_core::ops::Ops;
-use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, IoBackend, Op, Scope, StopError};
 use std::sync::Arc;
 use std::thread;

@@ -5,7 +5,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Rig};
@@ -28,11 +28,11 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(offsets_outside_of_any_file::<F>),
         Case::of(vectors_of_every_count::<F>),
         Case::of(vectors_of_every_shape::<F>),
-        Case::of(memory_that_cannot_be_used::<F>),
+        Case::of(memory_that_cannot_be_used::<F>).needs(Needs::Memory),
         Case::of(a_table_that_cannot_be_read_is_efault::<F>),
-        Case::of(a_tail_that_cannot_be_used::<F>),
-        Case::of(socket_memory_that_cannot_be_used::<F>),
-        Case::of(perform_agrees_with_the_system_call::<F>),
+        Case::of(a_tail_that_cannot_be_used::<F>).needs(Needs::Memory),
+        Case::of(socket_memory_that_cannot_be_used::<F>).needs(Needs::Memory),
+        Case::of(perform_agrees_with_the_system_call::<F>).needs(Needs::Object),
         Case::of(an_error_leaves_the_backend_whole::<F>),
     ]
 }

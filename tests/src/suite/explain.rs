@@ -1,8 +1,9 @@
 //! What a backend says of itself: how each kind of operation would run, and what is in flight.
 
 use super::Case;
+use crate::clock::deadline_in;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use core::ptr::{null, null_mut};
 use core::time::Duration;
@@ -12,14 +13,13 @@ use io_core::op::{
     Pwritev, Read, Readv, Recv, Send, Sendfile, Shutdown, Socket, SocketFlags, SocketKind, Timeout,
     Write, Writev,
 };
-use io_core::syscall::deadline_in;
 use io_core::{Deadline, Fd, InFlight, IoBackend, Op, OpKind, Phase, Scope, Seekable, Way};
 
 /// The cases of this module.
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(every_kind_has_a_route_and_a_cause::<F>),
+        Case::of(every_kind_has_a_route_and_a_cause::<F>).needs(Needs::Way),
         Case::of(an_idle_backend_has_nothing_in_flight::<F>),
         Case::of(a_dump_shows_what_hangs::<F>),
         Case::of(a_dump_counts_what_it_has_no_room_for::<F>),

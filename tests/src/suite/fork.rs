@@ -3,9 +3,10 @@
 
 use super::Case;
 use crate::child::{ending_in_the_child, fork, split};
+use crate::clock::deadline_in;
 use crate::count_fds;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::raw::{Hook, Raw, TimedRaw, raw};
 use crate::rig::{Form, Note, Rig};
@@ -18,7 +19,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::{Cancel, Nop, OpenFlags, Timeout};
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
 use io_core::{Deadline, Errno, InFlight, IoBackend, Op, Phase, Scope, StopError};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -29,22 +29,25 @@ use std::time::Instant;
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(a_child_finds_its_operations_dead::<F>),
-        Case::of(a_child_is_refused_everything::<F>),
-        Case::of(a_child_wakes_nobody::<F>),
-        Case::of(a_child_drops_the_backend::<F>),
-        Case::of(a_callback_that_forks_is_the_childs_last::<F>),
-        Case::of(a_child_that_does_nothing_disturbs_nothing::<F>),
-        Case::of(renewal_in_the_parent_is_ealready::<F>),
-        Case::of(a_renewed_backend_works::<F>),
-        Case::of(a_child_of_a_child::<F>),
+        Case::of(a_child_finds_its_operations_dead::<F>).needs(Needs::Fork),
+        Case::of(a_child_is_refused_everything::<F>).needs(Needs::Fork),
+        Case::of(a_child_wakes_nobody::<F>).needs(Needs::Fork),
+        Case::of(a_child_drops_the_backend::<F>).needs(Needs::Fork),
+        Case::of(a_callback_that_forks_is_the_childs_last::<F>).needs(Needs::Fork),
+        Case::of(a_child_that_does_nothing_disturbs_nothing::<F>).needs(Needs::Fork),
+        Case::of(renewal_in_the_parent_is_ealready::<F>).needs(Needs::Fork),
+        Case::of(a_renewed_backend_works::<F>).needs(Needs::Fork),
+        Case::of(a_child_of_a_child::<F>).needs(Needs::Fork),
     ]
 }
 
 /// The cases of this module for backends that threads share.
 #[must_use]
 pub fn shared_cases<F: Fixture<Backend: Sync>>() -> Vec<Case<F>> {
-    vec![Case::of(a_storm_of_forks_loses_nothing::<F>), Case::of(another_thread_forks::<F>)]
+    vec![
+        Case::of(a_storm_of_forks_loses_nothing::<F>).needs(Needs::Fork),
+        Case::of(another_thread_forks::<F>),
+    ]
 }
 
 const NOP: Op = Op::Nop(Nop);

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::{Blocking, Fixture};
+use crate::fixture::{Blocking, Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Rig};
@@ -21,25 +21,25 @@ use std::path::Path;
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(open_makes_and_finds_files::<F>),
-        Case::of(typed_open_close_and_paths::<F>),
-        Case::of(open_fails_as_the_system_call_does::<F>),
-        Case::of(long_and_odd_paths::<F>),
-        Case::of(open_adds_no_flags::<F>),
-        Case::of(open_relative_to_a_directory::<F>),
+        Case::of(open_makes_and_finds_files::<F>).needs(Needs::Object),
+        Case::of(typed_open_close_and_paths::<F>).needs(Needs::Object),
+        Case::of(open_fails_as_the_system_call_does::<F>).needs(Needs::Object),
+        Case::of(long_and_odd_paths::<F>).needs(Needs::Object),
+        Case::of(open_adds_no_flags::<F>).needs(Needs::Object),
+        Case::of(open_relative_to_a_directory::<F>).needs(Needs::Object),
         Case::of(close_closes_once::<F>),
         Case::of(fsync_in_every_form::<F>),
         Case::of(fdatasync_in_every_form::<F>),
         Case::of(ftruncate_in_every_form::<F>),
-        Case::of(fstat_fills_the_memory::<F>),
-        Case::of(fstat_of_every_kind_of_file::<F>),
+        Case::of(fstat_fills_the_memory::<F>).needs(Needs::Object),
+        Case::of(fstat_of_every_kind_of_file::<F>).needs(Needs::Object),
         Case::of(lseek_in_every_form::<F>),
         Case::of(sendfile_to_every_kind_of_file::<F>),
         Case::of(sendfile_waits_for_room::<F>),
         Case::of(a_path_that_cannot_be_read_is_efault::<F>),
         Case::of(fstat_to_a_closed_page_is_efault::<F>),
-        Case::of(a_fifo_without_a_reader_is_no_error::<F>),
-        Case::of(a_life_of_one_file::<F>),
+        Case::of(a_fifo_without_a_reader_is_no_error::<F>).needs(Needs::Object),
+        Case::of(a_life_of_one_file::<F>).needs(Needs::Object),
     ]
 }
 

@@ -1,11 +1,8 @@
 //! Many operations on one descriptor, and descriptors that change while operations wait on them.
-#![allow(unsafe_code, reason = "gives a descriptor number another file")]
-//! # Safety
-//! The numbers that `dup2` gets are open, and owned by this test.
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::{Blocking, Fixture};
+use crate::fixture::{Blocking, Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::raw::Raw;
@@ -25,11 +22,11 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(eight_receives_and_eight_sends_share_a_socket_and_its_duplicates::<F>),
         Case::of(what_waits_is_served_in_order::<F>),
-        Case::of(data_that_comes_between_the_try_and_the_wait_is_seen::<F>),
-        Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>),
-        Case::of(one_descriptor_in_two_backends::<F>),
+        Case::of(data_that_comes_between_the_try_and_the_wait_is_seen::<F>).needs(Needs::Threads),
+        Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>).needs(Needs::Way),
+        Case::of(one_descriptor_in_two_backends::<F>).needs(Needs::Object),
         Case::of(a_hang_up_ends_both_directions::<F>),
-        Case::of(a_thousand_idle_receives_do_not_delay_a_file::<F>),
+        Case::of(a_thousand_idle_receives_do_not_delay_a_file::<F>).needs(Needs::Clock),
         Case::of(idle_operations_make_no_system_calls::<F>),
         Case::of(what_another_has_taken_is_waited_for_again::<F>),
     ]
@@ -168,9 +165,7 @@ pub fn a_number_that_is_reused_behind_our_back_is_another_file<F: Fixture>(fx: &
         let mut old = rig.raw(recv(&near, &old_mem), old_mem.only());
         assert!(rig.poll_once(old.as_mut()).is_pending());
         rig.poll(Some(Duration::ZERO));
-        // SAFETY: both numbers are open and this test's; the first one's file is closed by it.
-        let replaced = unsafe { libc::dup2(other_near.raw().raw(), near.raw().raw()) };
-        assert_eq!(replaced, near.raw().raw());
+        other_near.dup_at(near.raw());
         for word in [&b"ab"[..], b"cd", b"ef"] {
             let mut new = rig.raw(recv(&near, &mem), mem.only());
             assert!(rig.poll_once(new.as_mut()).is_pending());

@@ -6,7 +6,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::rig::Rig;
 use core::pin::Pin;
 use core::ptr;
@@ -19,8 +19,8 @@ use io_core::{Address, Fd, IoAwaitable, IoBackend, RawOps, Stat};
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(files_by_the_names_of_the_original::<F>),
-        Case::of(sockets_by_their_names::<F>),
+        Case::of(files_by_the_names_of_the_original::<F>).needs(Needs::Object),
+        Case::of(sockets_by_their_names::<F>).needs(Needs::Object),
         Case::of(a_listener_by_its_names::<F>),
     ]
 }

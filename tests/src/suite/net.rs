@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Note, Rig};
@@ -20,17 +20,17 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(recv_and_send_in_every_form::<F>),
         Case::of(typed_recv_and_send::<F>),
         Case::of(accept_in_every_form::<F>),
-        Case::of(accept_stores_the_address::<F>),
+        Case::of(accept_stores_the_address::<F>).needs(Needs::Object),
         Case::of(accept_waits_for_a_connection::<F>),
         Case::of(accepted_descriptors_are_as_asked_for::<F>),
         Case::of(recv_waits_for_data::<F>),
         Case::of(send_waits_for_room::<F>),
         Case::of(dontwait_asks_for_eagain::<F>),
-        Case::of(recv_flags_are_obeyed::<F>),
-        Case::of(waitall_fills_the_buffer::<F>),
+        Case::of(recv_flags_are_obeyed::<F>).needs(Needs::Object),
+        Case::of(waitall_fills_the_buffer::<F>).needs(Needs::Threads),
         Case::of(the_end_of_a_stream_is_zero::<F>),
         Case::of(send_to_nobody_is_epipe::<F>),
-        Case::of(a_datagram_is_one_piece::<F>),
+        Case::of(a_datagram_is_one_piece::<F>).needs(Needs::Object),
         Case::of(two_hundred_idle_receives_hold_nobody_up::<F>),
         Case::of(an_echo_over_loopback::<F>),
     ]

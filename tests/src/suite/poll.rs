@@ -1,8 +1,9 @@
 //! `poll`, `flush` and `wake`: what they wait for, what ends them, what they count, what they cost.
 
 use super::Case;
+use crate::clock::Moment;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::Note;
 use core::time::Duration;
@@ -11,7 +12,6 @@ use io_core::ops::Ops;
 use io_core::{IoBackend, Op};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
 
 /// The cases of this module.
 #[must_use]
@@ -24,10 +24,10 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(poll_does_not_wait_when_there_is_something_to_deliver::<F>),
         Case::of(poll_does_not_wait_for_more_than_one::<F>),
         Case::of(a_wake_before_poll_ends_it::<F>),
-        Case::of(a_wake_from_another_thread_ends_poll::<F>),
-        Case::of(many_wakes_are_one_and_none_is_lost::<F>),
+        Case::of(a_wake_from_another_thread_ends_poll::<F>).needs(Needs::Threads),
+        Case::of(many_wakes_are_one_and_none_is_lost::<F>).needs(Needs::Threads),
         Case::of(a_huge_timeout_is_no_error::<F>),
-        Case::of(data_from_another_thread_ends_poll::<F>),
+        Case::of(data_from_another_thread_ends_poll::<F>).needs(Needs::Threads),
         Case::of(poll_with_operations_waiting_obeys_its_timeout::<F>),
     ]
 }
@@ -66,7 +66,7 @@ pub fn an_idle_poll_makes_no_system_call<F: Fixture>(fx: &F) {
 pub fn poll_waits_as_long_as_it_is_told<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         for _ in 0..3 {
-            let begin = Instant::now();
+            let begin = Moment::now();
             let timeout = Duration::from_millis(20);
             assert_eq!(rig.poll(Some(timeout)), 0);
             let waited = begin.elapsed();
@@ -168,7 +168,7 @@ pub fn many_wakes_are_one_and_none_is_lost<F: Fixture>(fx: &F) {
         rig.poll(None);
         // However many polls the wakes end, they come to an end.
         let quiet = |_: &u32| {
-            let begin = Instant::now();
+            let begin = Moment::now();
             rig.poll(Some(Duration::from_millis(5)));
             begin.elapsed() >= Duration::from_millis(5)
         };
@@ -227,7 +227,7 @@ pub fn poll_with_operations_waiting_obeys_its_timeout<F: Fixture>(fx: &F) {
             reads.push(read);
         }
         rig.poll(Some(Duration::ZERO));
-        let (begin, before) = (Instant::now(), rig.backend().counters().syscalls);
+        let (begin, before) = (Moment::now(), rig.backend().counters().syscalls);
         rig.poll(Some(Duration::from_millis(30)));
         assert!(begin.elapsed() >= Duration::from_millis(30), "{:?}", begin.elapsed());
         let made = rig.backend().counters().syscalls - before;

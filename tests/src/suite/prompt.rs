@@ -6,7 +6,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Rig};
@@ -22,10 +22,10 @@ use std::time::Instant;
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
         Case::of(no_vectors_and_too_many::<F>),
-        Case::of(a_short_read_of_an_eventfd_is_einval::<F>),
+        Case::of(a_short_read_of_an_eventfd_is_einval::<F>).needs(Needs::Object),
         Case::of(socket_operations_on_a_pipe_are_enotsock::<F>),
-        Case::of(accept_on_what_does_not_listen::<F>),
-        Case::of(an_empty_error_queue_is_eagain::<F>),
+        Case::of(accept_on_what_does_not_listen::<F>).needs(Needs::Object),
+        Case::of(an_empty_error_queue_is_eagain::<F>).needs(Needs::Object),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::Case;
 use super::net::waits;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Note, Rig};
@@ -16,12 +16,12 @@ use io_core::{Errno, Fd, IoBackend, Op};
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(what_is_ready_is_so_at_once::<F>),
-        Case::of(poll_waits_for_data::<F>),
+        Case::of(what_is_ready_is_so_at_once::<F>).needs(Needs::Object),
+        Case::of(poll_waits_for_data::<F>).needs(Needs::Object),
         Case::of(poll_waits_for_room::<F>),
         Case::of(a_hang_up_is_told_unasked::<F>),
         Case::of(poll_says_what_poll_says::<F>),
-        Case::of(what_can_never_be_ready_is_eperm::<F>),
+        Case::of(what_can_never_be_ready_is_eperm::<F>).needs(Needs::Object),
         Case::of(numbers_that_are_not_open::<F>),
         Case::of(several_polls_of_one_descriptor::<F>),
         Case::of(a_poll_consumes_nothing::<F>),

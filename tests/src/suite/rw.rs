@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::desc::{Desc, Seeking};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::{Form, Note, Rig};
 use core::time::Duration;
@@ -25,16 +25,16 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(the_end_of_a_file_is_zero::<F>),
         Case::of(an_empty_buffer_is_zero::<F>),
         Case::of(a_mebibyte_arrives_whole::<F>),
-        Case::of(a_mebibyte_through_a_pipe::<F>),
+        Case::of(a_mebibyte_through_a_pipe::<F>).needs(Needs::Threads),
         Case::of(a_read_waits_for_data::<F>),
         Case::of(a_read_of_a_nonblocking_pipe_waits::<F>),
         Case::of(a_write_to_a_full_pipe_waits::<F>),
         Case::of(the_end_of_a_pipe_is_zero::<F>),
         Case::of(a_broken_pipe_is_epipe::<F>),
         Case::of(both_directions_of_one_socket::<F>),
-        Case::of(devices_and_special_files::<F>),
+        Case::of(devices_and_special_files::<F>).needs(Needs::Object),
         Case::of(a_proven_seekable_file_reads_the_same::<F>),
-        Case::of(append_goes_to_the_end::<F>),
+        Case::of(append_goes_to_the_end::<F>).needs(Needs::Object),
     ]
 }
 
@@ -389,7 +389,7 @@ pub fn a_broken_pipe_is_epipe<F: Fixture>(fx: &F) {
 pub fn both_directions_of_one_socket<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let (near, far) = Desc::pair();
-        let dup = Desc::from(near.std().try_clone().expect("dup"));
+        let dup = near.dup();
         let mems: Vec<Mem> = (0..8).map(|_| Mem::zeroed(1)).collect();
         let mut reads = Vec::new();
         for (i, mem) in mems.iter().enumerate() {

@@ -5,8 +5,9 @@
 
 use super::Case;
 use super::connect::{Full, connect, plain};
+use crate::clock::deadline_in;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::{Form, Rig};
 use crate::watchdog::rounds;
@@ -16,7 +17,6 @@ use io_core::op::{
     Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
-use io_core::syscall::deadline_in;
 use io_core::{Errno, IoBackend, Op};
 use std::thread;
 use std::time::Instant;
@@ -25,12 +25,13 @@ use std::time::Instant;
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(a_storm_of_signals_changes_no_result::<F>),
-        Case::of(a_storm_of_signals_cuts_no_wait::<F>),
-        Case::of(a_storm_of_signals_moves_no_deadline::<F>),
-        Case::of(a_storm_of_signals_cuts_no_connect::<F>),
-        Case::of(a_send_to_nobody_raises_no_sigpipe::<F>),
-        Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>),
+        Case::of(a_storm_of_signals_changes_no_result::<F>).needs(Needs::Signal),
+        Case::of(a_storm_of_signals_cuts_no_wait::<F>).needs(Needs::Signal),
+        Case::of(a_storm_of_signals_moves_no_deadline::<F>).needs(Needs::Signal),
+        Case::of(a_storm_of_signals_cuts_no_connect::<F>).needs(Needs::Signal),
+        Case::of(a_send_to_nobody_raises_no_sigpipe::<F>).needs(Needs::Signal),
+        Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>)
+            .needs(Needs::Signal),
     ]
 }
 

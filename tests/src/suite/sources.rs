@@ -1,6 +1,7 @@
 //! Descriptors whose owner says when they end: what waits on one ends early, and in order, as on any other.
 
 use super::Case;
+use crate::clock::deadline_in;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -9,7 +10,6 @@ use crate::rig::Rig;
 use core::pin::Pin;
 use core::time::Duration;
 use io_core::op::{Cancel, MsgFlags, Recv};
-use io_core::syscall::deadline_in;
 use io_core::{
     Deadline, Errno, Handle, InFlight, IoBackend, Op, OpKind, Phase, Registered, Scope, Way,
 };

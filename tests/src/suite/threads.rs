@@ -1,6 +1,7 @@
 //! Backends that threads share: submits and waits from anywhere, one thread that drives.
 
 use super::Case;
+use crate::clock::{deadline_in, now_ns};
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
@@ -14,7 +15,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use io_core::op::Nop;
 use io_core::ops::Ops;
-use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Errno, IoBackend, Op};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,9 @@
 //! Sleeping: in order, on time, at no cost; and what thousands of armed deadlines cost the rest.
 
 use super::Case;
+use crate::clock::{Moment, deadline_in, now_ns};
 use crate::desc::Desc;
-use crate::fixture::{Blocking, Fixture, Flavour};
+use crate::fixture::{Blocking, Fixture, Flavour, Needs};
 use crate::mem::Mem;
 use crate::raw::Hook;
 use crate::rig::{Form, Note, Rig};
@@ -10,10 +11,8 @@ use crate::skip::skip;
 use core::time::Duration;
 use io_core::op::{Fsync, Open, OpenFlags, Timeout};
 use io_core::ops::Ops;
-use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, Fd, IoBackend, Op, Phase};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// The cases of this module.
 #[must_use]
@@ -26,7 +25,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_sleep_that_nobody_polls_for_ends_by_itself::<F>),
         Case::of(a_callback_may_sleep_again::<F>),
         Case::of(no_timer_is_left_behind::<F>),
-        Case::of(ten_thousand_deadlines_cost_a_poll_no_more_than_ten::<F>),
+        Case::of(ten_thousand_deadlines_cost_a_poll_no_more_than_ten::<F>).needs(Needs::Clock),
         Case::of(deadlines_pass_behind_busy_workers::<F>),
     ]
 }
@@ -38,13 +37,13 @@ pub fn a_sleep_ends_on_time_in_every_form<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         for form in Form::ALL {
             for ms in [0, 1, 7] {
-                let (begin, timeout) = (Instant::now(), Duration::from_millis(ms));
+                let (begin, timeout) = (Moment::now(), Duration::from_millis(ms));
                 assert_eq!(rig.run_timed(form, TIMEOUT, &[], deadline_in(timeout)), 0, "{form:?}");
                 assert!(begin.elapsed() >= timeout, "{form:?}: only {:?}", begin.elapsed());
                 assert!(begin.elapsed() < Duration::from_secs(5), "{form:?}");
             }
         }
-        let (begin, timeout) = (Instant::now(), Duration::from_millis(5));
+        let (begin, timeout) = (Moment::now(), Duration::from_millis(5));
         assert_eq!(rig.block_on(rig.backend().sleep(timeout)), Ok(()));
         assert!(begin.elapsed() >= timeout);
         let deadline = deadline_in(timeout);
@@ -173,7 +172,7 @@ pub fn a_callback_may_sleep_again<F: Fixture>(fx: &F) {
 
 /// The system calls of a poll that waits `timeout` with nothing to do.
 fn idle_calls<B: IoBackend>(rig: &Rig<'_, B>, timeout: Duration) -> u64 {
-    let (begin, before) = (Instant::now(), rig.backend().counters().syscalls);
+    let (begin, before) = (Moment::now(), rig.backend().counters().syscalls);
     assert_eq!(rig.poll(Some(timeout)), 0);
     assert!(begin.elapsed() >= timeout, "an idle poll returned after {:?}", begin.elapsed());
     rig.backend().counters().syscalls - before
@@ -183,7 +182,7 @@ fn idle_calls<B: IoBackend>(rig: &Rig<'_, B>, timeout: Duration) -> u64 {
 fn calm<B: IoBackend>(rig: &Rig<'_, B>) {
     let timeout = Duration::from_micros(100);
     for _ in 0..100 {
-        let begin = Instant::now();
+        let begin = Moment::now();
         rig.poll(Some(timeout));
         if begin.elapsed() >= timeout {
             return;

@@ -5,7 +5,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::Form;
 use io_core::op::{Pwrite, Pwritev};
@@ -15,8 +15,8 @@ use io_core::{Errno, Op, Seekable};
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(a_cancelled_read_reports_what_it_took::<F>),
-        Case::of(a_mebibyte_is_appended_once::<F>),
+        Case::of(a_cancelled_read_reports_what_it_took::<F>).needs(Needs::Object),
+        Case::of(a_mebibyte_is_appended_once::<F>).needs(Needs::Object),
     ]
 }
 

@@ -2,9 +2,10 @@
 
 use super::memory::Pieces;
 use super::table::{Object, Open};
-use super::{At, Done, Stop, World};
+use super::transfers::At;
+use super::{Done, Stop, World};
 use core::net::Ipv4Addr;
-use io_core::op::{Family, Socket, SocketFlags, SocketKind};
+use io_core::op::{Family, OpenFlags, Socket, SocketFlags, SocketKind};
 use io_core::{Address, Errno, Fd};
 
 impl World {
@@ -129,6 +130,20 @@ impl World {
         self.table.dup(fd)
     }
 
+    /// The number `at` for the same open file; what it stood for is closed (`dup2(2)`).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn dup_at(&mut self, fd: Fd, at: Fd) -> Result<(), Errno> {
+        self.table.any(fd)?;
+        if fd == at {
+            return Ok(());
+        }
+        // It may be free.
+        let _ = self.close(at);
+        self.table.dup_at(fd, at)
+    }
+
     /// Writes at the position, or sends, what is taken without a wait; returns how much that is.
     ///
     /// # Errors
@@ -196,6 +211,29 @@ impl World {
     pub fn set_nonblocking(&mut self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
         self.table.get_mut(fd)?.nonblocking = nonblocking;
         Ok(())
+    }
+
+    /// The status flags of an open file (`F_GETFL`), as far as they mean something here.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn status_flags(&self, fd: Fd) -> Result<OpenFlags, Errno> {
+        let open = self.table.any(fd)?;
+        let mut flags = match (open.reads, open.writes) {
+            (true, true) => OpenFlags::RDWR,
+            (false, true) => OpenFlags::WRONLY,
+            _ => OpenFlags::RDONLY,
+        };
+        flags.set(OpenFlags::PATH, open.is_path);
+        flags.set(OpenFlags::APPEND, open.appends);
+        flags.set(OpenFlags::NONBLOCK, open.nonblocking);
+        Ok(flags)
+    }
+
+    /// Whether the number is closed by `execve(2)`.
+    #[must_use]
+    pub fn is_cloexec(&self, fd: Fd) -> bool {
+        self.table.ends_at_exec(fd)
     }
 
     /// Where a socket is bound; nowhere if it is none.

@@ -249,6 +249,12 @@ impl Sockets {
         self.sockets.get(&id).is_some_and(Socket::is_unix)
     }
 
+    /// Whether it has or had a peer.
+    pub(super) fn was_connected(&self, id: u32) -> bool {
+        let state = self.sockets.get(&id).map(|socket| &socket.state);
+        matches!(state, Some(State::Connected(_) | State::Reset))
+    }
+
     /// Ends a wait for a connection.
     pub(super) fn give_up(&mut self, id: u32) {
         if let Some(socket) = self.sockets.get_mut(&id)

@@ -48,12 +48,20 @@ impl Open {
     }
 }
 
+/// One number in use.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    open: u32,
+    stamp: u64,
+    /// Closed by `execve(2)`.
+    ends_at_exec: bool,
+}
+
 /// The table of one process.
 #[derive(Debug)]
 pub(super) struct Table {
     base: i32,
-    /// The open file of each number, and its stamp.
-    numbers: BTreeMap<i32, (u32, u64)>,
+    numbers: BTreeMap<i32, Number>,
     opens: BTreeMap<u32, Open>,
     next: u32,
     next_stamp: u64,
@@ -107,7 +115,8 @@ impl Table {
             }
             number += 1;
         }
-        self.numbers.insert(number, (id, self.next_stamp));
+        let stamp = self.next_stamp;
+        self.numbers.insert(number, Number { open: id, stamp, ends_at_exec: true });
         self.next_stamp += 1;
         if let Some(open) = self.opens.get_mut(&id) {
             open.numbers += 1;
@@ -121,21 +130,44 @@ impl Table {
         self.number(id)
     }
 
+    /// This number, which is free, for the same open file.
+    pub(super) fn dup_at(&mut self, fd: Fd, at: Fd) -> Result<(), Errno> {
+        let open = self.id(fd)?;
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.numbers.insert(at.raw(), Number { open, stamp, ends_at_exec: true });
+        if let Some(open) = self.opens.get_mut(&open) {
+            open.numbers += 1;
+        }
+        Ok(())
+    }
+
     /// Gives a number up; returns the open file if that was its last.
     pub(super) fn remove(&mut self, fd: Fd) -> Result<Option<Open>, Errno> {
-        let (id, _) = self.numbers.remove(&fd.raw()).ok_or(Errno::BADF)?;
+        let id = self.numbers.remove(&fd.raw()).ok_or(Errno::BADF)?.open;
         let Some(open) = self.opens.get_mut(&id) else { return Ok(None) };
         open.numbers -= 1;
         Ok(if open.numbers == 0 { self.opens.remove(&id) } else { None })
     }
 
     fn id(&self, fd: Fd) -> Result<u32, Errno> {
-        self.numbers.get(&fd.raw()).map(|&(id, _)| id).ok_or(Errno::BADF)
+        self.numbers.get(&fd.raw()).map(|number| number.open).ok_or(Errno::BADF)
     }
 
     /// Another for each time that a number comes into use.
     pub(super) fn stamp(&self, fd: Fd) -> Option<u64> {
-        self.numbers.get(&fd.raw()).map(|&(_, stamp)| stamp)
+        self.numbers.get(&fd.raw()).map(|number| number.stamp)
+    }
+
+    /// Whether it is closed by `execve(2)`: it is, unless somebody says otherwise.
+    pub(super) fn ends_at_exec(&self, fd: Fd) -> bool {
+        self.numbers.get(&fd.raw()).is_some_and(|number| number.ends_at_exec)
+    }
+
+    pub(super) fn survives_exec(&mut self, fd: Fd) {
+        if let Some(number) = self.numbers.get_mut(&fd.raw()) {
+            number.ends_at_exec = false;
+        }
     }
 
     /// What a number stands for, also a place in the tree.

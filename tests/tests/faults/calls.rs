@@ -1,8 +1,10 @@
 //! Each system call of a mixed load in turn: interrupted, or short of memory.
 
-use crate::load::{Props, batch, works};
+use crate::load::{Noted, Props, batch, works};
+use io_conformance::Desc;
 use io_conformance::fault::{Answer, Call, Supervisor, flat};
 use io_conformance::fixture::Fixture;
+use io_conformance::mem::Mem;
 use io_conformance::watchdog::rounds;
 use io_core::Errno;
 
@@ -76,5 +78,42 @@ pub(crate) fn interrupted<F: Fixture>(fx: &F) {
                 works(rig);
             });
         }
+    });
+}
+
+/// `epoll_ctl(2)` says that there is no room to wait: what would have to is told so, and holds nobody up; what
+/// need not wait is as ever.
+pub(crate) fn no_room_to_wait<F: Fixture>(fx: &F, errno: Errno) {
+    let calls = Supervisor::over(CALLS);
+    flat(rounds(3), "no room to wait", || {
+        fx.started(|rig| {
+            let (reader, writer) = Desc::pipe();
+            let (near, far) = Desc::pair();
+            let mem = Mem::zeroed(4);
+            let none = move |call: &Call| {
+                let refused = call.number == libc::SYS_epoll_ctl;
+                if refused { Answer::Fail(errno) } else { Answer::Go }
+            };
+            let changed = calls.during(none, || {
+                let mut waits: Vec<_> = [&reader, &reader, &near]
+                    .into_iter()
+                    .map(|from| Noted::submit(rig, from.read_op(&mem), mem.only()))
+                    .collect();
+                rig.until(|| waits.iter().all(Noted::is_done));
+                for wait in &mut waits {
+                    assert_eq!(wait.result(), errno.to_result());
+                }
+                writer.put(b"data");
+                assert_eq!(rig.run(reader.read_op(&mem), mem.only()), 4);
+                assert_eq!(mem.bytes(4), b"data");
+            });
+            assert!(changed > 0, "nothing was to wait");
+            let mut read = Noted::submit(rig, near.read_op(&mem), mem.only());
+            rig.poll(Some(core::time::Duration::ZERO));
+            far.put(b"word");
+            rig.until(|| read.is_done());
+            assert_eq!(read.result(), 4, "there is room again");
+            works(rig);
+        });
     });
 }

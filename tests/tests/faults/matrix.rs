@@ -231,6 +231,12 @@ pub(crate) const ROWS: &[Row] = &[
         cells: ring_only(Cell::Here(|| uring::narrow().iter().for_each(ring::overflow))),
     },
     Row {
+        name: "no_worker",
+        fault: "the kernel cannot start a worker for the ring (`RLIMIT_NPROC` of 0, unprivileged)",
+        expected: "the results of a kernel that can; nothing that nobody cancelled is `ECANCELED`",
+        cells: ring_only(on!(uring, ring::no_worker)),
+    },
+    Row {
         name: "eintr_each_call",
         fault: "`EINTR` from each system call of a load in turn, from every 2nd and every 3rd (supervisor)",
         expected: "the results of a quiet run",
@@ -290,6 +296,17 @@ pub(crate) const ROWS: &[Row] = &[
             Cell::Senseless("starts no thread"),
             Cell::Senseless("starts no thread"),
             Cell::Here(denied::no_thread_to_be_had),
+        ],
+    },
+    Row {
+        name: "no_room_to_wait",
+        fault: "`epoll_ctl` gives `ENOSPC`, then `ENOMEM` (supervisor)",
+        expected: "that error for what would have to wait, and no thread held up",
+        cells: [
+            Cell::Senseless("waits in the ring"),
+            on!(epoll, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            on!(pool, calls::no_room_to_wait, Errno::NOSPC; calls::no_room_to_wait, Errno::NOMEM),
+            THROUGH,
         ],
     },
     Row {

@@ -3,11 +3,12 @@
 use crate::load::{Noted, Props, batch, works};
 use core::time::Duration;
 use io_conformance::Desc;
-use io_conformance::fault::{Answer, Supervisor, every, flat, nth};
+use io_conformance::fault::{Answer, Supervisor, every, flat, nth, without_threads};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
+use io_conformance::rig::Form;
 use io_conformance::watchdog::rounds;
-use io_core::op::{Close, Nop, Open, OpenFlags, Poll, PollEvents};
+use io_core::op::{Close, Fsync, Nop, Open, OpenFlags, Poll, PollEvents};
 use io_core::{Errno, Fd, IoBackend, Op};
 
 static ENTER: &[i64] = &[libc::SYS_io_uring_enter];
@@ -174,6 +175,38 @@ pub(crate) fn denied_after_the_start<F: Fixture>(fx: &F, errno: Errno) {
         });
         // It was that ring, and not this process.
         fx.started(works);
+    });
+}
+
+/// The kernel cannot start a worker: what would need one is done all the same, and nobody hears that it was
+/// cancelled.
+pub(crate) fn no_worker<F: Fixture>(fx: &F) {
+    let file = Desc::file(b"0123456789");
+    let path = Mem::path(b"/proc/self/status");
+    let dir = Fd::new(libc::AT_FDCWD);
+    let flags = OpenFlags::RDWR | OpenFlags::CREATE | OpenFlags::TRUNC;
+    let made = tempfile::tempdir().expect("a directory");
+    std::fs::set_permissions(made.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .expect("chmod");
+    let new = Mem::path(made.path().join("new").as_os_str().as_encoded_bytes());
+    flat(rounds(3), "a kernel without workers", || {
+        without_threads(|| {
+            fx.started(|rig| {
+                let fsync = Op::Fsync(Fsync { fd: file.raw() });
+                let open = |path: &Mem, flags| {
+                    Op::Open(Open { dir, path: path.ptr().cast(), flags, mode: 0o600 })
+                };
+                for form in Form::ALL {
+                    assert_eq!(rig.run_as(form, fsync, &[]), 0, "{form:?}");
+                    let opened = rig.run_as(form, open(&new, flags), new.only());
+                    drop(Desc::adopt(opened));
+                    let opened = rig.run_as(form, open(&path, OpenFlags::RDONLY), path.only());
+                    drop(Desc::adopt(opened));
+                }
+                batch(rig, &Props::new(8));
+                works(rig);
+            });
+        });
     });
 }
 

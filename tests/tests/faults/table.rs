@@ -1,6 +1,6 @@
 //! `FAULTS.md`: the table for readers.
 
-use crate::matrix::{COLUMNS, Cell, ROWS};
+use crate::matrix::{COLUMNS, Cell, ROWS, name};
 use core::fmt::Write as _;
 use libtest_mimic::Failed;
 use std::path::PathBuf;
@@ -39,35 +39,42 @@ fn entry(cell: Cell) -> String {
 
 fn render() -> String {
     let mut out = HEAD.to_owned();
-    // Writing to a `String` does not fail, here and below.
+    // Writing to a `String` does not fail, here and elsewhere.
     let _ = writeln!(out, "| | fault | expected | {} |", COLUMNS.join(" | "));
     let _ = writeln!(out, "|---|---|---|{}", "---|".repeat(COLUMNS.len()));
     for row in ROWS {
         let cells = row.cells.map(entry).join(" | ");
         let _ = writeln!(out, "| {} | {} | {} | {cells} |", row.name, row.fault, row.expected);
     }
-    for (title, pick) in [("Makes no sense", false), ("Not tried", true)] {
-        let _ = write!(out, "\n## {title}\n\n");
-        for row in ROWS {
-            let mut said: Vec<(&str, Vec<&str>)> = Vec::new();
-            for (column, cell) in COLUMNS.iter().zip(row.cells) {
-                let why = match cell {
-                    Cell::Senseless(why) if !pick => why,
-                    Cell::NotTried(why) if pick => why,
-                    _ => continue,
-                };
-                match said.iter_mut().find(|(other, _)| *other == why) {
-                    Some((_, columns)) => columns.push(column),
-                    None => said.push((why, vec![column])),
-                }
-            }
-            for (why, columns) in said {
-                let _ = writeln!(out, "* {}, {}: {why}.", row.name, columns.join(", "));
+    reasons(&mut out, "Makes no sense", |cell| match cell {
+        Cell::Senseless(why) => Some(why),
+        _ => None,
+    });
+    reasons(&mut out, "Not tried", |cell| match cell {
+        Cell::NotTried(why) => Some(why),
+        _ => None,
+    });
+    let _ = write!(out, "\n{}.\n", counts());
+    out
+}
+
+/// A list of the reasons that `pick` finds, each with its cells.
+fn reasons(out: &mut String, title: &str, pick: impl Fn(Cell) -> Option<&'static str>) {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for row in ROWS {
+        for (column, cell) in row.cells.into_iter().enumerate() {
+            let Some(why) = pick(cell) else { continue };
+            let cell = name(row, column);
+            match reasons.iter_mut().find(|(other, _)| *other == why) {
+                Some((_, cells)) => cells.push(cell),
+                None => reasons.push((why, vec![cell])),
             }
         }
     }
-    let _ = write!(out, "\n{}.\n", counts());
-    out
+    let _ = write!(out, "\n## {title}\n\n");
+    for (why, cells) in reasons {
+        let _ = writeln!(out, "* {why}: {}.", cells.join(", "));
+    }
 }
 
 /// How many cells there are of each sort.

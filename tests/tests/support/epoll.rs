@@ -35,6 +35,7 @@ const ALONE: Caps = Caps {
     one_owner: false,
     opens_fifo_at_once: false,
     in_order: true,
+    kernel: true,
     faults: FAULTS,
 };
 

@@ -64,6 +64,7 @@ impl Fixture for Pool {
             one_owner: false,
             opens_fifo_at_once: false,
             in_order: false,
+            kernel: true,
             faults: FAULTS,
         }
     }
@@ -122,6 +123,7 @@ impl Fixture for LocalPool {
             one_owner: true,
             opens_fifo_at_once: false,
             in_order: false,
+            kernel: true,
             faults: FAULTS,
         }
     }

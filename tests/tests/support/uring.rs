@@ -56,12 +56,14 @@ const RING: Caps = Caps {
     one_owner: true,
     opens_fifo_at_once: true,
     in_order: false,
+    kernel: true,
     faults: &[OpKind::Fstat],
 };
 const MASKED: Caps = Caps {
     blocking: Blocking::HoldsPoll,
     opens_fifo_at_once: false,
     in_order: false,
+    kernel: true,
     faults: FAULTS,
     ..RING
 };

@@ -194,7 +194,8 @@ impl Both {
         };
         let mut real = oracle(&real_op, &real_side.keep);
         if real == Errno::INPROGRESS.to_result() {
-            real = Both::connected(&real_op, &real_side.keep);
+            let waits = world == AGAIN;
+            real = if waits { AGAIN } else { Both::connected(&real_op, &real_side.keep) };
         }
         if let Op::Accept(_) = real_op
             && (real, world) == (AGAIN, Errno::INVAL.to_result())
@@ -223,6 +224,12 @@ impl Both {
             };
             self.add_made(kind, real, world);
         }
+        if let (Op::Connect(op), true) = (real_op, self.network && real == AGAIN)
+            && let Some(slot) = self.slots.iter().position(|slot| slot.real == op.fd)
+        {
+            // It goes on by itself, some time: not with us.
+            self.close(slot);
+        }
         if let Op::Close(_) = real_op
             && real == 0
             && let Some(slot) = self.slots.iter_mut().find(|slot| slot.real == op_fd(&real_op))
@@ -230,6 +237,13 @@ impl Both {
             *slot = Slot { kind: Kind::Closed, real: Fd::new(900_000), world: Fd::new(900_000) };
         }
         real
+    }
+
+    fn close(&mut self, slot: usize) {
+        let closed = Slot { kind: Kind::Closed, real: Fd::new(900_000), world: Fd::new(900_000) };
+        let slot = core::mem::replace(&mut self.slots[slot], closed);
+        self.world.close(slot.world).expect("it is open");
+        assert_eq!(oracle(&Op::Close(Close { fd: slot.real }), &[]), 0, "close");
     }
 
     /// Waits for a connection that is on its way, and asks how it went.
@@ -292,7 +306,7 @@ impl Both {
         let slot = self.slots[slot];
         let bound = self.world.local_address(slot.world).ip().is_some_and(|ip| ip.port() != 0);
         let hung_up = self.world.ready(slot.world, PollEvents::HUP).contains(PollEvents::HUP);
-        slot.kind == Kind::Network && bound && hung_up
+        self.network && bound && hung_up
     }
 
     /// Whether a write at this offset, or at the position, may begin behind the end of the file.

@@ -29,7 +29,7 @@ impl Inner {
                     let _: io_core::NodePtr = node.into_ptr();
                 }
                 mem::forget(self.delivery.take());
-                mem::forget(self.timers.replace(Timers::new()));
+                self.timers.replace(Timers::new());
                 self.generation.set(0);
             }
             Event::Reinit => {

@@ -426,7 +426,7 @@ impl Inner {
             node.is_timed(),
         );
         // Inside a call, the word may be a change ahead of the model until the next access.
-        if self.word().is_some_and(|word| word == model.word()) && real != wanted {
+        if real != wanted && self.word().is_some_and(|word| word == model.word()) {
             self.fail(format_args!("the node says {real:?}, the model {wanted:?}"));
         }
     }

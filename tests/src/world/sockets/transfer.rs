@@ -105,6 +105,9 @@ impl Sockets {
     fn send_to_nobody(&mut self, id: u32, from: &mut Pieces<'_>) -> Done {
         let mut bytes = vec![0; from.left()];
         let copied = from.take(&mut bytes);
+        if copied == 0 {
+            return Err(Errno::FAULT.into());
+        }
         let socket = self.get_mut(id)?;
         let peer = match socket.state {
             State::Connected(peer) => peer,
@@ -200,6 +203,7 @@ impl Socket {
         match self.state {
             State::Connected(_) | State::Reset => Ok(()),
             _ if self.is_unix() => Err(Errno::INVAL),
+            State::Idle if self.receives_no_more => Ok(()),
             _ => Err(Errno::NOTCONN),
         }
     }
