@@ -82,7 +82,7 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
 pub(super) fn can_send(op: &Sendfile) -> bool {
     let beyond =
         |offset: i64| i64::try_from(op.len).ok().and_then(|len| offset.checked_add(len)).is_none();
-    if op.len == 0 || op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
+    if op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
         return false;
     }
     let is_pipe = |fd: BorrowedFd<'_>| {
@@ -91,7 +91,7 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     };
     if on(op.out_fd, is_pipe) != 1 {
         // What is wrong with it is wrong with one of nothing, which does not wait.
-        return sendfile(&Sendfile { len: 0, ..*op }) == 0;
+        return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0;
     }
     // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
