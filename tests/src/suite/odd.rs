@@ -209,12 +209,22 @@ pub fn the_first_of_two_errors_is_the_system_calls<F: Fixture>(fx: &F) {
 /// It is refused, whether or not there are connections.
 pub fn an_accept_with_wrong_flags_does_not_wait<F: Fixture>(fx: &F) {
     fx.both(|rig| {
-        let (listener, _) = Desc::listener();
+        let (listener, address) = Desc::listener();
         let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
         for bits in [1, u32::MAX] {
             let flags = AcceptFlags::from_bits_retain(bits);
             let op = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
             same(rig, op, &[], Errno::INVAL.to_result());
+        }
+        // A size that is negative: the connection is taken and lost.
+        let (room, size) = (Mem::zeroed(16), Mem::copy_of(&u32::MAX.to_ne_bytes()));
+        let keep = [room.clone(), size.clone()];
+        let (addr, addr_len) = (room.ptr(), size.ptr().cast());
+        let flags = AcceptFlags::empty();
+        let op = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
+        for form in Form::ALL {
+            let _peer = Desc::connect(address);
+            assert_eq!(rig.run_as(form, op, &keep), Errno::INVAL.to_result(), "{form:?}");
         }
     });
 }
