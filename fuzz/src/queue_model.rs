@@ -1,8 +1,9 @@
 //! Both queues, held against plain lists, with calls that come between the accesses of others:
 //! [`io_conformance::queues`].
 
+use core::panic::AssertUnwindSafe;
 use io_conformance::queues::{Log, live};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 
 /// Runs one input.

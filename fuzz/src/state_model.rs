@@ -1,8 +1,9 @@
 //! The life of one operation, held against its executable model: [`io_conformance::model`] is all there is
 //! to it.
 
+use core::panic::AssertUnwindSafe;
 use io_conformance::model::{bytes, harness::Log};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 /// Runs one input.
 ///

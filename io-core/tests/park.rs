@@ -1,11 +1,12 @@
 //! Parking on the real kernel.
 #![cfg(not(any(miri, io_loom)))]
 
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use io_core::Deadline;
 use io_core::readiness::{Park, Role};
 use io_core::syscall::deadline_in;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const LOST: Duration = Duration::from_secs(5);
 

@@ -24,13 +24,16 @@
 mod area;
 mod bell;
 mod book;
+mod drive;
 mod file;
 mod held;
 mod host;
 mod judge;
 mod make;
+mod operate;
 mod over;
 mod run;
+mod see;
 mod stream;
 
 use crate::choices::Choices;

@@ -26,6 +26,7 @@ pub mod leak;
 pub mod lines;
 pub mod names;
 pub mod net;
+pub mod odd;
 pub mod order;
 pub mod poll;
 pub mod prompt;
@@ -93,6 +94,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(connect::cases());
     cases.extend(ready::cases());
     cases.extend(errors::cases());
+    cases.extend(odd::cases());
     cases.extend(prompt::cases());
     cases.extend(cancel::cases());
     cases.extend(close::cases());

@@ -2,12 +2,13 @@
 //!
 //! Without the feature `steps` what comes between comes inside user code; with it, before each access.
 
+use core::mem::discriminant;
+use core::panic::AssertUnwindSafe;
 use io_conformance::model::harness::Log;
 use io_conformance::model::{Event, Theme, Walk, Windows, bytes, themes, tour};
 use io_conformance::watchdog::{Watchdog, rounds};
 use std::collections::HashSet;
-use std::mem::discriminant;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 /// Miri's clock is not the machine's, and its tests have a limit of their own.
 fn watchdog(name: &str) -> Option<Watchdog> {
@@ -134,7 +135,7 @@ fn code_follows_long_random_lives() {
     let lives = if cfg!(miri) { rounds(10) } else { rounds(1_000) };
     let (mut seed, mut steps, mut seen) = (1_u64, 0, HashSet::new());
     for life in 0..lives {
-        let data: Vec<u8> = std::iter::repeat_with(|| next(&mut seed)).take(200).collect();
+        let data: Vec<u8> = core::iter::repeat_with(|| next(&mut seed)).take(200).collect();
         let report = bytes::live(&data, None);
         if let Some(mismatch) = report.mismatch {
             let log = Log::default();

@@ -18,7 +18,7 @@ fn queues_follow_plain_lists() {
     let lives = if cfg!(miri) { rounds(8) } else { rounds(5_000) };
     let (mut seed, mut calls) = (1_u64, 0);
     for life in 0..lives {
-        let data: Vec<u8> = std::iter::repeat_with(|| next(&mut seed)).take(200).collect();
+        let data: Vec<u8> = core::iter::repeat_with(|| next(&mut seed)).take(200).collect();
         match live(&data, None) {
             Ok(made) => calls += made,
             Err(mismatch) => {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 /// Fewer where each step is slow.
 const fn few(count: u32) -> u32 {
-    if cfg!(miri) { count.div_ceil(100) } else { count }
+    if cfg!(miri) { count.div_ceil(250) } else { count }
 }
 
 /// Some bytes through a pipe and back through a stream, with deadlines and cancels. What was read.

@@ -1,0 +1,255 @@
+//! Arguments that are seldom given: transfers of nothing, two wrong things at once, transfers that are cut
+//! short. All of these were found by [`crate::differential`].
+#![allow(unsafe_code, reason = "makes a socket pair")]
+//! # Safety
+//! The descriptors are those that were just made.
+
+use super::Case;
+use crate::desc::Desc;
+use crate::fixture::{Fixture, Needs};
+use crate::mem::Mem;
+use crate::oracle::oracle;
+use crate::rig::{Form, Rig};
+use core::ptr;
+use core::time::Duration;
+use io_core::op::{
+    Accept, AcceptFlags, Connect, Ftruncate, Lseek, MsgFlags, Open, OpenFlags, Pread, Pwrite, Read,
+    Readv, Recv, Sendfile, Write, Writev,
+};
+use io_core::syscall::deadline_in;
+use io_core::{Errno, Fd, IoBackend, Op, Seekable};
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+/// The cases of this module.
+#[must_use]
+pub fn cases<F: Fixture>() -> Vec<Case<F>> {
+    vec![
+        Case::of(a_read_of_a_counter_takes_one_count::<F>).needs(Needs::Object),
+        Case::of(a_transfer_of_nothing_is_the_system_calls::<F>).needs(Needs::Object),
+        Case::of(vectors_of_no_pieces_reach_no_file::<F>).needs(Needs::Object),
+        Case::of(a_transfer_cut_short_moves_the_position::<F>).needs(Needs::Memory),
+        Case::of(the_first_of_two_errors_is_the_system_calls::<F>).needs(Needs::Object),
+        Case::of(an_accept_with_wrong_flags_does_not_wait::<F>).needs(Needs::Object),
+        Case::of(a_sendfile_that_is_refused_does_not_wait::<F>).needs(Needs::Object),
+        Case::of(an_error_queue_never_waits::<F>).needs(Needs::Object),
+    ]
+}
+
+/// Longer than any answer takes that does not wait for something.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Runs `op` in every form, with a deadline that it does not meet, and compares.
+fn same<B: IoBackend>(rig: &Rig<'_, B>, op: Op, keep: &[Mem], expected: i64) {
+    for form in Form::ALL {
+        let got = rig.run_timed(form, op, keep, deadline_in(SOON));
+        assert_eq!(got, expected, "with a deadline, {form:?}: {op:?}");
+        assert_eq!(rig.run_as(form, op, keep), expected, "{form:?}: {op:?}");
+    }
+}
+
+fn again() -> i64 {
+    Errno::AGAIN.to_result()
+}
+
+/// A read of an `eventfd(2)` gives its eight bytes, however large the memory is, and does not go on to wait
+/// for more: an eventfd says of itself that it has a position, as if it were a file.
+pub fn a_read_of_a_counter_takes_one_count<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let counter = Desc::eventfd();
+        for form in Form::ALL {
+            for len in [8, 9, 16, 100] {
+                counter.put(&3_u64.to_ne_bytes());
+                let mem = Mem::filled(len, 0xaa);
+                let read = counter.read_op(&mem);
+                let got = rig.run_timed(form, read, mem.only(), deadline_in(SOON));
+                assert_eq!(got, 8, "{form:?}, {len} bytes");
+                assert_eq!(mem.bytes(8), 3_u64.to_ne_bytes(), "{form:?}");
+                counter.put(&4_u64.to_ne_bytes());
+                assert_eq!(rig.run_as(form, read, mem.only()), 8, "{form:?}, {len} bytes");
+            }
+        }
+    });
+}
+
+/// A socket pair that keeps messages apart.
+fn packets() -> (Desc, Desc) {
+    let mut fds = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: room for two numbers.
+    let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) };
+    assert_eq!(made, 0, "socketpair");
+    // SAFETY: just made, and nobody else's.
+    let [one, other] = fds.map(|fd| Desc::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+    (one, other)
+}
+
+/// Reading and writing 0 bytes is what the file makes of it: most say 0, an eventfd and a full device refuse,
+/// and a socket that keeps messages apart sends an empty one.
+pub fn a_transfer_of_nothing_is_the_system_calls<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (pipe_out, pipe_in) = Desc::pipe();
+        let (full, null) = (Desc::open_for_write("/dev/full"), Desc::open_for_write("/dev/null"));
+        let files = [Desc::file(b"text"), Desc::directory(), Desc::eventfd()];
+        let mem = Mem::zeroed(1);
+        let seekable = Seekable::Unknown;
+        let (read, write, len) = (mem.ptr(), mem.ptr(), 0);
+        for desc in files.iter().chain([&pipe_out, &pipe_in, &full, &null]) {
+            let fd = desc.raw();
+            for (buf, offset) in [(read, 0), (ptr::null_mut(), 2), (read, -1)] {
+                for op in [
+                    Op::Read(Read { fd, buf, len }),
+                    Op::Write(Write { fd, buf, len }),
+                    Op::Pread(Pread { fd, seekable, buf, len, offset }),
+                    Op::Pwrite(Pwrite { fd, seekable, buf, len, offset }),
+                ] {
+                    same(rig, op, mem.only(), oracle(&op, mem.only()));
+                }
+            }
+        }
+        let (one, other) = packets();
+        let op = Op::Write(Write { fd: one.raw(), buf: write, len });
+        for form in Form::ALL {
+            assert_eq!(rig.run_as(form, op, mem.only()), 0, "{form:?}");
+            let recv = Recv { fd: other.raw(), flags: MsgFlags::DONTWAIT, buf: read, len: 1 };
+            assert_eq!(oracle(&Op::Recv(recv), mem.only()), 0, "{form:?}: the empty message");
+            assert_eq!(oracle(&Op::Recv(recv), mem.only()), again(), "{form:?}: one message");
+        }
+    });
+}
+
+/// A vectored transfer of no pieces is 0 whatever the file would say, and sends no empty message.
+pub fn vectors_of_no_pieces_reach_no_file<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (one, other) = packets();
+        let table = Mem::table(&[]);
+        let (alone, _) = Desc::listener();
+        for fd in [one.raw(), alone.raw(), Desc::eventfd().raw()] {
+            for iov in [table.ptr().cast(), ptr::null()] {
+                let write = Op::Writev(Writev { fd, iov, count: 0 });
+                same(rig, write, table.only(), oracle(&write, table.only()));
+                let read = Op::Readv(Readv { fd, iov, count: 0 });
+                same(rig, read, table.only(), oracle(&read, table.only()));
+            }
+        }
+        let mem = Mem::zeroed(1);
+        let (flags, buf, len) = (MsgFlags::DONTWAIT, mem.ptr(), 1);
+        let recv = Op::Recv(Recv { fd: other.raw(), flags, buf, len });
+        assert_eq!(oracle(&recv, mem.only()), again(), "a message came");
+    });
+}
+
+/// What an error cuts short moves the file's position by what was transferred; the next write does not
+/// come to lie on top of it.
+pub fn a_transfer_cut_short_moves_the_position<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for form in Form::ALL {
+            let file = Desc::file(&[b'.'; 20_000]);
+            let fd = file.raw();
+            let mem = Mem::filled(700, b'w');
+            let (buf, len) = (mem.ptr(), 9_000);
+            file.seek_to(5);
+            let write = Op::Write(Write { fd, buf, len });
+            let put = rig.run_as(form, write, mem.only());
+            assert_eq!(put, 700, "{form:?}");
+            assert_eq!(file.position(), 705, "{form:?}: after a write");
+            let read = Op::Read(Read { fd, buf, len });
+            let got = rig.run_as(form, read, mem.only());
+            assert_eq!(got, 700, "{form:?}");
+            assert_eq!(file.position(), 1405, "{form:?}: after a read");
+            let (one, two) = (Mem::filled(300, b'v'), Mem::filled(100, b'v'));
+            let table = Mem::iovecs(&[(one.ptr(), 300), (two.ptr(), 5_000)]);
+            let keep = [one, two, table.clone()];
+            let writev = Op::Writev(Writev { fd, iov: table.ptr().cast(), count: 2 });
+            let put = rig.run_as(form, writev, &keep);
+            assert_eq!(file.position(), 1405 + put.cast_unsigned(), "{form:?}: after a writev");
+            assert_eq!(file.content().iter().filter(|byte| **byte == b'w').count(), 700);
+        }
+    });
+}
+
+/// Of two wrong things the one is told that the system call looks at first.
+pub fn the_first_of_two_errors_is_the_system_calls<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mem = Mem::zeroed(16);
+        let (dir, none) = (Desc::directory(), Mem::path(b""));
+        let long = Mem::path(&[b'n'; 4096]);
+        let (in_pipe, _out) = Desc::pipe();
+        let (keep, place) = ([mem.clone(), none.clone(), long.clone()], Desc::o_path());
+        for number in [-1, -2, i32::MIN, 1_000_000, dir.raw().raw(), place.raw().raw()] {
+            let fd = Fd::new(number);
+            let wrong = AcceptFlags::from_bits_retain(u32::MAX);
+            let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
+            let mut ops = vec![
+                Op::Accept(Accept { fd, flags: wrong, addr, addr_len }),
+                Op::Ftruncate(Ftruncate { fd, len: -1 }),
+                Op::Lseek(Lseek { fd, whence: 99, offset: 0 }),
+                Op::Readv(Readv { fd, iov: ptr::null(), count: 1 }),
+                Op::Writev(Writev { fd, iov: ptr::null(), count: 1 }),
+                Op::Connect(Connect { fd, addr: mem.ptr(), addr_len: 120 }),
+                Op::Connect(Connect { fd, addr: ptr::null(), addr_len: 16 }),
+            ];
+            for offset in [None, Some(0), Some(-2)] {
+                let (out_fd, in_fd, len) = (fd, in_pipe.raw(), 5);
+                ops.push(Op::Sendfile(Sendfile { out_fd, in_fd, offset, len }));
+            }
+            for bits in [0o200_100, 0o20_000_000, 0o20_200_000, 0o3] {
+                for path in [none.ptr(), long.ptr(), ptr::null_mut()] {
+                    let flags = OpenFlags::from_bits_retain(bits);
+                    let path = path.cast_const().cast();
+                    ops.push(Op::Open(Open { dir: fd, path, flags, mode: 0o600 }));
+                }
+            }
+            for op in ops {
+                same(rig, op, &keep, oracle(&op, &keep));
+            }
+        }
+    });
+}
+
+/// It is refused, whether or not there are connections.
+pub fn an_accept_with_wrong_flags_does_not_wait<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (listener, _) = Desc::listener();
+        let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
+        for bits in [1, u32::MAX] {
+            let flags = AcceptFlags::from_bits_retain(bits);
+            let op = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
+            same(rig, op, &[], Errno::INVAL.to_result());
+        }
+    });
+}
+
+/// It is refused also while its output has no room.
+pub fn a_sendfile_that_is_refused_does_not_wait<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (near, far) = Desc::pair();
+        near.set_nonblocking();
+        let chunk = Mem::zeroed(4096);
+        let (buf, len) = (chunk.ptr(), 4096);
+        while oracle(&Op::Write(Write { fd: near.raw(), buf, len }), chunk.only()) > 0 {}
+        let file = Desc::file(b"0123456789");
+        let (out_fd, counter) = (near.raw(), Desc::eventfd());
+        for (in_fd, offset, len) in [
+            (far.raw(), None, 5),
+            (counter.raw(), None, 5),
+            (file.raw(), Some(-1), 5),
+            (file.raw(), Some(i64::MAX), 5),
+            (file.raw(), None, 0),
+            (Fd::new(-1), None, 5),
+        ] {
+            let op = Op::Sendfile(Sendfile { out_fd, in_fd, offset, len });
+            same(rig, op, &[], oracle(&op, &[]));
+        }
+    });
+}
+
+/// Also on a blocking Unix socket, which has no such queue.
+pub fn an_error_queue_never_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (near, _far) = Desc::pair();
+        let mem = Mem::zeroed(8);
+        let (fd, buf, len) = (near.raw(), mem.ptr(), 8);
+        let op = Op::Recv(Recv { fd, flags: MsgFlags::ERRQUEUE, buf, len });
+        same(rig, op, mem.only(), again());
+    });
+}
