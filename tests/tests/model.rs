@@ -18,7 +18,7 @@ fn watchdog(name: &str) -> Option<Watchdog> {
 /// How many events from the start: to everything there is, or as far as a shorter run goes. Under Miri a step
 /// takes a thousand times as long.
 fn depth() -> usize {
-    let depth = if cfg!(miri) { rounds(5) } else { rounds(100) };
+    let depth = if cfg!(miri) { rounds(4) } else { rounds(100) };
     if depth < 100 { depth.clamp(4, 10) as usize } else { usize::MAX }
 }
 
