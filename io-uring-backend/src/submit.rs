@@ -392,13 +392,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
+    /// Out of the way of the many that have nothing to leave.
+    #[cold]
+    fn leave_mended(&self, node: &Node, word: u32, result: i64) {
+        self.mend_position(node, result);
+        self.leave(word);
+    }
+
     /// [`finish`](Self::finish), inline for the one place where it matters.
     #[inline(always)]
     pub(crate) fn finish_reaped(&self, node: Node, result: i64) {
         let word = node.scratch();
         if word & (place::POSITION | place::CANCELS | place::AWAITED) != 0 {
-            self.mend_position(&node, result);
-            self.leave(word);
+            self.leave_mended(&node, word, result);
         }
         if node.is_timed() {
             self.clock.disarm(&node);

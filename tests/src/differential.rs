@@ -7,11 +7,14 @@
 //! is asked for and must come. What is left out of programs because it may go either way is listed in
 //! `differential/reference.rs`.
 //!
-//! ```ignore
-//! let ring = Driven::new("uring", pin!(UringBackend::<Local>::new(&Config::new())?).as_ref());
+//! ```no_run
+//! # use io_conformance::{choices::Choices, differential::{self, Driven, Place}};
+//! # fn try_on(backend: core::pin::Pin<&impl io_core::IoBackend>) {
+//! let (mine, place) = (Driven::new("mine", backend), Place::new());
 //! for seed in 0..1000 {
-//!     differential::run(&Choices::seed(seed), &Place::new(), &[&ring]);
+//!     differential::run(&Choices::seed(seed), &place, &[&mine]);
 //! }
+//! # }
 //! ```
 
 mod build;

@@ -62,7 +62,8 @@ fn programs_on_a_good_day_keep_the_contract() {
 /// The same choices are the same program, and the same story of it.
 #[test]
 fn a_program_is_its_choices() {
-    let limits = Limits { forget: false, ..Limits::usual() };
+    let usual = if cfg!(miri) { Limits::small() } else { Limits::usual() };
+    let limits = Limits { forget: false, ..usual };
     for seed in 0..if cfg!(miri) { 1 } else { 50 } {
         let first = Choices::seed(seed);
         let story = describe(&first, limits);

@@ -11,6 +11,7 @@
 //! * a connect that would wait, which a blocking socket does not let go of;
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
+//! * a sendfile from an eventfd, which is refused before a wait for the output by the system call alone;
 //! * an accept from a listener that was shut down: a blocking one is told so, a non-blocking one is not;
 //! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
 //! * vectors of nothing but empty pieces, of which the ring tells a file that the system call does not tell.
@@ -248,6 +249,7 @@ impl Reference<'_> {
                 nothing && !act.pieces.is_empty()
             }
             OpKind::Sendfile if kind == Some(Kind::PipeIn) && self.waits(act.from) => true,
+            OpKind::Sendfile if self.table.kind(act.from) == Some(Kind::Counter) => true,
             OpKind::Sendfile if !self.nonblocking => {
                 let stream = matches!(kind, Some(Kind::PipeIn | Kind::Socket));
                 let most = act.claim.unwrap_or(0);

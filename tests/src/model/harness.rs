@@ -44,6 +44,9 @@ pub fn run(
     let storage = Storage::new(start, Here(Rc::clone(&inner)));
     inner.storage.set(Some(storage));
     let session = Session::begin(&inner);
+    if !apply::prints_its_address(storage) {
+        inner.fail(format_args!("it prints another address than its own"));
+    }
     inner.compare();
     inner.offer(Place::Top);
     while !inner.failed()

@@ -290,6 +290,8 @@ impl World {
         if !self.failed() {
             self.queue.forget();
             self.check("is_empty after forget", &self.queue.is_empty(), &true);
+            let printed = format!("{:?}", self.queue).contains("empty: true");
+            self.check("an empty queue says so", &printed, &true);
             self.check("what forget leaves", &self.queue.take_all(&mut Fifo::new()), &0);
         }
         if !self.failed() {
@@ -299,6 +301,8 @@ impl World {
             }
             for list in &self.lists {
                 let mut list = list.borrow_mut();
+                let printed = format!("{:?}", list.real).matches("Node(").count();
+                self.check("nodes that a list prints", &printed, &list.plain.len());
                 nodes.extend(core::iter::from_fn(|| list.real.pop()));
             }
             nodes.extend(self.free.take().into_iter().flatten());

@@ -182,6 +182,12 @@ fn accepted(result: Result<(), io_core::Errno>) -> Answer {
     }
 }
 
+/// Whether a new awaitable prints its address.
+pub(super) fn prints_its_address(storage: Storage) -> bool {
+    // SAFETY: it was made just now.
+    unsafe { storage.prints_its_address() }
+}
+
 /// Frees what nobody dropped, at the very end.
 pub(super) fn free(storage: Storage) {
     // SAFETY: the life is over: no call is under way, and the backend's own wait ends what is in flight.

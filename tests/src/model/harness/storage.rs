@@ -92,6 +92,17 @@ impl Storage {
         word.inside("IoAwaitable(SubmitContext(", "))")
     }
 
+    /// Whether the awaitable prints the address it is at, which is its identity.
+    ///
+    /// # Safety
+    /// * It is not freed.
+    pub(super) unsafe fn prints_its_address(self) -> bool {
+        let Storage::Plain(plain) = self else { return true };
+        // SAFETY: not freed, promised by the caller.
+        let awaitable = unsafe { &*plain };
+        format!("{awaitable:p}") == format!("{plain:p}")
+    }
+
     /// Drops the awaitable and frees it.
     ///
     /// # Safety
