@@ -179,7 +179,13 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             && op.interest().is_some()
             && !op.wants_eagain()
             && job.stage != Stage::Block;
-        if again { Outcome::Wait } else { Outcome::Done(result, way) }
+        if !again {
+            return Outcome::Done(result, way);
+        }
+        match self.attempt_last(job, Attempt::WouldBlock) {
+            Attempt::Done(result) => Outcome::Done(result, way),
+            _ => Outcome::Wait,
+        }
     }
 
     fn perform(&self, job: &Job, done: usize) -> i64 {

@@ -18,7 +18,7 @@ use io_core::op::{
 };
 use io_core::ops::{How, Ops};
 use io_core::syscall::deadline_in;
-use io_core::{Errno, Fd, IoBackend, Op, Seekable};
+use io_core::{Errno, Fd, IoBackend, Op, Registered, Seekable};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -330,6 +330,7 @@ fn udp() -> Desc {
 /// it need not be waited for.
 pub fn what_no_longer_receives_does_not_wait<F: Fixture>(fx: &F) {
     fx.both(|rig| {
+        let mem = Mem::zeroed(8);
         let unix = |kind| move || pair_of(kind);
         let alone = |make: fn() -> Desc| move || (make(), Desc::eventfd());
         let makes: [&dyn Fn() -> (Desc, Desc); 5] = [
@@ -340,24 +341,36 @@ pub fn what_no_longer_receives_does_not_wait<F: Fixture>(fx: &F) {
             &alone(unix_listener),
         ];
         for (index, make) in makes.into_iter().enumerate() {
-            for nonblocking in [false, true] {
+            for (nonblocking, is_source) in [(false, false), (true, false), (true, true)] {
                 let (near, _far) = make();
                 if nonblocking {
                     near.set_nonblocking();
                 }
+                let source = Box::pin(Registered::new(rig.backend(), near.clone()));
+                let op = if index == 4 { accept(&near) } else { near.read_op(&mem) };
+                if is_source {
+                    source.as_ref().attach();
+                    // It is registered before, and its event is long past.
+                    let soon = deadline_in(Duration::from_millis(5));
+                    let waited = rig.run_timed(Form::Future, op, mem.only(), soon);
+                    assert_eq!(waited, Errno::TIMEDOUT.to_result());
+                }
                 let shutdown = rig.backend().shutdown(near.clone(), How::Read);
                 assert_eq!(rig.block_on(shutdown), Ok(()));
+                rig.poll(Some(Duration::ZERO));
                 if index == 4 {
-                    let flags = AcceptFlags::empty();
-                    let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
-                    let accept = Op::Accept(Accept { fd: near.raw(), flags, addr, addr_len });
-                    same(rig, accept, &[], Errno::INVAL.to_result());
+                    same(rig, op, &[], Errno::INVAL.to_result());
                 } else {
                     receives_the_end(rig, &near);
                 }
             }
         }
     });
+}
+
+fn accept(listener: &Desc) -> Op {
+    let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
+    Op::Accept(Accept { fd: listener.raw(), flags: AcceptFlags::empty(), addr, addr_len })
 }
 
 fn receives_the_end<B: IoBackend>(rig: &Rig<'_, B>, near: &Desc) {
