@@ -118,6 +118,17 @@ pub(super) fn waits_for_nothing(fd: Fd) -> bool {
     on(fd, counts) == 1 && !super::describe::is_nonblocking(fd)
 }
 
+/// Whether it is a terminal, or another device that counts what there is to read (`FIONREAD`).
+pub(super) fn is_terminal(fd: Fd) -> bool {
+    let counts = |fd: BorrowedFd<'_>| {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        let counted = FileType::from_raw_mode(mode) == FileType::CharacterDevice
+            && rustix::io::ioctl_fionread(fd).is_ok();
+        Ok(usize::from(counted))
+    };
+    on(fd, counts) == 1
+}
+
 const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.

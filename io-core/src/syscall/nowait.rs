@@ -99,6 +99,11 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Connect(connect) => connect_now(connect, false),
         Op::Poll(op) => look(op),
         Op::Read(Read { fd, len: 0, .. }) if fs::waits_for_nothing(*fd) => Attempt::WouldBlock,
+        // A terminal has a queue of those who read it, and one of those who write, also for nothing.
+        Op::Read(read) if read.len == 0 && fs::is_terminal(read.fd) => self::read(read),
+        Op::Write(Write { fd, len: 0, .. }) if fs::is_terminal(*fd) => {
+            write(*fd, &one(ptr::null_mut(), 0))
+        }
         // Nothing to wait for, but for a message that is empty.
         Op::Pread(Pread { len: 0, .. })
         | Op::Pwrite(Pwrite { len: 0, .. })

@@ -39,6 +39,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(an_error_queue_never_waits::<F>).needs(Needs::Object),
         Case::of(what_no_longer_receives_does_not_wait::<F>).needs(Needs::Object),
         Case::of(a_file_that_keeps_its_position_keeps_it::<F>).needs(Needs::Object),
+        Case::of(a_transfer_of_nothing_does_not_queue_at_a_terminal::<F>).needs(Needs::Object),
         Case::of(a_read_of_nothing_waits_where_the_system_call_waits::<F>).needs(Needs::Object),
     ]
 }
@@ -308,6 +309,31 @@ pub fn a_read_of_nothing_waits_where_the_system_call_waits<F: Fixture>(fx: &F) {
         assert_eq!(got, Errno::TIMEDOUT.to_result(), "nothing happened");
         drop(File::open("/proc/self/comm").expect("a process has a name"));
         same(rig, read, mem.only(), Errno::INVAL.to_result());
+    });
+}
+
+/// While another thread is inside a read of a terminal, the system call itself queues behind it, for nothing;
+/// whoever submits does not.
+pub fn a_transfer_of_nothing_does_not_queue_at_a_terminal<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (mut keys, mut screen) = (-1, -1);
+        let none = ptr::null_mut();
+        // SAFETY: room for two numbers; null is allowed for the others.
+        let made = unsafe {
+            libc::openpty(&raw mut keys, &raw mut screen, none, ptr::null(), ptr::null())
+        };
+        assert_eq!(made, 0, "openpty");
+        // SAFETY: just made, and nobody else's.
+        let [keys, screen] =
+            [keys, screen].map(|fd| Desc::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+        let inside = screen.clone();
+        let reader = std::thread::spawn(move || inside.get(1));
+        std::thread::sleep(Duration::from_millis(20));
+        let (fd, mem) = (screen.raw(), Mem::zeroed(1));
+        same(rig, Op::Read(Read { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
+        same(rig, Op::Write(Write { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
+        keys.put(b"k\n");
+        assert_eq!(reader.join().expect("a key"), b"k");
     });
 }
 
