@@ -107,6 +107,28 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     on(op.out_fd, writes) == 1 && !is_wrong
 }
 
+/// Whether a read of nothing waits: of an `inotify(7)` or `fanotify(7)` it does, for an event, and then fails. What
+/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`).
+pub(super) fn waits_for_nothing(fd: Fd) -> bool {
+    let counts = |fd: BorrowedFd<'_>| {
+        let anonymous = rustix::fs::fstat(fd)?.st_mode & 0o170_000 == 0;
+        let counted = anonymous && rustix::io::ioctl_fionread(fd)? == 0;
+        Ok(usize::from(counted))
+    };
+    on(fd, counts) == 1 && !super::describe::is_nonblocking(fd)
+}
+
+/// Whether it is a terminal, or another device that counts what there is to read (`FIONREAD`).
+pub(super) fn is_terminal(fd: Fd) -> bool {
+    let counts = |fd: BorrowedFd<'_>| {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        let counted = FileType::from_raw_mode(mode) == FileType::CharacterDevice
+            && rustix::io::ioctl_fionread(fd).is_ok();
+        Ok(usize::from(counted))
+    };
+    on(fd, counts) == 1
+}
+
 const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
