@@ -75,6 +75,12 @@ impl<F> Case<F> {
         Case { name: name.to_owned(), needs: None, run: Box::new(test) }
     }
 
+    /// Whether a simulation can run it.
+    #[must_use]
+    pub fn is_for_simulations(&self) -> bool {
+        self.needs.is_none()
+    }
+
     /// With a need that a simulation cannot meet.
     #[must_use]
     pub fn needs(self, needs: Needs) -> Case<F> {
@@ -144,13 +150,18 @@ fn judge<F: Fixture>(name: &str, fixture: &F, case: &Case<F>) -> Result<Completi
         tally::left_out(fixture.name(), needs);
         return Ok(Completion::ignored_with(format!("needs {}", needs.name())));
     }
-    tally::ran(fixture.name());
     let _watchdog = Watchdog::arm(name);
     let _entered = fixture.enter();
     match catch_unwind(AssertUnwindSafe(|| (case.run)(fixture))) {
-        Ok(()) => Ok(Completion::Completed),
+        Ok(()) => {
+            tally::ran(fixture.name());
+            Ok(Completion::Completed)
+        }
         Err(payload) => match payload.downcast::<Skip>() {
-            Ok(skip) => Ok(Completion::ignored_with(skip.0)),
+            Ok(skip) => {
+                tally::skipped(fixture.name());
+                Ok(Completion::ignored_with(skip.0))
+            }
             // The runner makes a failure of it.
             Err(payload) => resume_unwind(payload),
         },

@@ -37,6 +37,7 @@ pub fn add(variant: &str, counters: &Counters) {
 #[derive(Clone, Default)]
 struct Cases {
     ran: u32,
+    skipped: u32,
     left_out: BTreeMap<Needs, u32>,
 }
 
@@ -47,9 +48,14 @@ fn case(variant: &str, count: impl FnOnce(&mut Cases)) {
     count(cases.entry(variant.to_owned()).or_default());
 }
 
-/// Counts a case that is run.
+/// Counts a case that was run to its end.
 pub(crate) fn ran(variant: &str) {
     case(variant, |cases| cases.ran += 1);
+}
+
+/// Counts a case that found that it cannot run, or that there is nothing to be shown.
+pub(crate) fn skipped(variant: &str) {
+    case(variant, |cases| cases.skipped += 1);
 }
 
 /// Counts a case that cannot run on a simulation.
@@ -61,9 +67,9 @@ pub(crate) fn left_out(variant: &str, needs: Needs) {
 #[must_use]
 pub fn cases(variant: &str) -> String {
     let cases = CASES.lock().unwrap_or_else(PoisonError::into_inner);
-    let Cases { ran, left_out } = cases.get(variant).cloned().unwrap_or_default();
+    let Cases { ran, skipped, left_out } = cases.get(variant).cloned().unwrap_or_default();
     let all: u32 = left_out.values().sum();
-    let mut line = format!("{variant}: {ran} cases run, {all} left out");
+    let mut line = format!("{variant}: {ran} cases run, {skipped} skip themselves, {all} left out");
     for (i, (needs, count)) in left_out.iter().enumerate() {
         let begin = if i == 0 { ", which need" } else { "," };
         // Writing to a `String` does not fail.

@@ -6,7 +6,8 @@ use io_conformance::choices::{Choices, Trace};
 use io_conformance::explore;
 use io_conformance::program::{Limits, Summary, describe, run};
 use io_conformance::sim::Plan;
-use io_conformance::watchdog::rounds;
+use io_conformance::watchdog::{rounds, scale};
+use std::fs;
 use std::time::Instant;
 
 /// So many by default, without optimisation; `.ci/run` runs ten times as many with it.
@@ -44,9 +45,20 @@ fn random_programs_keep_the_contract() {
     let limits = if cfg!(miri) { Limits::small() } else { Limits::usual() };
     explore::seeds(SEEDS, |choices| total.run(choices, limits));
     let sum = total.report();
+    let took = processor_seconds();
+    println!("{took:.1} s of a processor");
+    assert!(took < 300.0 * scale(), "{} programs took {took} s of a processor", sum.programs);
     if sum.programs >= 1000 {
         assert_eq!(sum.missing(), [""; 0], "kinds that no program submits");
     }
+}
+
+/// What this thread has had of a processor: what it took, whoever else is there. Under Miri nothing.
+fn processor_seconds() -> f64 {
+    let text =
+        if cfg!(miri) { None } else { fs::read_to_string("/proc/thread-self/schedstat").ok() };
+    let first = text.as_deref().and_then(|text| text.split_whitespace().next());
+    first.and_then(|nanos| nanos.parse::<f64>().ok()).map_or(0.0, |nanos| nanos / 1e9)
 }
 
 /// On a good day of the kernel nothing fails that need not, in the same programs.

@@ -11,6 +11,7 @@ use io_conformance::suite::{all, run, trials};
 use io_conformance::tally;
 use io_conformance::world::{Entered, Shared};
 use io_core::{IoBackend, OpKind};
+use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 /// A simulated machine under this plan, from another seed each time.
@@ -80,5 +81,11 @@ fn main() -> ExitCode {
         if on_time.contains(&case.name.as_str()) { case.needs(Needs::Clock) } else { case }
     });
     every.extend(trials(Simulated::new("sim_unruly", unruly), promised.collect()));
+    every.push(Trial::test("most_of_the_suite_needs_no_kernel", || {
+        let cases = all::<Simulated>();
+        let here = cases.iter().filter(|case| case.is_for_simulations()).count();
+        let enough = here * 10 >= cases.len() * 7;
+        if enough { Ok(()) } else { Err(format!("{here} of {} cases", cases.len()).into()) }
+    }));
     run(every, &["sim_tame", "sim_unruly"])
 }

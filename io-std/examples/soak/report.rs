@@ -105,7 +105,7 @@ impl Report {
     /// Prints the line.
     ///
     /// # Errors
-    /// If memory grew.
+    /// If memory grew, or nothing was done that could be checked.
     pub(crate) fn finish(&self, time: Duration, json: bool) -> Result<(), String> {
         let quarter = self.resident.len() / 4;
         let (first, last) = (median(&self.resident, quarter), median(&self.resident, 3 * quarter));
@@ -135,6 +135,11 @@ impl Report {
         });
         let cells = cells.collect::<Vec<_>>().join(", ");
         println!("{}", if json { format!("{{{cells}}}") } else { cells });
+        for needed in ["sessions", "bytes_checked", "signals"] {
+            if !self.sums.iter().any(|(name, sum)| *name == needed && *sum > 0) {
+                return Err(format!("{needed}: none, in {} epochs", self.epochs));
+            }
+        }
         let grown = last.0.saturating_sub(first.0 + RESIDENT_SLACK_KIB);
         #[expect(clippy::cast_precision_loss, reason = "a bound")]
         let allowed = (last.1 - first.1) as f64 * GROWTH_BYTES_PER_OP / 1024.0;

@@ -53,6 +53,7 @@ static CLONE: &[i64] = &[libc::SYS_clone3, libc::SYS_clone];
 pub(crate) fn no_thread_to_be_had() {
     let clone = Supervisor::over(CLONE);
     flat(rounds(3), "a backend without threads", || {
+        let mut refused = 0;
         for k in 1.. {
             let mut count = 0;
             // From the k-th thread on.
@@ -69,6 +70,8 @@ pub(crate) fn no_thread_to_be_had() {
             if changed == 0 {
                 break;
             }
+            refused += changed;
         }
+        assert!(refused > 0, "it starts threads");
     });
 }

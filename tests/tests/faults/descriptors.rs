@@ -5,7 +5,7 @@ use core::pin::pin;
 use io_conformance::fault::{Answer, Call, Files, Supervisor, flat, nth};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
-use io_conformance::rig::Form;
+use io_conformance::rig::{Form, Rig};
 use io_conformance::watchdog::rounds;
 use io_conformance::{Desc, child};
 use io_core::op::{Accept, AcceptFlags, Family, Open, OpenFlags, Socket, SocketFlags, SocketKind};
@@ -118,24 +118,28 @@ pub(crate) fn no_memory_at_construction(build: Build) {
 
 /// A forked child that has no descriptor to make its backend new with is told so, and can try again.
 pub(crate) fn none_left_at_renewal<F: Fixture>(fx: &F) {
-    fx.started(|rig| {
-        works(rig);
-        let backend = rig.backend();
-        child::fork(|| {
-            for spare in 0.. {
-                let limit = Files::spare(spare);
-                let renewed = fx.reinit(backend).expect("these can be made new");
-                drop(limit);
-                if renewed.is_ok() {
-                    assert!(spare > 0, "a backend has descriptors");
-                    break;
-                }
-                assert_eq!(renewed, Err(Errno::MFILE), "with room for {spare}");
-                assert_eq!(backend.poll(None), Err(Errno::OWNERDEAD));
-            }
-            works(&io_conformance::rig::Rig::new(backend));
-        })
-        .join("making a backend new without descriptors");
-        works(rig);
+    flat(rounds(1), "a renewal without descriptors", || {
+        fx.started(|rig| renewed_by_a_child(fx, rig));
     });
+}
+
+fn renewed_by_a_child<F: Fixture>(fx: &F, rig: &Rig<'_, F::Backend>) {
+    works(rig);
+    let backend = rig.backend();
+    child::fork(|| {
+        for spare in 0.. {
+            let limit = Files::spare(spare);
+            let renewed = fx.reinit(backend).expect("these can be made new");
+            drop(limit);
+            if renewed.is_ok() {
+                assert!(spare > 0, "a backend has descriptors");
+                break;
+            }
+            assert_eq!(renewed, Err(Errno::MFILE), "with room for {spare}");
+            assert_eq!(backend.poll(None), Err(Errno::OWNERDEAD));
+        }
+        works(&Rig::new(backend));
+    })
+    .join("making a backend new without descriptors");
+    works(rig);
 }

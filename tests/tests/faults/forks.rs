@@ -9,7 +9,7 @@ use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use io_conformance::child::{self, Child};
-use io_conformance::fault::{Answer, Call, Supervisor};
+use io_conformance::fault::{Answer, Call, Census, Supervisor};
 use io_conformance::fixture::Fixture;
 use io_conformance::rig::Rig;
 use io_conformance::watchdog::rounds;
@@ -55,6 +55,9 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
     let forks = rounds(40);
     let children: Arc<Mutex<Vec<Child>>> = Arc::default();
     let seen = Arc::new(AtomicU64::new(0));
+    // What is filled once is filled.
+    fx.started(works);
+    let before = Census::take();
     fx.started(|rig| {
         let props = Props::new(4);
         works(rig);
@@ -88,4 +91,5 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
         }
         works(rig);
     });
+    before.assert_same("forks in system calls");
 }

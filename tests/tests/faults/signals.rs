@@ -2,7 +2,7 @@
 
 use crate::load::{Props, batch, works};
 use core::time::Duration;
-use io_conformance::fault::{Storm, stopped_and_continued};
+use io_conformance::fault::{Storm, flat, stopped_and_continued};
 use io_conformance::fixture::{Fixture, Flavour};
 use io_conformance::suite;
 use io_conformance::watchdog::rounds;
@@ -43,10 +43,14 @@ pub(crate) fn suite_in_a_storm<F: Fixture + Clone>(fx: &F) {
 
 /// While another process stops and continues this one: the same results, no wait cut short, no deadline lost.
 pub(crate) fn stopped<F: Fixture>(fx: &F) {
+    flat(rounds(1), "stops and continuations", || stopped_once(fx));
+}
+
+fn stopped_once<F: Fixture>(fx: &F) {
     for flavour in Flavour::ALL {
         fx.with(flavour, |rig| {
             let props = Props::new(4);
-            stopped_and_continued(rounds(150), |_| {
+            stopped_and_continued(rounds(75), |_| {
                 batch(rig, &props);
                 let (reader, _writer) = io_conformance::Desc::pipe();
                 let (begin, wait) = (now_ns(), Duration::from_millis(2));

@@ -107,6 +107,11 @@ pub(crate) fn narrow() -> [Plain<Shared>; 2] {
     ]
 }
 
+/// A ring whose kernel lacks these opcodes.
+pub(crate) fn lacking(kinds: OpSet) -> Plain<Shared> {
+    plain("uring_lacking", Config::new().lacking(kinds), MASKED)
+}
+
 /// Rings that hand on to a pool.
 pub(crate) fn offloaded() -> [Uring<Shared, Offloaded>; 2] {
     [
