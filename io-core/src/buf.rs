@@ -17,6 +17,7 @@ use core::ffi::{CStr, c_char};
 /// * `parts` returns an address and a length that stay valid and initialised, wherever the owner does
 ///   not move, until the owner is next touched or dropped.
 /// * Forgetting the owner keeps them valid for ever.
+#[diagnostic::on_unimplemented(note = "`Vec<u8>`, `Box<[u8]>` … need io-core's feature `std`")]
 pub unsafe trait IoBuf: 'static {
     /// Where the bytes are and how many are initialised.
     ///
@@ -31,6 +32,7 @@ pub unsafe trait IoBuf: 'static {
 /// * `parts_mut` returns an address and a length that stay valid for writes, wherever the owner does
 ///   not move, until the owner is next touched or dropped.
 /// * Forgetting the owner keeps them valid for ever.
+#[diagnostic::on_unimplemented(note = "`Vec<u8>`, `Box<[u8]>` … need io-core's feature `std`")]
 pub unsafe trait IoBufMut: 'static {
     /// Where the bytes go and how many fit.
     ///
@@ -136,6 +138,7 @@ mod heapless_impls {
 ///
 /// # Safety
 /// * As [`IoBuf`], for a string that ends with its only NUL.
+#[diagnostic::on_unimplemented(note = "`CString` needs io-core's feature `std`")]
 pub unsafe trait IoPath: 'static {
     /// Where the string is.
     ///
