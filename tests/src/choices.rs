@@ -201,6 +201,12 @@ impl Trace {
         }
         self
     }
+
+    /// How many of its choices are not the tamest.
+    #[must_use]
+    pub fn wild(&self) -> usize {
+        self.0.iter().filter(|answer| **answer != 0).count()
+    }
 }
 
 impl fmt::Display for Trace {
@@ -234,8 +240,8 @@ impl FromStr for Trace {
         if text != "-" {
             for run in text.split('.') {
                 let (answer, times) = run.split_once('*').unwrap_or((run, "1"));
-                let times: u16 = times.parse()?;
-                answers.resize(answers.len() + usize::from(times), answer.parse()?);
+                let times: u32 = times.parse()?;
+                answers.resize(answers.len() + times as usize, answer.parse()?);
             }
         }
         Ok(Trace(answers))

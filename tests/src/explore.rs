@@ -2,21 +2,24 @@
 //! making a run that fails small before it is reported.
 //!
 //! A failure prints its seed, its shrunk trace, what the test [attached](attach) (a simulation its log), and
-//! what to set to run exactly that again: `IO_SIM_SEED=…` or `IO_SIM_TRACE=…`, with the same test.
+//! what to set to run exactly that again: `IO_SIM_SEED=…` or `IO_SIM_TRACE=…`, with the same test. What is
+//! run again is run once, and not made smaller. With `IO_SIM_LOG=1` runs that pass print what they attach.
+
+mod shrink;
+
+pub use shrink::shrink;
 
 use crate::choices::{Choices, Trace};
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use core::panic::AssertUnwindSafe;
 use std::panic;
-use std::sync::Once;
-
-/// So many runs are spent on making one that fails smaller.
-const SHRINKING: u32 = 3_000;
+use std::sync::{Once, OnceLock};
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
     static ATTACHED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -26,6 +29,13 @@ pub fn attach(text: impl Into<String>) {
     ATTACHED.with_borrow_mut(|attached| attached.push_str(&text));
 }
 
+/// Whether a run that passes prints what it attaches: `IO_SIM_LOG` is set, and not to 0.
+#[must_use]
+pub fn is_logged() -> bool {
+    static LOGGED: OnceLock<bool> = OnceLock::new();
+    *LOGGED.get_or_init(|| setting("IO_SIM_LOG").is_some_and(|text| text != "0"))
+}
+
 /// How one run went wrong.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -33,6 +43,8 @@ pub struct Failure {
     pub trace: Trace,
     /// What the panic said, and where.
     pub message: String,
+    /// Where it panicked: file, line and column.
+    pub place: String,
     /// What was attached.
     pub attached: String,
 }
@@ -45,12 +57,14 @@ pub fn run(choices: &Choices, test: &impl Fn(&Choices)) -> Result<(), Failure> {
     hush();
     ATTACHED.with_borrow_mut(String::clear);
     MESSAGE.with_borrow_mut(String::clear);
+    PLACE.with_borrow_mut(String::clear);
     let was = QUIET.replace(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(choices)));
     QUIET.set(was);
     outcome.map_err(|_payload| Failure {
         trace: choices.trace(),
         message: MESSAGE.take(),
+        place: PLACE.take(),
         attached: ATTACHED.take(),
     })
 }
@@ -73,133 +87,86 @@ fn hush() {
             MESSAGE.with_borrow_mut(|message| {
                 if message.is_empty() {
                     *message = info.to_string();
+                    let place = info.location().map_or(String::new(), ToString::to_string);
+                    PLACE.set(place);
                 }
             });
         }));
     });
 }
 
-/// Makes a failing run smaller: the shortest and lowest trace that was found to fail, whatever its message.
-#[must_use]
-pub fn shrink(failure: Failure, test: &impl Fn(&Choices)) -> Failure {
-    let mut best = failure;
-    let mut left = SHRINKING;
-    let mut attempt = |best: &mut Failure, answers: Vec<u32>| {
-        let smaller = Trace(answers).trimmed();
-        if left == 0 || size(&smaller) >= size(&best.trace) {
-            return false;
-        }
-        left -= 1;
-        let Err(mut failure) = run(&Choices::replay(&smaller.0), test) else { return false };
-        // Not the run's own trace: it may have asked for more, and been answered 0.
-        failure.trace = smaller;
-        *best = failure;
-        true
-    };
-    loop {
-        let before = best.trace.clone();
-        drop_chunks(&mut best, &mut attempt);
-        clear_chunks(&mut best, &mut attempt);
-        lower(&mut best, &mut attempt);
-        realign(&mut best, &mut attempt);
-        if best.trace == before {
-            return best;
-        }
-    }
-}
-
-/// Fewer wild choices are smaller, then shorter, then lower numbers.
-fn size(trace: &Trace) -> (usize, usize, u64) {
-    let wild = trace.0.iter().filter(|answer| **answer != 0).count();
-    (wild, trace.0.len(), trace.0.iter().map(|answer| u64::from(*answer)).sum())
-}
-
-type Attempt<'a> = dyn FnMut(&mut Failure, Vec<u32>) -> bool + 'a;
-
-fn drop_chunks(best: &mut Failure, attempt: &mut Attempt<'_>) {
-    let mut len = best.trace.0.len();
-    while len > 0 {
-        let mut at = 0;
-        while at < best.trace.0.len() {
-            let mut answers = best.trace.0.clone();
-            answers.drain(at..(at + len).min(answers.len()));
-            if !attempt(best, answers) {
-                at += len;
-            }
-        }
-        len /= 2;
-    }
-}
-
-fn clear_chunks(best: &mut Failure, attempt: &mut Attempt<'_>) {
-    let mut len = best.trace.0.len();
-    while len > 0 {
-        let mut at = 0;
-        while at < best.trace.0.len() {
-            let mut answers = best.trace.0.clone();
-            let end = (at + len).min(answers.len());
-            answers[at..end].fill(0);
-            let _ = attempt(best, answers);
-            at += len;
-        }
-        len /= 2;
-    }
-}
-
-fn lower(best: &mut Failure, attempt: &mut Attempt<'_>) {
-    let mut at = 0;
-    while at < best.trace.0.len() {
-        let mut step = best.trace.0[at];
-        while step > 0 && at < best.trace.0.len() {
-            let mut answers = best.trace.0.clone();
-            answers[at] = answers[at].saturating_sub(step);
-            if !attempt(best, answers) {
-                step /= 2;
-            }
-        }
-        at += 1;
-    }
-}
-
-/// A wild choice may have led to others: without it the ones behind it move up, or down.
-fn realign(best: &mut Failure, attempt: &mut Attempt<'_>) {
-    let mut at = 0;
-    while at < best.trace.0.len() {
-        let wild = best.trace.0[at] != 0;
-        let mut found = false;
-        for shift in 1..=4 {
-            if !wild || found {
-                break;
-            }
-            let mut fewer = best.trace.0.clone();
-            fewer[at] = 0;
-            let mut more = fewer.clone();
-            fewer.drain(at + 1..(at + 1 + shift).min(fewer.len()));
-            more.splice(at..at, core::iter::repeat_n(0, shift));
-            found = attempt(best, fewer) || attempt(best, more);
-        }
-        at += usize::from(!found);
-    }
-}
-
 /// Shrinks a failure and panics with all there is to say about it.
 fn report(first: Failure, origin: &str, test: &impl Fn(&Choices)) -> ! {
-    let choices = first.trace.0.len();
-    let small = shrink(first, test);
+    let before = first.trace.clone();
+    let shrunk = shrink::shrunk(first, test);
+    let (small, count) = (&shrunk.best, Trace::wild);
+    let elsewhere = shrunk.elsewhere.as_ref().map_or(String::new(), |other| {
+        let line = other.message.lines().nth(1).unwrap_or_default();
+        format!("smaller runs panic at {}: {line}: IO_SIM_TRACE='{}'\n", other.place, other.trace)
+    });
     panic!(
-        "{}\n\nfails with {origin}, {choices} choices, shrunk to {}.\n{}\nreplay: IO_SIM_TRACE='{}' and this \
-         test alone\n",
+        "{}\n\nfails with {origin}; {} wild of {} choices (was {} of {}).\n{elsewhere}{}\nreplay: \
+         IO_SIM_TRACE='{}' and this test alone\n",
         small.message,
+        count(&small.trace),
         small.trace.0.len(),
+        count(&before),
+        before.0.len(),
         small.attached,
         small.trace,
     );
 }
 
 fn run_or_report(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
-    if let Err(failure) = run(choices, test) {
-        report(failure, origin, test);
+    match run(choices, test) {
+        Ok(()) => print_passed(origin),
+        Err(failure) => report(failure, origin, test),
     }
+}
+
+/// Runs it once. A failure is reported as it is.
+fn run_once(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
+    let Err(failure) = run(choices, test) else { return print_passed(origin) };
+    let Failure { trace, message, attached, .. } = failure;
+    let (wild, all) = (trace.wild(), trace.0.len());
+    panic!(
+        "{message}\n\nreplay of {origin}; {wild} wild of {all} choices: IO_SIM_TRACE='{trace}'\n{attached}"
+    );
+}
+
+fn print_passed(origin: &str) {
+    if is_logged() {
+        println!("{origin} passes\n{}", ATTACHED.take());
+    }
+}
+
+/// What this variable is set to. Nothing is as good as not set.
+fn setting(name: &str) -> Option<String> {
+    let text = std::env::var(name).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The seed that `IO_SIM_SEED` asks for.
+///
+/// # Panics
+/// If it is no number.
+#[must_use]
+pub fn chosen_seed() -> Option<u64> {
+    let text = setting("IO_SIM_SEED")?;
+    let Ok(seed) = text.parse() else { panic!("IO_SIM_SEED is a number, not '{text}'") };
+    Some(seed)
+}
+
+/// The trace that `IO_SIM_TRACE` asks for.
+fn chosen_trace() -> Option<(String, Trace)> {
+    let text = setting("IO_SIM_TRACE")?;
+    let trace = trace(&text);
+    Some((format!("IO_SIM_TRACE='{text}'"), trace))
+}
+
+fn trace(text: &str) -> Trace {
+    text.parse().unwrap_or_else(|_| panic!("a trace is a line such as 1.0*3.7, not '{text}'"))
 }
 
 /// Runs the test with the seeds 0 to `count`, or, if `IO_SIM_SEED` or `IO_SIM_TRACE` is set, with that one
@@ -216,13 +183,12 @@ pub fn seeds(count: u32, test: impl Fn(&Choices)) {
 /// # Panics
 /// As [`seeds`].
 pub fn seeds_in(range: Range<u64>, test: impl Fn(&Choices)) -> bool {
-    if let Ok(text) = std::env::var("IO_SIM_TRACE") {
-        replay(&text, test);
+    if let Some((origin, trace)) = chosen_trace() {
+        run_once(&Choices::replay(&trace.0), &origin, &test);
         return false;
     }
-    if let Ok(text) = std::env::var("IO_SIM_SEED") {
-        let seed: u64 = text.trim().parse().expect("IO_SIM_SEED is a number");
-        run_or_report(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
+    if let Some(seed) = chosen_seed() {
+        run_once(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
         return false;
     }
     for seed in range {
@@ -232,23 +198,44 @@ pub fn seeds_in(range: Range<u64>, test: impl Fn(&Choices)) -> bool {
 }
 
 /// What [`exhaustive`] has run.
+#[must_use = "the runs may not have been all: see `assert_complete`"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Explored {
     /// How many runs.
     pub runs: u64,
     /// Whether those were all.
     pub complete: bool,
+    /// `IO_SIM_TRACE` asked for that one run.
+    pub replayed: bool,
+}
+
+impl Explored {
+    /// That it was all; or the one run that was asked for.
+    ///
+    /// # Panics
+    /// If runs are left out.
+    #[track_caller]
+    pub fn assert_complete(&self) {
+        let runs = self.runs;
+        assert!(
+            self.complete || self.replayed,
+            "{runs} runs are not all: raise the limit, lower the depth, or switch off more of the plan"
+        );
+    }
 }
 
 /// Runs the test with every combination of its first `depth` choices, the later ones being tame, but no
 /// more than `limit` runs; or, if `IO_SIM_TRACE` is set, with that one alone.
 ///
+/// Use it on programs of two or three operations with most of the plan off; runs multiply by the alternatives at
+/// each choice.
+///
 /// # Panics
 /// As [`seeds`].
 pub fn exhaustive(depth: usize, limit: u64, test: impl Fn(&Choices)) -> Explored {
-    if let Ok(text) = std::env::var("IO_SIM_TRACE") {
-        replay(&text, test);
-        return Explored { runs: 1, complete: false };
+    if let Some((origin, trace)) = chosen_trace() {
+        run_once(&Choices::replay(&trace.0), &origin, &test);
+        return Explored { runs: 1, complete: false, replayed: true };
     }
     let mut trace = Trace::default();
     for runs in 1..=limit {
@@ -256,17 +243,16 @@ pub fn exhaustive(depth: usize, limit: u64, test: impl Fn(&Choices)) -> Explored
         run_or_report(&choices, &format!("run {runs} of all to depth {depth}"), &test);
         match choices.successor(depth) {
             Some(next) => trace = next,
-            None => return Explored { runs, complete: true },
+            None => return Explored { runs, complete: true, replayed: false },
         }
     }
-    Explored { runs: limit, complete: false }
+    Explored { runs: limit, complete: false, replayed: false }
 }
 
-/// Runs the test with the choices of an earlier run, as a failure prints them.
+/// Runs the test once with the choices of an earlier run, as a failure prints them.
 ///
 /// # Panics
-/// If the text is no trace, and as [`seeds`].
+/// If the text is no trace, or the run does.
 pub fn replay(text: &str, test: impl Fn(&Choices)) {
-    let trace: Trace = text.parse().expect("a trace, such as `1.0*3.7`");
-    run_or_report(&Choices::replay(&trace.0), "this trace", &test);
+    run_once(&Choices::replay(&trace(text).0), &format!("'{text}'"), &test);
 }

@@ -31,7 +31,7 @@ pub use plan::{Bogus, Plan};
 pub use run::Task;
 
 use crate::choices::Choices;
-use crate::explore;
+use crate::explore::{self, Explored};
 use crate::world::{Entered, Shared, World, close_fd};
 use core::cell::RefCell;
 use core::fmt;
@@ -70,11 +70,34 @@ pub fn check(count: u32, body: impl Fn(&Sim)) {
 /// # Panics
 /// As [`check`].
 pub fn check_with(plan: Plan, count: u32, body: impl Fn(&Sim)) {
-    explore::seeds(count, |choices| {
-        let sim = Sim::new(choices, plan);
-        body(&sim);
-        sim.finish();
-    });
+    explore::seeds(count, |choices| whole_run(choices, plan, &body));
+}
+
+/// Runs your code once, with the choices that a failure has printed behind `IO_SIM_TRACE=`. The plan must be the
+/// one that the failure was found with.
+///
+/// # Panics
+/// If the trace is none, and as [`check`].
+pub fn replay(plan: Plan, trace: &str, body: impl Fn(&Sim)) {
+    explore::replay(trace, |choices| whole_run(choices, plan, &body));
+}
+
+/// Runs your code under *all* schedules that differ in the first `depth` choices, the later ones being tame, but
+/// no more than `limit`; see [`explore::exhaustive`].
+///
+/// Use it on programs of two or three operations with most of the plan off; runs multiply by the alternatives at
+/// each choice.
+///
+/// # Panics
+/// As [`check`].
+pub fn exhaustive(plan: Plan, depth: usize, limit: u64, body: impl Fn(&Sim)) -> Explored {
+    explore::exhaustive(depth, limit, |choices| whole_run(choices, plan, &body))
+}
+
+fn whole_run(choices: &Choices, plan: Plan, body: impl Fn(&Sim)) {
+    let sim = Sim::new(choices, plan);
+    body(&sim);
+    sim.finish();
 }
 
 impl Sim {
@@ -183,7 +206,7 @@ impl Sim {
         (self.own(one), self.own(other))
     }
 
-    /// A socket that listens, and where.
+    /// A TCP socket (`Family::INET`) that listens on 127.0.0.1, and its address.
     #[must_use]
     pub fn listener(&self) -> (SimFd, Address) {
         let (fd, address) = self.world.with(World::listener);

@@ -74,7 +74,8 @@ impl SimBackend {
     #[must_use]
     pub fn new(choices: Choices, plan: Plan, world: Shared) -> SimBackend {
         // Operations keep the lower half.
-        let generation = *choices.pick(&[1, 0xffff, 0x7fff_ffff]);
+        let generations = if plan.variants { &[1, 0xffff, 0x7fff_ffff][..] } else { &[1] };
+        let generation = *choices.pick(generations);
         SimBackend {
             kernel: RefCell::new(Kernel::new(choices, plan, world)),
             hooks: RefCell::new(Vec::new()),

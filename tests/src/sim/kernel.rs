@@ -395,7 +395,8 @@ impl Kernel {
         let told = node.has_sink();
         let seq = self.of(ptr).unwrap_or(0);
         self.write_down(seq, node.result());
-        let delivery = match self.choices.below(3) {
+        let way = if self.plan.variants { self.choices.below(3) } else { 0 };
+        let delivery = match way {
             0 => node.complete_stored(),
             1 => {
                 let result = node.result();

@@ -32,6 +32,9 @@ pub struct Plan {
     pub few: bool,
     /// Memory that the kernel may write in flight is written in flight.
     pub scribble: bool,
+    /// What backends do in different ways, and no caller sees, is done in each: how a node is completed, what the
+    /// backend's generation is.
+    pub variants: bool,
     /// What no backend may do, to see that it is noticed.
     pub bogus: Option<Bogus>,
 }
@@ -71,6 +74,7 @@ impl Plan {
             inline: true,
             few: true,
             scribble: true,
+            variants: true,
             bogus: None,
         }
     }
@@ -90,6 +94,7 @@ impl Plan {
             inline: false,
             few: false,
             scribble: false,
+            variants: false,
             bogus: None,
         }
     }
