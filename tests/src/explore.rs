@@ -105,7 +105,7 @@ fn report(first: Failure, origin: &str, test: &impl Fn(&Choices)) -> ! {
         format!("smaller runs panic at {}: {line}: IO_SIM_TRACE='{}'\n", other.place, other.trace)
     });
     panic!(
-        "{}\n\nfails with {origin}; {} wild of {} choices (was {} of {}).\n{elsewhere}{}\nreplay: \
+        "{}\n\nfails with {origin}; wild choices: {} of {} (was {} of {}).\n{elsewhere}{}\nreplay: \
          IO_SIM_TRACE='{}' and this test alone\n",
         small.message,
         count(&small.trace),
@@ -130,7 +130,7 @@ fn run_once(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
     let Failure { trace, message, attached, .. } = failure;
     let (wild, all) = (trace.wild(), trace.0.len());
     panic!(
-        "{message}\n\nreplay of {origin}; {wild} wild of {all} choices: IO_SIM_TRACE='{trace}'\n{attached}"
+        "{message}\n\nreplay of {origin}; wild choices: {wild} of {all}: IO_SIM_TRACE='{trace}'\n{attached}"
     );
 }
 

@@ -33,7 +33,6 @@ pub use run::Task;
 use crate::choices::Choices;
 use crate::explore::{self, Explored};
 use crate::world::{Entered, Shared, World, close_fd};
-use core::cell::RefCell;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -46,7 +45,6 @@ pub struct Sim {
     backend: Pin<Box<SimBackend>>,
     world: Shared,
     choices: Choices,
-    notes: RefCell<Vec<String>>,
     _entered: Entered,
 }
 
@@ -107,8 +105,7 @@ impl Sim {
         let world = Shared::new(World::new());
         let entered = world.enter();
         let backend = Box::pin(SimBackend::new(choices.clone(), plan, world.clone()));
-        let notes = RefCell::new(Vec::new());
-        Sim { backend, world, choices: choices.clone(), notes, _entered: entered }
+        Sim { backend, world, choices: choices.clone(), _entered: entered }
     }
 
     /// The backend: what makes operations, raw and typed.
@@ -141,9 +138,9 @@ impl Sim {
         self.backend.plan()
     }
 
-    /// Adds a line of the program's own to what a failure prints.
+    /// Adds a line of the program's own to the log, which a failure prints.
     pub fn note(&self, text: impl Into<String>) {
-        self.notes.borrow_mut().push(text.into());
+        self.backend.note(text.into());
     }
 
     /// What the simulated clock shows.
@@ -216,8 +213,7 @@ impl Sim {
     /// What has happened so far, a line each.
     #[must_use]
     pub fn log(&self) -> String {
-        let lines = self.backend.log();
-        lines.iter().map(|event| format!("  {event}\n")).collect()
+        self.backend.log_text()
     }
 
     /// Stops the backend and looks whether anything is left: an operation in flight, or a descriptor open.
@@ -237,10 +233,8 @@ impl Sim {
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let notes: String =
-                self.notes.borrow().iter().map(|line| format!("  {line}\n")).collect();
-            explore::attach(format!("{notes}events:\n{}", self.log()));
+        if std::thread::panicking() || explore::is_logged() {
+            explore::attach(format!("events:\n{}", self.log()));
         }
     }
 }

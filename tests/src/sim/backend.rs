@@ -116,6 +116,19 @@ impl SimBackend {
         self.with(|kernel| kernel.log.events().copied().collect())
     }
 
+    /// The log as text, with the program's own lines.
+    pub(super) fn log_text(&self) -> String {
+        self.with(|kernel| kernel.log.to_string())
+    }
+
+    /// Adds a line of the program's own to the log.
+    pub(super) fn note(&self, text: String) {
+        self.with(|kernel| {
+            let now = kernel.now_ns();
+            kernel.log.note(now, text);
+        });
+    }
+
     /// What was reached of what the adversary claims.
     #[must_use]
     pub fn coverage(&self) -> Coverage {

@@ -350,7 +350,7 @@ impl Kernel {
     pub(super) fn land(&mut self, seq: u64, result: i64) {
         let deadline = self.flights.get(&seq).map_or(u64::MAX, |flight| flight.deadline_ns);
         let due_ns = self.due(deadline);
-        self.note(What::Result { seq, result, due_ns });
+        self.note(What::Result { seq, result: self.told(seq, result), due_ns });
         self.view(seq, |node| node.set_result(result));
         self.advance(seq, Stage::Late, due_ns);
     }
@@ -370,7 +370,7 @@ impl Kernel {
             // Nobody waits on another thread.
             Ok(_) => {
                 self.quiet += 1;
-                self.forget(seq, ptr, false);
+                self.forget(seq, ptr, result, false);
             }
             Err(node) => self.ready.push(node),
         }
@@ -394,18 +394,16 @@ impl Kernel {
         let ptr = node.ptr();
         let told = node.has_sink();
         let seq = self.of(ptr).unwrap_or(0);
-        self.write_down(seq, node.result());
+        let result = node.result();
+        self.write_down(seq, result);
         let way = if self.plan.variants { self.choices.below(3) } else { 0 };
         let delivery = match way {
             0 => node.complete_stored(),
-            1 => {
-                let result = node.result();
-                node.complete(result)
-            }
+            1 => node.complete(result),
             // SAFETY: the backend is not `Sync`.
             _ => unsafe { node.complete_unshared() },
         };
-        self.forget(seq, ptr, told);
+        self.forget(seq, ptr, result, told);
         if self.plan.bogus == Some(Bogus::Twice) {
             self.plan.bogus = None;
             self.complete_twice(ptr);
@@ -415,11 +413,21 @@ impl Kernel {
 
     /// Inside submit.
     pub(super) fn finish_inline(&mut self, seq: u64, node: Node, result: i64) {
-        self.note(What::Inline { seq, result });
+        self.note(What::Inline { seq, result: self.told(seq, result) });
         self.write_down(seq, result);
         let ptr = node.ptr();
         node.complete_inline(result);
-        self.forget(seq, ptr, false);
+        self.forget(seq, ptr, result, false);
+    }
+
+    /// The result as its caller gets it: an early end that the deadline asked for is told so.
+    fn told(&self, seq: u64, result: i64) -> i64 {
+        match self.flights.get(&seq) {
+            Some(flight) if flight.expired && result == Errno::CANCELED.to_result() => {
+                if flight.kind == OpKind::Timeout { 0 } else { Errno::TIMEDOUT.to_result() }
+            }
+            _ => result,
+        }
     }
 
     fn write_down(&mut self, seq: u64, result: i64) {
@@ -434,8 +442,9 @@ impl Kernel {
     }
 
     /// Crosses a completed submission off.
-    fn forget(&mut self, seq: u64, node: NodePtr, told: bool) {
+    fn forget(&mut self, seq: u64, node: NodePtr, result: i64, told: bool) {
         self.completed += 1;
+        let result = self.told(seq, result);
         let flight = self.flights.remove(&seq);
         debug_assert!(flight.is_some(), "I5: a completion of what was not submitted");
         if let Some(flight) = flight
@@ -443,6 +452,6 @@ impl Kernel {
         {
             self.echoes.push((flight.token, node));
         }
-        self.note(What::Completed { seq, told });
+        self.note(What::Completed { seq, result, told });
     }
 }

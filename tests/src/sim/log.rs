@@ -33,7 +33,8 @@ pub enum What {
     CancelLost { seq: u64 },
     EndedByClose { seq: u64 },
     Arrived { seq: u64 },
-    Completed { seq: u64, told: bool },
+    /// With the result as its caller gets it.
+    Completed { seq: u64, result: i64, told: bool },
     Polled { timeout_ns: Option<u64> },
     Returned { delivered: usize },
     Spurious,
@@ -44,6 +45,8 @@ pub enum What {
     Stopping { deadline_ns: u64 },
     Stopped { owned: usize },
     Bogus { token: u32 },
+    /// The program panics: what follows are its drops.
+    Unwinding,
 }
 
 /// A result word, readable.
@@ -60,7 +63,10 @@ impl fmt::Display for Word {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10}.{:03} µs  ", self.at_ns / 1000, self.at_ns % 1000)?;
+        if self.what == What::Unwinding {
+            return f.write_str("--- panic; what follows is unwinding ---");
+        }
+        write!(f, "{}", Time(self.at_ns))?;
         let us = |ns: u64| ns / 1000;
         match self.what {
             What::Submitted { seq, kind, fd: Some(fd) } => {
@@ -94,8 +100,12 @@ impl fmt::Display for Event {
             What::CancelLost { seq } => write!(f, "#{seq} its own result wins"),
             What::EndedByClose { seq } => write!(f, "#{seq} ended by the close"),
             What::Arrived { seq } => write!(f, "#{seq} result is here"),
-            What::Completed { seq, told: true } => write!(f, "#{seq} done, and told"),
-            What::Completed { seq, told: false } => write!(f, "#{seq} done"),
+            What::Completed { seq, result, told: true } => {
+                write!(f, "#{seq} done, and told: {}", Word(result))
+            }
+            What::Completed { seq, result, told: false } => {
+                write!(f, "#{seq} done: {}", Word(result))
+            }
             What::Polled { timeout_ns: None } => write!(f, "poll, without end"),
             What::Polled { timeout_ns: Some(ns) } => write!(f, "poll, up to {} µs", us(ns)),
             What::Returned { delivered } => write!(f, "poll returns {delivered}"),
@@ -110,19 +120,43 @@ impl fmt::Display for Event {
             What::Bogus { token } => {
                 write!(f, "a completion with token {token:#x}, which is nobody's")
             }
+            // Without a time, above.
+            What::Unwinding => Ok(()),
         }
     }
 }
 
-/// The newest events.
+/// The newest events, and the program's own lines between them.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     events: VecDeque<Event>,
     dropped: usize,
+    /// How many events came before it, the time, and the line.
+    notes: Vec<(usize, u64, String)>,
+    unwinding: bool,
 }
 
 impl Log {
     pub(super) fn push(&mut self, at_ns: u64, what: What) {
+        self.mark(at_ns);
+        self.add(at_ns, what);
+    }
+
+    /// A line of the program's own.
+    pub(super) fn note(&mut self, at_ns: u64, text: String) {
+        self.mark(at_ns);
+        self.notes.push((self.dropped + self.events.len(), at_ns, text));
+    }
+
+    /// Where a panic begins.
+    fn mark(&mut self, at_ns: u64) {
+        let before = core::mem::replace(&mut self.unwinding, std::thread::panicking());
+        if self.unwinding && !before {
+            self.add(at_ns, What::Unwinding);
+        }
+    }
+
+    fn add(&mut self, at_ns: u64, what: What) {
         if self.events.len() == KEPT {
             self.events.pop_front();
             self.dropped += 1;
@@ -135,11 +169,27 @@ impl Log {
     }
 }
 
+/// The start of a line.
+struct Time(u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10}.{:03} µs  ", self.0 / 1000, self.0 % 1000)
+    }
+}
+
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.dropped > 0 {
             writeln!(f, "  … {} events before", self.dropped)?;
         }
-        self.events.iter().try_for_each(|event| writeln!(f, "  {event}"))
+        let mut notes = self.notes.iter().peekable();
+        for (before, event) in (self.dropped..).zip(&self.events) {
+            while let Some((_, at_ns, text)) = notes.next_if(|(at, ..)| *at <= before) {
+                writeln!(f, "  {}{text}", Time(*at_ns))?;
+            }
+            writeln!(f, "  {event}")?;
+        }
+        notes.try_for_each(|(_, at_ns, text)| writeln!(f, "  {}{text}", Time(*at_ns)))
     }
 }
