@@ -147,6 +147,12 @@ fn setting(name: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// Whether one run is asked for: what a test counts over many runs is then not to be looked at.
+#[must_use]
+pub fn is_replay() -> bool {
+    setting("IO_SIM_SEED").is_some() || setting("IO_SIM_TRACE").is_some()
+}
+
 /// The seed that `IO_SIM_SEED` asks for.
 ///
 /// # Panics

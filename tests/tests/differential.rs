@@ -3,8 +3,8 @@
 mod support;
 
 use io_conformance::choices::Choices;
-use io_conformance::explore::chosen_seed;
 use io_conformance::differential::{self, Driven, Place, Subject};
+use io_conformance::explore::chosen_seed;
 use io_conformance::fixture::Fixture;
 use io_conformance::watchdog::{Watchdog, rounds};
 use io_conformance::{count_fds, fixture::Flavour};
