@@ -167,12 +167,12 @@ pub fn chosen_seed() -> Option<u64> {
 /// The trace that `IO_SIM_TRACE` asks for.
 fn chosen_trace() -> Option<(String, Trace)> {
     let text = setting("IO_SIM_TRACE")?;
-    let trace = trace(&text);
+    let trace = parse(&text, "IO_SIM_TRACE");
     Some((format!("IO_SIM_TRACE='{text}'"), trace))
 }
 
-fn trace(text: &str) -> Trace {
-    text.parse().unwrap_or_else(|_| panic!("a trace is a line such as 1.0*3.7, not '{text}'"))
+fn parse(text: &str, what: &str) -> Trace {
+    text.parse().unwrap_or_else(|_| panic!("{what} is a line such as 1.0*3.7, not '{text}'"))
 }
 
 /// Runs the test with the seeds 0 to `count`, or, if `IO_SIM_SEED` or `IO_SIM_TRACE` is set, with that one
@@ -260,5 +260,5 @@ pub fn exhaustive(depth: usize, limit: u64, test: impl Fn(&Choices)) -> Explored
 /// # Panics
 /// If the text is no trace, or the run does.
 pub fn replay(text: &str, test: impl Fn(&Choices)) {
-    run_once(&Choices::replay(&trace(text).0), &format!("'{text}'"), &test);
+    run_once(&Choices::replay(&parse(text, "a trace").0), &format!("'{text}'"), &test);
 }

@@ -38,7 +38,24 @@
 //!
 //! [`harness::run`] lives a life of a real [`IoAwaitable`](io_core::IoAwaitable) on a real backend, and compares it with the
 //! model at each step. [`tour()`] makes it take every step of a walk. [`bytes::live`] takes what happens from a
-//! byte string: that is the fuzz target `state_model`, whole.
+//! byte string: that is the fuzz target `state_model`, whole. As a loop of one's own:
+//!
+//! ```
+//! use io_conformance::choices::Choices;
+//! use io_conformance::model::{bytes, harness::Log};
+//!
+//! for seed in 0..200 {
+//!     let choices = Choices::seed(seed);
+//!     let data: Vec<u8> = (0..64).map(|_| choices.below(256) as u8).collect();
+//!     let log = Log::default();
+//!     let report = bytes::live(&data, Some(&log));
+//!     assert!(report.mismatch.is_none(), "{:?}\n{}", report.mismatch, log.borrow().join("\n"));
+//! }
+//! ```
+//!
+//! The windows inside a call, between two accesses of the library, are there only with the feature `steps`
+//! (`cargo test -p io-conformance --features steps`); without it things happen between calls and inside user
+//! code.
 //!
 //! # What is not here
 //!

@@ -51,7 +51,6 @@ pub const EVENTS: [Event; 34] = [
 /// Lives what bytes describe: the first says what kind of operation it is; then each place at which something
 /// can happen takes one. Zero goes on, another number chooses among what can happen there. When a life is
 /// over, the next begins, until the bytes are used up. The steps are those of all lives.
-#[must_use]
 pub fn live(data: &[u8], log: Option<&Log>) -> Report {
     let bytes = Rc::new(RefCell::new(Vec::from(data).into_iter()));
     let starts = [Start::PLAIN, Start::TIMED, Start::FD, Start::READY];

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use storage::Storage;
 
 /// What came of a life.
+#[must_use = "a mismatch is in it"]
 #[derive(Debug)]
 pub struct Report {
     /// Each step of the model: the state before, and the event.
