@@ -154,11 +154,7 @@ pub fn is_replay() -> bool {
 }
 
 /// The seed that `IO_SIM_SEED` asks for.
-///
-/// # Panics
-/// If it is no number.
-#[must_use]
-pub fn chosen_seed() -> Option<u64> {
+fn chosen_seed() -> Option<u64> {
     let text = setting("IO_SIM_SEED")?;
     let Ok(seed) = text.parse() else { panic!("IO_SIM_SEED is a number, not '{text}'") };
     Some(seed)

@@ -107,9 +107,7 @@ fn all_small_programs_keep_the_contract() {
         });
         println!("{name}: {explored:?}");
         total.report();
-        if all {
-            explored.assert_complete();
-        }
+        assert!(explored.complete || !all, "all programs on a good day, not some");
     }
 }
 

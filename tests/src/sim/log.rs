@@ -16,7 +16,8 @@ pub struct Event {
     pub what: What,
 }
 
-/// What happened. Operations are told by the number of their submission.
+/// What happened. Operations are told by the number of their submission, results are as their caller gets them.
+/// [`What::Unwinding`] is a panic: what follows are drops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields are what their names say")]
 pub enum What {
@@ -33,7 +34,6 @@ pub enum What {
     CancelLost { seq: u64 },
     EndedByClose { seq: u64 },
     Arrived { seq: u64 },
-    /// With the result as its caller gets it.
     Completed { seq: u64, result: i64, told: bool },
     Polled { timeout_ns: Option<u64> },
     Returned { delivered: usize },
@@ -45,7 +45,6 @@ pub enum What {
     Stopping { deadline_ns: u64 },
     Stopped { owned: usize },
     Bogus { token: u32 },
-    /// The program panics: what follows are its drops.
     Unwinding,
 }
 
