@@ -18,7 +18,7 @@ mod rw;
 mod vectors;
 
 pub use describe::{is_nonblocking, is_tcp};
-pub use nowait::{Attempt, attempt, attempt_again, fits_inline};
+pub use nowait::{Attempt, attempt, attempt_again, fits_inline, no_longer_receives};
 
 use crate::errno::Errno;
 use crate::fd::{Fd, IoFd, Seekable};

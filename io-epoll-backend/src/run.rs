@@ -9,7 +9,7 @@ use crate::note::Stage;
 use crate::plan::{Next, after, tells};
 use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
-use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
+use io_core::syscall::{Attempt, attempt, attempt_again, no_longer_receives, perform_from};
 use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
@@ -144,11 +144,23 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
     }
 
+    /// A source's try that would have waited, for events that do not come any more.
+    fn attempt_last(&self, job: &Job, tried: Attempt) -> Attempt {
+        let waits = tried == Attempt::WouldBlock && job.claim.is_some();
+        if !waits || !no_longer_receives(&job.op) {
+            return tried;
+        }
+        self.count.syscall();
+        // SAFETY: as in `attempt`.
+        unsafe { attempt_again(&job.op) }
+    }
+
     /// The system calls of one job, after its try.
     fn act(&self, job: &Job, tried: Attempt) -> Outcome {
         let op = &job.op;
         // Readiness is what the operation waited for, if it did.
         let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
+        let tried = self.attempt_last(job, tried);
         // Before anybody is asked who else could do it.
         if let Attempt::Done(result) = tried {
             return Outcome::Done(result, way);
@@ -167,7 +179,13 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             && op.interest().is_some()
             && !op.wants_eagain()
             && job.stage != Stage::Block;
-        if again { Outcome::Wait } else { Outcome::Done(result, way) }
+        if !again {
+            return Outcome::Done(result, way);
+        }
+        match self.attempt_last(job, Attempt::WouldBlock) {
+            Attempt::Done(result) => Outcome::Done(result, way),
+            _ => Outcome::Wait,
+        }
     }
 
     fn perform(&self, job: &Job, done: usize) -> i64 {

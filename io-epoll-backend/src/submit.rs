@@ -11,7 +11,7 @@ use crate::queues::{Claim, Queues};
 use crate::run::Turn;
 use io_core::readiness::{Entry, Lane, Tried};
 use io_core::sync::Ordering;
-use io_core::syscall::{Attempt, attempt, fits_inline, now_ns, perform};
+use io_core::syscall::{Attempt, attempt, fits_inline, no_longer_receives, now_ns, perform};
 use io_core::{Errno, Fd, Node, OffloadHandle, Op, RawLock};
 
 /// What an operation finds on its descriptor.
@@ -113,11 +113,14 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         self.count.queued();
         let next = after(node.op(), Stage::Fresh, tried, self.helper().is_some());
+        // A source's event of that may be long past.
+        let waits =
+            claim.is_none() || tried == Attempt::WouldBlock && !no_longer_receives(node.op());
         match (next, lane(node.op())) {
-            (Next::Wait, Some((fd, its))) if tried == Attempt::WouldBlock || claim.is_none() => {
+            (Next::Wait, Some((fd, its))) if waits => {
                 self.wait_for(node, fd, its, claim);
             }
-            // There is no form of it that does not wait: the turn makes the call.
+            // There is no form of it that does not wait, or nothing to wait for: the turn makes the call.
             (Next::Wait | Next::Act | Next::Done(_), _) => self.enqueue(node, Stage::Ready, claim),
             (Next::Block(done), _) => {
                 node.set_result(i64::try_from(done).unwrap_or(0));

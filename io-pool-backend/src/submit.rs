@@ -9,7 +9,7 @@ use crate::note::Stage;
 use crate::run::Turn;
 use io_core::readiness::{Claim, Tried};
 use io_core::sync::Ordering;
-use io_core::syscall::{Attempt, attempt, fits_inline, now_ns, perform};
+use io_core::syscall::{Attempt, attempt, fits_inline, no_longer_receives, now_ns, perform};
 use io_core::{Errno, Node, Op, RawLock};
 
 impl<L: RawLock> PoolBackend<L> {
@@ -96,6 +96,10 @@ impl<L: RawLock> PoolBackend<L> {
                     self.queues(|queues| queues.release(node.op(), claim, Tried::Nothing));
                 }
                 self.enqueue(node, Stage::Block, None);
+            }
+            // A source's event of that may be long past.
+            Attempt::WouldBlock if claim.is_some() && no_longer_receives(node.op()) => {
+                self.enqueue(node, Stage::Ready, claim);
             }
             // It was tried: wait for readiness.
             Attempt::WouldBlock if may_wait => self.wait_for(node, claim),

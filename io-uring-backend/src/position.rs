@@ -7,16 +7,17 @@
 //!
 //! A transfer that an error cuts short (no space, memory that cannot be used) has a count for its result, but
 //! the kernel does not move the position then, and the next write would be on top of it. So it is looked
-//! at before and after, and moved here.
+//! at before and after, and moved here. Not where everything was transferred: a file may take that and keep its
+//! position on purpose, as some of `/proc` do.
 #![allow(unsafe_code, reason = "asks a bare descriptor for its position, and moves it")]
 //! # Safety
-//! The descriptor is that of an operation in flight.
+//! The descriptor is that of an operation in flight, and its vector table is valid until that is completed.
 
 use crate::identity::{mix, stat_of};
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
 use crate::submit::Known;
-use io_core::op::{Write, Writev};
+use io_core::op::{IoVec, Write, Writev};
 use io_core::{Node, OffloadHandle, Op, OpKind, OpSet};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl};
@@ -97,10 +98,21 @@ fn is_whole(op: &Op, count: i64) -> bool {
     let len = match op {
         Op::Read(op) => op.len,
         Op::Write(op) => op.len,
-        // Its table may be gone; one call more.
+        Op::Readv(op) => total(op.iov, op.count),
+        Op::Writev(op) => total(op.iov, op.count),
         _ => return false,
     };
     usize::try_from(count).is_ok_and(|count| count == len)
+}
+
+/// The bytes that the pieces of a table name.
+fn total(iov: *const IoVec, count: usize) -> usize {
+    if iov.is_null() || count == 0 {
+        return 0;
+    }
+    // SAFETY: not null, and valid until the node is completed, promised by whoever made the op.
+    let table = unsafe { core::slice::from_raw_parts(iov, count) };
+    table.iter().map(|piece| piece.len).fold(0, usize::saturating_add)
 }
 
 /// Whether every write goes to the end.

@@ -21,8 +21,10 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use io_core::syscall::{Attempt, attempt, now_ns, perform};
+use io_core::op::{Read, Readv};
+use io_core::syscall::{Attempt, attempt, attempt_again, no_longer_receives, now_ns, perform};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
+use rustix::fd::BorrowedFd;
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Takes every completion that is there. Runs no waker and no callback.
@@ -90,10 +92,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             ALREADY if node.op().kind() == OpKind::Connect => {
                 self.again(node, place::WAITS | place::CONNECTS);
             }
-            CANCELED if !self.unwanted(&node) => self.unstarted(node),
+            CANCELED if !self.unwanted(&node) && !is_timer(node.op()) => self.unstarted(node),
             ISCONN if node.scratch() & place::CONNECTS != 0 => self.finish(node, 0),
             NXIO if waits_for_a_reader(&node) => self.again(node, place::BLOCKS),
-            AGAIN if node.op().interest().is_some() => self.again(node, place::WAITS),
+            AGAIN if node.op().interest().is_some() => self.wait_or_end(node),
             INTR => self.again(node, blocks),
             AGAIN if blocks == 0 => self.again(node, place::BLOCKS),
             // The address was looked at before the descriptor: which is wrong is the system call's matter.
@@ -105,6 +107,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
             _ => self.finish(node, result),
         }
+    }
+
+    /// It would have to wait, unless it has just done so, for what does not come any more.
+    fn wait_or_end(&self, node: Node) {
+        let (op, was_ready) = (node.op(), node.scratch() & place::WAS_READY != 0);
+        if was_ready && no_longer_receives(op) {
+            self.backend.tally.owner.syscalls.add(2);
+            // SAFETY: the operation of a node that is not completed.
+            if let Attempt::Done(result) = unsafe { attempt_again(op) } {
+                return self.finish(node, result);
+            }
+        }
+        self.again(node, place::WAITS);
     }
 
     /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
@@ -136,7 +151,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             node.set_scratch(place::ASLEEP);
             self.asleep.push(node);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {
-            self.again(node, 0);
+            self.again(node, place::WAS_READY);
         } else {
             node.requeue();
             node.set_scratch(place::TURN | place::WAS_READY);
@@ -224,6 +239,18 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 /// interrupted: `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK`.
 fn is_restart(result: i64) -> bool {
     matches!(result, -514..=-512 | -516)
+}
+
+/// Whether it reads a timer (`timerfd_gettime(2)`), which says `ECANCELED` itself, and only once, when its clock
+/// was set.
+fn is_timer(op: &Op) -> bool {
+    let (Op::Read(Read { fd, .. }) | Op::Readv(Readv { fd, .. })) = *op else { return false };
+    if fd.raw() < 0 {
+        return false;
+    }
+    // SAFETY: not negative; if it is closed, the kernel says so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
+    rustix::time::timerfd_gettime(fd).is_ok()
 }
 
 /// Whether an open that got `ENXIO` may be of a FIFO without a reader. The kernel's first try is with

@@ -82,7 +82,7 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
 pub(super) fn can_send(op: &Sendfile) -> bool {
     let beyond =
         |offset: i64| i64::try_from(op.len).ok().and_then(|len| offset.checked_add(len)).is_none();
-    if op.len == 0 || op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
+    if op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
         return false;
     }
     let is_pipe = |fd: BorrowedFd<'_>| {
@@ -91,7 +91,7 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     };
     if on(op.out_fd, is_pipe) != 1 {
         // What is wrong with it is wrong with one of nothing, which does not wait.
-        return sendfile(&Sendfile { len: 0, ..*op }) == 0;
+        return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0;
     }
     // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
@@ -105,6 +105,28 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     };
     let is_wrong = matches!(on(op.in_fd, reads), BADF | SPIPE | INVAL);
     on(op.out_fd, writes) == 1 && !is_wrong
+}
+
+/// Whether a read of nothing waits: of an `inotify(7)` or `fanotify(7)` it does, for an event, and then fails. What
+/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`).
+pub(super) fn waits_for_nothing(fd: Fd) -> bool {
+    let counts = |fd: BorrowedFd<'_>| {
+        let anonymous = rustix::fs::fstat(fd)?.st_mode & 0o170_000 == 0;
+        let counted = anonymous && rustix::io::ioctl_fionread(fd)? == 0;
+        Ok(usize::from(counted))
+    };
+    on(fd, counts) == 1 && !super::describe::is_nonblocking(fd)
+}
+
+/// Whether it is a terminal, or another device that counts what there is to read (`FIONREAD`).
+pub(super) fn is_terminal(fd: Fd) -> bool {
+    let counts = |fd: BorrowedFd<'_>| {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        let counted = FileType::from_raw_mode(mode) == FileType::CharacterDevice
+            && rustix::io::ioctl_fionread(fd).is_ok();
+        Ok(usize::from(counted))
+    };
+    on(fd, counts) == 1
 }
 
 const INVAL: i64 = Errno::INVAL.to_result();

@@ -34,6 +34,11 @@ pub(super) fn accept(op: &Accept) -> i64 {
     match accepted {
         Ok((accepted, peer)) => {
             if !op.addr.is_null() && !op.addr_len.is_null() {
+                // SAFETY: not null, so valid, promised by whoever made the op.
+                if unsafe { op.addr_len.read() } > i32::MAX.unsigned_abs() {
+                    // The connection is lost, as `accept(2)` has it.
+                    return Errno::INVAL.to_result();
+                }
                 store_address(op, peer.as_ref());
             }
             i64::from(accepted.into_raw_fd())

@@ -12,14 +12,16 @@ use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, poll, ret
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
-    Connect, IoVec, MsgFlags, Op, Poll, PollEvents, Pread, Preadv, Pwrite, Pwritev, Read, Readv,
-    Recv, Write, Writev,
+    Connect, IoVec, MsgFlags, Op, Poll, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Recv, Write,
+    Writev,
 };
 use core::ptr;
 use rustix::io::{Errno as SysErrno, IoSliceMut};
 
 /// The file's own position, as `preadv2(2)` takes it.
 const POSITION: u64 = u64::MAX;
+
+const AGAIN: i64 = Errno::AGAIN.to_result();
 
 const NOT_A_SOCKET: i64 = Errno::NOTSOCK.to_result();
 
@@ -96,6 +98,12 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
         Op::Bind(_) => Attempt::Done(act(op, 0)),
         Op::Connect(connect) => connect_now(connect, false),
         Op::Poll(op) => look(op),
+        Op::Read(Read { fd, len: 0, .. }) if fs::waits_for_nothing(*fd) => Attempt::WouldBlock,
+        // A terminal has a queue of those who read it, and one of those who write, also for nothing.
+        Op::Read(read) if read.len == 0 && fs::is_terminal(read.fd) => self::read(read),
+        Op::Write(Write { fd, len: 0, .. }) if fs::is_terminal(*fd) => {
+            write(*fd, &one(ptr::null_mut(), 0))
+        }
         // Nothing to wait for, but for a message that is empty.
         Op::Pread(Pread { len: 0, .. })
         | Op::Pwrite(Pwrite { len: 0, .. })
@@ -149,9 +157,6 @@ pub unsafe fn attempt(op: &Op) -> Attempt {
 pub unsafe fn attempt_again(op: &Op) -> Attempt {
     match op {
         Op::Connect(connect) => connect_now(connect, true),
-        Op::Accept(accept) if net::may_wait(accept) && poll::is_idle(accept.fd, PollEvents::IN) => {
-            Attempt::WouldBlock
-        }
         op => {
             // SAFETY: promised by the caller.
             let tried = unsafe { attempt(op) };
@@ -161,9 +166,37 @@ pub unsafe fn attempt_again(op: &Op) -> Attempt {
                 {
                     Attempt::WouldBlock
                 }
+                (Attempt::WouldBlock | Attempt::Refused, _) if no_longer_receives(op) => {
+                    Attempt::Done(receive_the_last(op))
+                }
                 _ => tried,
             }
         }
+    }
+}
+
+/// Whether it is to receive from a socket that has been shut down for that (`poll(2)`): then it does not wait,
+/// and what readiness brings is no news.
+#[must_use]
+pub fn no_longer_receives(op: &Op) -> bool {
+    let fd = match op {
+        Op::Accept(op) => op.fd,
+        Op::Read(op) => op.fd,
+        Op::Readv(op) => op.fd,
+        Op::Recv(recv) if !op.wants_eagain() => recv.fd,
+        _ => return false,
+    };
+    !cfg!(miri) && poll::is_shut(fd)
+}
+
+/// What came before the shutdown is still to be had. Then a blocking call says that this is the end; one that
+/// does not block says `EAGAIN`, as if there were something to wait for: of sockets that keep messages apart, and
+/// of Unix listeners.
+fn receive_the_last(op: &Op) -> i64 {
+    match (act(op, 0), op) {
+        (AGAIN, Op::Accept(_)) => Errno::INVAL.to_result(),
+        (AGAIN, _) => 0,
+        (result, _) => result,
     }
 }
 

@@ -21,6 +21,12 @@ pub(super) fn is_idle(fd: Fd, events: PollEvents) -> bool {
     !cfg!(miri) && look(&Poll { fd, events }) == 0
 }
 
+/// Whether it is a socket that receives no more (`EPOLLRDHUP`).
+pub(super) fn is_shut(fd: Fd) -> bool {
+    let seen = look(&Poll { fd, events: PollEvents::RDHUP });
+    seen > 0 && seen & i64::from(PollEvents::RDHUP.bits()) != 0
+}
+
 /// `poll(2)` without a timeout; `EPERM` for what can never be ready.
 pub(super) fn poll(op: &Poll) -> i64 {
     match look(op) {

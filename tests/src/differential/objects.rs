@@ -289,6 +289,17 @@ impl<'p> Table<'p> {
         count == 0
     }
 
+    /// Whether it is a socket that does not keep messages apart, and does not listen.
+    pub(super) fn is_stream(&self, target: Target) -> bool {
+        let fd = self.fd(target).raw();
+        let (mut kind, mut len): (c_int, libc::socklen_t) = (0, 4);
+        let to = (&raw mut kind).cast();
+        // SAFETY: room for one number.
+        let asked =
+            unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, to, &raw mut len) };
+        asked == 0 && kind == libc::SOCK_STREAM && self.kind(target) != Some(Kind::Listener)
+    }
+
     /// The size of a file.
     pub(super) fn size(&self, target: Target) -> u64 {
         // SAFETY: any bytes are one.

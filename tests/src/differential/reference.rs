@@ -12,7 +12,10 @@
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
 //! * a sendfile from an eventfd, which is refused before a wait for the output by the system call alone;
-//! * an accept from a listener that was shut down: a blocking one is told so, a non-blocking one is not;
+//! * an accept from a listener that was shut down, or a read of messages from such a socket: a blocking one
+//!   is told so, a non-blocking one is not;
+//! * a sendfile to a socket with little room: the call takes what `poll(2)` does not offer yet;
+//! * a sendfile of a file into itself, which chases its own end;
 //! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
 //! * vectors of nothing but empty pieces, of which the ring tells a file that the system call does not tell.
 
@@ -244,16 +247,20 @@ impl Reference<'_> {
         let nothing = act.pieces.iter().all(|piece| piece.len == 0);
         let kind = self.table.kind(act.at);
         match act.kind {
-            OpKind::Shutdown => kind == Some(Kind::Listener),
+            OpKind::Shutdown => !self.table.is_stream(act.at) && kind.is_some(),
             OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
                 nothing && !act.pieces.is_empty()
             }
             OpKind::Sendfile if kind == Some(Kind::PipeIn) && self.waits(act.from) => true,
             OpKind::Sendfile if self.table.kind(act.from) == Some(Kind::Counter) => true,
-            OpKind::Sendfile if !self.nonblocking => {
-                let stream = matches!(kind, Some(Kind::PipeIn | Kind::Socket));
-                let most = act.claim.unwrap_or(0);
-                stream && (most > 4 * PAGE || !self.table.has_room(act.at))
+            OpKind::Sendfile => {
+                let (stream, most) =
+                    (matches!(kind, Some(Kind::PipeIn | Kind::Socket)), act.claim.unwrap_or(0));
+                let same = self.table.group(act.at) == self.table.group(act.from);
+                let out = self.table.fd(act.at);
+                stream && !self.nonblocking && (most > 4 * PAGE || !self.table.has_room(act.at))
+                    || kind == Some(Kind::Socket) && !is_ready(out, PollEvents::OUT)
+                    || same && kind == Some(Kind::File) && most > PAGE
             }
             _ => false,
         }

@@ -16,9 +16,14 @@ use io_core::op::{
     Accept, AcceptFlags, Connect, Ftruncate, Lseek, MsgFlags, Open, OpenFlags, Pread, Pwrite, Read,
     Readv, Recv, Sendfile, Write, Writev,
 };
+use io_core::ops::{How, Ops};
 use io_core::syscall::deadline_in;
-use io_core::{Errno, Fd, IoBackend, Op, Seekable};
+use io_core::{Errno, Fd, IoBackend, Op, Registered, Seekable};
+use std::fs::File;
+use std::net::UdpSocket;
 use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 /// The cases of this module.
 #[must_use]
@@ -32,6 +37,10 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(an_accept_with_wrong_flags_does_not_wait::<F>).needs(Needs::Object),
         Case::of(a_sendfile_that_is_refused_does_not_wait::<F>).needs(Needs::Object),
         Case::of(an_error_queue_never_waits::<F>).needs(Needs::Object),
+        Case::of(what_no_longer_receives_does_not_wait::<F>).needs(Needs::Object),
+        Case::of(a_file_that_keeps_its_position_keeps_it::<F>).needs(Needs::Object),
+        Case::of(a_transfer_of_nothing_does_not_queue_at_a_terminal::<F>).needs(Needs::Object),
+        Case::of(a_read_of_nothing_waits_where_the_system_call_waits::<F>).needs(Needs::Object),
     ]
 }
 
@@ -73,8 +82,13 @@ pub fn a_read_of_a_counter_takes_one_count<F: Fixture>(fx: &F) {
 
 /// A socket pair that keeps messages apart.
 fn packets() -> (Desc, Desc) {
+    pair_of(libc::SOCK_SEQPACKET)
+}
+
+/// A pair of Unix sockets of this kind.
+fn pair_of(kind: i32) -> (Desc, Desc) {
     let mut fds = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_CLOEXEC;
     // SAFETY: room for two numbers.
     let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) };
     assert_eq!(made, 0, "socketpair");
@@ -209,12 +223,22 @@ pub fn the_first_of_two_errors_is_the_system_calls<F: Fixture>(fx: &F) {
 /// It is refused, whether or not there are connections.
 pub fn an_accept_with_wrong_flags_does_not_wait<F: Fixture>(fx: &F) {
     fx.both(|rig| {
-        let (listener, _) = Desc::listener();
+        let (listener, address) = Desc::listener();
         let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
         for bits in [1, u32::MAX] {
             let flags = AcceptFlags::from_bits_retain(bits);
             let op = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
             same(rig, op, &[], Errno::INVAL.to_result());
+        }
+        // A size that is negative: the connection is taken and lost.
+        let (room, size) = (Mem::zeroed(16), Mem::copy_of(&u32::MAX.to_ne_bytes()));
+        let keep = [room.clone(), size.clone()];
+        let (addr, addr_len) = (room.ptr(), size.ptr().cast());
+        let flags = AcceptFlags::empty();
+        let op = Op::Accept(Accept { fd: listener.raw(), flags, addr, addr_len });
+        for form in Form::ALL {
+            let _peer = Desc::connect(address);
+            assert_eq!(rig.run_as(form, op, &keep), Errno::INVAL.to_result(), "{form:?}");
         }
     });
 }
@@ -251,4 +275,152 @@ pub fn an_error_queue_never_waits<F: Fixture>(fx: &F) {
         let op = Op::Recv(Recv { fd, flags: MsgFlags::ERRQUEUE, buf, len });
         same(rig, op, mem.only(), again());
     });
+}
+
+/// A file may take a write and leave the position where it was, as a thread's name does.
+pub fn a_file_that_keeps_its_position_keeps_it<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let path = "/proc/thread-self/comm";
+        let file = File::options().read(true).write(true).open(path).expect("a thread has a name");
+        let file = Desc::from(OwnedFd::from(file));
+        let mem = Mem::filled(6, b'n');
+        let table = Mem::iovecs(&[(mem.ptr(), 6)]);
+        let keep = [mem.clone(), table.clone()];
+        let writev = Op::Writev(Writev { fd: file.raw(), iov: table.ptr().cast(), count: 1 });
+        for op in [file.write_op(&mem), writev] {
+            for form in Form::ALL {
+                file.seek_to(0);
+                assert_eq!((oracle(&op, &keep), file.position()), (6, 0), "the system call");
+                assert_eq!(rig.run_as(form, op, &keep), 6, "{form:?}");
+                assert_eq!(file.position(), 0, "{form:?}: {op:?}");
+            }
+        }
+    });
+}
+
+/// A read of nothing from an `inotify(7)` waits for an event, and then has no room for it; whoever submits does
+/// not wait.
+pub fn a_read_of_nothing_waits_where_the_system_call_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        // SAFETY: no memory is involved.
+        let events = unsafe { libc::inotify_init1(libc::IN_CLOEXEC) };
+        assert!(events >= 0, "inotify_init1");
+        // SAFETY: just made, and nobody else's.
+        let events = Desc::from(unsafe { OwnedFd::from_raw_fd(events) });
+        let path = c"/proc/self/comm";
+        // SAFETY: a path that ends.
+        let watch =
+            unsafe { libc::inotify_add_watch(events.raw().raw(), path.as_ptr(), libc::IN_OPEN) };
+        assert!(watch >= 0, "inotify_add_watch");
+        let (fd, mem) = (events.raw(), Mem::zeroed(1));
+        let read = Op::Read(Read { fd, buf: mem.ptr(), len: 0 });
+        let soon = deadline_in(Duration::from_millis(50));
+        let got = rig.run_timed(Form::Future, read, mem.only(), soon);
+        assert_eq!(got, Errno::TIMEDOUT.to_result(), "nothing happened");
+        drop(File::open("/proc/self/comm").expect("a process has a name"));
+        same(rig, read, mem.only(), Errno::INVAL.to_result());
+    });
+}
+
+/// While another thread is inside a read of a terminal, the system call itself queues behind it, for nothing;
+/// whoever submits does not.
+pub fn a_transfer_of_nothing_does_not_queue_at_a_terminal<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let (mut keys, mut screen) = (-1, -1);
+        let none = ptr::null_mut();
+        // SAFETY: room for two numbers; null is allowed for the others.
+        let made = unsafe {
+            libc::openpty(&raw mut keys, &raw mut screen, none, ptr::null(), ptr::null())
+        };
+        assert_eq!(made, 0, "openpty");
+        // SAFETY: just made, and nobody else's.
+        let [keys, screen] =
+            [keys, screen].map(|fd| Desc::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+        let inside = screen.clone();
+        let reader = std::thread::spawn(move || inside.get(1));
+        std::thread::sleep(Duration::from_millis(20));
+        let (fd, mem) = (screen.raw(), Mem::zeroed(1));
+        same(rig, Op::Read(Read { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
+        same(rig, Op::Write(Write { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
+        keys.put(b"k\n");
+        assert_eq!(reader.join().expect("a key"), b"k");
+    });
+}
+
+/// A Unix listener.
+fn unix_listener() -> Desc {
+    let name = SocketAddr::from_abstract_name(format!("odd {:?}", std::thread::current().id()));
+    let listener = UnixListener::bind_addr(&name.expect("a short name")).expect("bind");
+    Desc::from(OwnedFd::from(listener))
+}
+
+/// A UDP socket that is its own peer.
+fn udp() -> Desc {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    socket.connect(socket.local_addr().expect("an address")).expect("connect");
+    Desc::from(OwnedFd::from(socket))
+}
+
+/// A socket whose own side has stopped receiving ends what would wait, as the blocking call does. Where messages
+/// are kept apart, and on a Unix listener, a call that does not block says `EAGAIN` for ever, and `poll(2)` that
+/// it need not be waited for.
+pub fn what_no_longer_receives_does_not_wait<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mem = Mem::zeroed(8);
+        let unix = |kind| move || pair_of(kind);
+        let alone = |make: fn() -> Desc| move || (make(), Desc::eventfd());
+        let makes: [&dyn Fn() -> (Desc, Desc); 5] = [
+            &unix(libc::SOCK_DGRAM),
+            &unix(libc::SOCK_SEQPACKET),
+            &unix(libc::SOCK_STREAM),
+            &alone(udp),
+            &alone(unix_listener),
+        ];
+        for (index, make) in makes.into_iter().enumerate() {
+            for (nonblocking, is_source) in [(false, false), (true, false), (true, true)] {
+                let (near, _far) = make();
+                if nonblocking {
+                    near.set_nonblocking();
+                }
+                let source = Box::pin(Registered::new(rig.backend(), near.clone()));
+                let op = if index == 4 { accept(&near) } else { near.read_op(&mem) };
+                if is_source {
+                    source.as_ref().attach();
+                    // It is registered before, and its event is long past.
+                    let soon = deadline_in(Duration::from_millis(5));
+                    let waited = rig.run_timed(Form::Future, op, mem.only(), soon);
+                    assert_eq!(waited, Errno::TIMEDOUT.to_result());
+                }
+                let shutdown = rig.backend().shutdown(near.clone(), How::Read);
+                assert_eq!(rig.block_on(shutdown), Ok(()));
+                rig.poll(Some(Duration::ZERO));
+                if index == 4 {
+                    same(rig, op, &[], Errno::INVAL.to_result());
+                } else {
+                    receives_the_end(rig, &near);
+                }
+            }
+        }
+    });
+}
+
+fn accept(listener: &Desc) -> Op {
+    let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());
+    Op::Accept(Accept { fd: listener.raw(), flags: AcceptFlags::empty(), addr, addr_len })
+}
+
+fn receives_the_end<B: IoBackend>(rig: &Rig<'_, B>, near: &Desc) {
+    let mem = Mem::zeroed(8);
+    let table = Mem::iovecs(&[(mem.ptr(), 4), (mem.ptr().wrapping_add(4), 4)]);
+    let keep = [mem.clone(), table.clone()];
+    let (fd, buf, len) = (near.raw(), mem.ptr(), 8);
+    for op in [
+        Op::Read(Read { fd, buf, len }),
+        Op::Readv(Readv { fd, iov: table.ptr().cast(), count: 2 }),
+        Op::Recv(Recv { fd, flags: MsgFlags::empty(), buf, len }),
+        Op::Recv(Recv { fd, flags: MsgFlags::PEEK, buf, len }),
+        Op::Recv(Recv { fd, flags: MsgFlags::WAITALL, buf, len }),
+    ] {
+        same(rig, op, &keep, 0);
+    }
 }
