@@ -6,6 +6,7 @@
 //! of a program with threads, and end with `_exit(2)`.
 
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use io_core::fork::Lineage;
 use io_core::{Deadline, Errno, StopError};
 use io_std::{Backend, File, Io};
@@ -14,7 +15,6 @@ use seccompiler::{
     SeccompRule,
 };
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Runs `body` in a forked child, and asserts that it returns within a minute.

@@ -21,7 +21,7 @@ mod supervisor;
 pub use cell::{Cell, chosen, not_here};
 pub use census::{Census, flat};
 pub use fuse::{Behaviour, FaultyFile};
-pub use limits::{Disabled, Files, without_threads};
+pub use limits::{Disabled, FileSize, Files, without_threads};
 pub use mount::Tmpfs;
 pub use signals::{Storm, stopped_and_continued};
 pub use supervisor::{Answer, Call, Supervisor, every, nth};

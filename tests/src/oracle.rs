@@ -132,42 +132,56 @@ fn look(op: &Poll) -> i64 {
     if count == 1 { i64::from(entry.revents) } else { -i64::from(libc::EAGAIN) }
 }
 
+/// By their numbers and not by libc's functions: a sanitizer takes the count in the answer for memory that was
+/// touched, and `/dev/null`, or `MSG_TRUNC`, counts what was not.
 fn transfers(op: &Op) -> i64 {
     let cut = |len: usize| len.min(MAX_RW_COUNT);
-    let entries = |count: usize| c_int::try_from(count).unwrap_or(c_int::MAX);
+    // libc's functions take no more than an `int` says; the kernel would cut a count to 32 bits.
+    let entries = |count: usize| c_long::from(c_int::try_from(count).unwrap_or(c_int::MAX));
+    let upper: c_long = 0;
     // SAFETY, for each arm: addresses are null or kept, as `oracle` checked.
-    let count = match *op {
+    match *op {
         // SAFETY: as above.
-        Op::Read(op) => unsafe { libc::read(fd(op.fd), op.buf.cast(), cut(op.len)) },
+        Op::Read(op) => unsafe { libc::syscall(libc::SYS_read, fd(op.fd), op.buf, cut(op.len)) },
         // SAFETY: as above.
-        Op::Write(op) => unsafe { libc::write(fd(op.fd), op.buf.cast(), cut(op.len)) },
+        Op::Write(op) => unsafe { libc::syscall(libc::SYS_write, fd(op.fd), op.buf, cut(op.len)) },
         // SAFETY: as above.
-        Op::Pread(op) => unsafe { libc::pread(fd(op.fd), op.buf.cast(), cut(op.len), op.offset) },
+        Op::Pread(op) => unsafe {
+            libc::syscall(libc::SYS_pread64, fd(op.fd), op.buf, cut(op.len), op.offset)
+        },
         // SAFETY: as above.
-        Op::Pwrite(op) => unsafe { libc::pwrite(fd(op.fd), op.buf.cast(), cut(op.len), op.offset) },
+        Op::Pwrite(op) => unsafe {
+            libc::syscall(libc::SYS_pwrite64, fd(op.fd), op.buf, cut(op.len), op.offset)
+        },
         // SAFETY: as above.
-        Op::Readv(op) => unsafe { libc::readv(fd(op.fd), op.iov.cast(), entries(op.count)) },
+        Op::Readv(op) => unsafe {
+            libc::syscall(libc::SYS_readv, fd(op.fd), op.iov, entries(op.count))
+        },
         // SAFETY: as above.
-        Op::Writev(op) => unsafe { libc::writev(fd(op.fd), op.iov.cast(), entries(op.count)) },
+        Op::Writev(op) => unsafe {
+            libc::syscall(libc::SYS_writev, fd(op.fd), op.iov, entries(op.count))
+        },
+        // The offset is in two halves; the upper one counts only where a register has 32 bits.
         // SAFETY: as above.
         Op::Preadv(op) => unsafe {
-            libc::preadv(fd(op.fd), op.iov.cast(), entries(op.count), op.offset)
+            libc::syscall(libc::SYS_preadv, fd(op.fd), op.iov, entries(op.count), op.offset, upper)
         },
         // SAFETY: as above.
         Op::Pwritev(op) => unsafe {
-            libc::pwritev(fd(op.fd), op.iov.cast(), entries(op.count), op.offset)
+            libc::syscall(libc::SYS_pwritev, fd(op.fd), op.iov, entries(op.count), op.offset, upper)
         },
         Op::Recv(op) => {
-            let flags = op.flags.bits().cast_signed();
+            let (flags, none) = (op.flags.bits().cast_signed(), core::ptr::null_mut::<u8>());
+            let (number, len) = (libc::SYS_recvfrom, cut(op.len));
             // SAFETY: as above.
-            unsafe { libc::recv(fd(op.fd), op.buf.cast(), cut(op.len), flags) }
+            unsafe { libc::syscall(number, fd(op.fd), op.buf, len, flags, none, none) }
         }
         Op::Send(op) => {
             let flags = op.flags.bits().cast_signed() | libc::MSG_NOSIGNAL;
+            let (number, len, none) = (libc::SYS_sendto, cut(op.len), core::ptr::null_mut::<u8>());
             // SAFETY: as above.
-            unsafe { libc::send(fd(op.fd), op.buf.cast(), cut(op.len), flags) }
+            unsafe { libc::syscall(number, fd(op.fd), op.buf, len, flags, none, 0) }
         }
         _ => 0,
-    };
-    i64::try_from(count).expect("64 bits")
+    }
 }

@@ -15,7 +15,7 @@ fn next(seed: &mut u64) -> u8 {
 fn queues_follow_plain_lists() {
     // Miri's clock is not the machine's.
     let _watchdog = (!cfg!(miri)).then(|| Watchdog::arm("queues"));
-    let lives = if cfg!(miri) { rounds(8) } else { rounds(5_000) };
+    let lives = if cfg!(miri) { rounds(4) } else { rounds(5_000) };
     let (mut seed, mut calls) = (1_u64, 0);
     for life in 0..lives {
         let data: Vec<u8> = core::iter::repeat_with(|| next(&mut seed)).take(200).collect();

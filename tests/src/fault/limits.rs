@@ -1,4 +1,4 @@
-//! Limits that are set back: [`Files`], [`Disabled`], [`without_threads`].
+//! Limits that are set back: [`Files`], [`FileSize`], [`Disabled`], [`without_threads`].
 #![allow(unsafe_code, reason = "sets limits of the process")]
 //! # Safety
 //! The system calls here take numbers and locals.
@@ -49,6 +49,33 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         set(libc::RLIMIT_NOFILE, self.before);
+    }
+}
+
+/// A limit on the size of files, until it is dropped. The signal that goes with it is ignored from then on.
+#[derive(Debug)]
+pub struct FileSize {
+    before: libc::rlimit,
+}
+
+impl FileSize {
+    /// No write may reach beyond so many bytes.
+    ///
+    /// # Panics
+    /// If the limit cannot be set.
+    #[must_use]
+    pub fn at_most(bytes: u64) -> FileSize {
+        // SAFETY: no handler; nobody else in this process cares for the signal.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        let before = get(libc::RLIMIT_FSIZE);
+        set(libc::RLIMIT_FSIZE, libc::rlimit { rlim_cur: bytes, ..before });
+        FileSize { before }
+    }
+}
+
+impl Drop for FileSize {
+    fn drop(&mut self) {
+        set(libc::RLIMIT_FSIZE, self.before);
     }
 }
 

@@ -18,6 +18,7 @@ use io_core::op::{
     Shutdown, Write, Writev,
 };
 use io_core::{Address, Errno, Fd, IoBackend, Op, OpKind, Phase, Seekable, Stat};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Instant;
 
 /// The cases of this module.
@@ -32,6 +33,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_table_that_cannot_be_read_is_efault::<F>),
         Case::of(a_tail_that_cannot_be_used::<F>).needs(Needs::Memory),
         Case::of(socket_memory_that_cannot_be_used::<F>).needs(Needs::Memory),
+        Case::of(a_file_past_the_page_cache_has_rules_of_its_own::<F>).needs(Needs::Object),
         Case::of(perform_agrees_with_the_system_call::<F>).needs(Needs::Object),
         Case::of(an_error_leaves_the_backend_whole::<F>),
     ]
@@ -245,6 +247,46 @@ pub fn offsets_outside_of_any_file<F: Fixture>(fx: &F) {
             same(rig, Op::Sendfile(Sendfile { out_fd, in_fd, offset, len: 4 }), &[], "sendfile");
         }
         assert_eq!(pipe_out.get(9), b"some data", "a positional operation used the pipe");
+    });
+}
+
+/// What is to be aligned, and to what, is the file system's affair: the results are the plain calls', with address,
+/// length or offset a little off.
+pub fn a_file_past_the_page_cache_has_rules_of_its_own<F: Fixture>(fx: &F) {
+    let named = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(named.path(), [b'd'; 16 << 10]).expect("filling it");
+    let mut direct = std::fs::File::options();
+    direct.read(true).write(true).custom_flags(libc::O_DIRECT);
+    let Ok(file) = direct.open(named.path()) else {
+        skip("no O_DIRECT in the temporary directory")
+    };
+    let file = Desc::from(file);
+    fx.both(|rig| {
+        let mem = Mem::filled(12 << 10, b'd');
+        let (fd, seekable) = (file.raw(), UNKNOWN);
+        for off in [0, 1, 8, 512] {
+            for (at, less, from) in [(off, 0, 0), (0, off, 0), (0, 0, off), (off, off, off)] {
+                let (buf, len) = (mem.ptr().wrapping_add(at), (4 << 10) - less);
+                let offset = i64::try_from(from).expect("small");
+                let label = format!("{off} off: {at}, {less}, {from}");
+                let keep = mem.only();
+                same(rig, Op::Pread(Pread { fd, seekable, buf, len, offset }), keep, &label);
+                same(rig, Op::Pwrite(Pwrite { fd, seekable, buf, len, offset }), keep, &label);
+                for begin in [0, from] {
+                    let expected = {
+                        file.seek_to(u64::try_from(begin).expect("small"));
+                        oracle(&Op::Read(Read { fd, buf, len }), mem.only())
+                    };
+                    file.seek_to(u64::try_from(begin).expect("small"));
+                    let got = rig.run(Op::Read(Read { fd, buf, len }), mem.only());
+                    assert_eq!(got, expected, "{label}, at the position {begin}");
+                }
+            }
+        }
+        let whole = Pread { fd, seekable, buf: mem.ptr(), len: 12 << 10, offset: 0 };
+        mem.fill(0);
+        assert_eq!(rig.run(Op::Pread(whole), mem.only()), 12 << 10);
+        assert!(mem.bytes(12 << 10).iter().all(|&byte| byte == b'd'), "what was in it");
     });
 }
 

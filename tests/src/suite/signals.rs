@@ -1,7 +1,8 @@
 //! Signals: `EINTR` reaches nobody, and a send to nobody raises no `SIGPIPE`.
 #![allow(unsafe_code, reason = "installs signal handlers, and sends signals to threads")]
 //! # Safety
-//! The handlers only count, in an atomic; the test process runs one test at a time.
+//! The handlers count, in an atomic, and wake by a handle that is there until no handler uses it any more; the test
+//! process runs one test at a time.
 
 use super::Case;
 use super::connect::{Full, connect, plain};
@@ -11,13 +12,15 @@ use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::{Form, Rig};
 use crate::watchdog::rounds;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use core::time::Duration;
 use io_core::op::{
     Family, MsgFlags, Poll, PollEvents, Send, Sendfile, SocketFlags, SocketKind, Writev,
 };
 use io_core::ops::Ops;
-use io_core::{Errno, IoBackend, Op};
+use io_core::{Errno, IoBackend, Op, WakeHandle};
 use std::thread;
 use std::time::Instant;
 
@@ -29,6 +32,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_storm_of_signals_cuts_no_wait::<F>).needs(Needs::Signal),
         Case::of(a_storm_of_signals_moves_no_deadline::<F>).needs(Needs::Signal),
         Case::of(a_storm_of_signals_cuts_no_connect::<F>).needs(Needs::Signal),
+        Case::of(a_signal_handler_wakes_at_any_point::<F>).needs(Needs::Signal),
         Case::of(a_send_to_nobody_raises_no_sigpipe::<F>).needs(Needs::Signal),
         Case::of(a_write_to_a_broken_pipe_raises_what_the_system_call_raises::<F>)
             .needs(Needs::Signal),
@@ -41,17 +45,59 @@ extern "C" fn count(_: libc::c_int) {
     SEEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A handler that counts, until it is dropped.
+/// Whom a handler wakes; null is nobody.
+static WAKES: AtomicPtr<WakeHandle<'static>> = AtomicPtr::new(ptr::null_mut());
+/// How many handlers may be using it.
+static WAKING: AtomicUsize = AtomicUsize::new(0);
+/// How often the interrupted code's `errno` was not what it had been.
+static CHANGED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn wake(signal: libc::c_int) {
+    WAKING.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: this thread's own, for the two reads.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { errno.read() };
+    // SAFETY: null, or a handle that stays as long as `WAKING` is not 0.
+    if let Some(handle) = unsafe { WAKES.load(Ordering::SeqCst).as_ref() } {
+        handle.wake();
+    }
+    // SAFETY: as above.
+    let after = unsafe { errno.read() };
+    CHANGED.fetch_add(usize::from(before != after), Ordering::SeqCst);
+    WAKING.fetch_sub(1, Ordering::SeqCst);
+    count(signal);
+}
+
+/// Lets [`wake`] wake by this handle while it lives.
+struct Wakes<'h, 'b>(PhantomData<&'h WakeHandle<'b>>);
+
+impl<'h, 'b> Wakes<'h, 'b> {
+    fn by(handle: &'h WakeHandle<'b>) -> Wakes<'h, 'b> {
+        WAKES.store(ptr::from_ref(handle).cast_mut().cast(), Ordering::SeqCst);
+        Wakes(PhantomData)
+    }
+}
+
+impl Drop for Wakes<'_, '_> {
+    fn drop(&mut self) {
+        WAKES.store(ptr::null_mut(), Ordering::SeqCst);
+        while WAKING.load(Ordering::SeqCst) > 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+/// A handler that is installed until it is dropped.
 struct Handler {
     signal: libc::c_int,
     old: libc::sigaction,
 }
 
 impl Handler {
-    fn install(signal: libc::c_int) -> Handler {
+    fn install(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> Handler {
         // SAFETY: all zeroes is a sigaction: no flags (so without SA_RESTART), an empty mask.
         let mut new: libc::sigaction = unsafe { core::mem::zeroed() };
-        let handler: extern "C" fn(libc::c_int) = count;
         new.sa_sigaction = handler as libc::sighandler_t;
         let mut old = new;
         // SAFETY: a handler that is async-signal-safe, and locals.
@@ -74,11 +120,38 @@ impl Drop for Handler {
     }
 }
 
+/// A signal handler wakes the backend whatever it interrupts, on every thread: nothing is lost, nothing deadlocks, and
+/// the interrupted code's `errno` is what it was.
+pub fn a_signal_handler_wakes_at_any_point<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let backend = rig.backend();
+        let handle = backend.wake_handle();
+        let (changed, before) = (CHANGED.load(Ordering::SeqCst), SEEN.load(Ordering::Relaxed));
+        let wakes = Wakes::by(&handle);
+        storm_of(wake, || {
+            let enough = before + rounds(500) as usize;
+            let mut round = 0;
+            while SEEN.load(Ordering::Relaxed) < enough {
+                mixed(rig, round);
+                round += 1;
+            }
+        });
+        drop(wakes);
+        assert_eq!(CHANGED.load(Ordering::SeqCst), changed, "errno in the interrupted code");
+        mixed(rig, 0);
+    });
+}
+
 /// Sends `SIGUSR1` to every other thread of this process, some thousand times a second, while `body` runs.
 fn storm(body: impl FnOnce()) {
+    storm_of(count, body);
+}
+
+/// The same with another handler.
+fn storm_of(handler: extern "C" fn(libc::c_int), body: impl FnOnce()) {
     let over = AtomicBool::new(false);
     let before = SEEN.load(Ordering::Relaxed);
-    let _handler = Handler::install(libc::SIGUSR1);
+    let _handler = Handler::install(libc::SIGUSR1, handler);
     // What is pending for the handler when it goes would end the process.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
@@ -231,7 +304,7 @@ pub fn a_storm_of_signals_cuts_no_connect<F: Fixture>(fx: &F) {
 
 /// `send` to a peer that is gone: `EPIPE`, and the process gets no signal.
 pub fn a_send_to_nobody_raises_no_sigpipe<F: Fixture>(fx: &F) {
-    let _handler = Handler::install(libc::SIGPIPE);
+    let _handler = Handler::install(libc::SIGPIPE, count);
     let before = SEEN.load(Ordering::SeqCst);
     fx.both(|rig| {
         let (near, far) = Desc::pair();
@@ -253,7 +326,7 @@ pub fn a_send_to_nobody_raises_no_sigpipe<F: Fixture>(fx: &F) {
 /// never more, on the thread that makes the call or enters the ring. A kernel worker of the ring, and a
 /// thread that blocks the signal, raise none that is seen.
 pub fn a_write_to_a_broken_pipe_raises_what_the_system_call_raises<F: Fixture>(fx: &F) {
-    let _handler = Handler::install(libc::SIGPIPE);
+    let _handler = Handler::install(libc::SIGPIPE, count);
     fx.both(|rig| {
         let (reader, writer) = Desc::pipe();
         drop(reader);

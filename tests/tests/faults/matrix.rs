@@ -316,6 +316,12 @@ pub(crate) const ROWS: &[Row] = &[
         cells: on_each!(storage::no_space),
     },
     Row {
+        name: "efbig",
+        fault: "a write across the limit on the size of files, and behind it (`RLIMIT_FSIZE`)",
+        expected: "the plain call's count, then `EFBIG`",
+        cells: on_each!(storage::file_too_large),
+    },
+    Row {
         name: "eio",
         fault: "a read of `/proc/self/mem` where nothing is mapped",
         expected: "`EIO`",

@@ -2,13 +2,13 @@
 
 use crate::load::works;
 use io_conformance::Desc;
-use io_conformance::fault::{Behaviour, FaultyFile, Tmpfs, flat};
+use io_conformance::fault::{Behaviour, FaultyFile, FileSize, Tmpfs, flat};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
 use io_conformance::oracle::oracle;
 use io_conformance::rig::Form;
 use io_conformance::watchdog::rounds;
-use io_core::op::{Fsync, Pread, Preadv, Pwrite, Pwritev, Write, Writev};
+use io_core::op::{Fsync, Ftruncate, Pread, Preadv, Pwrite, Pwritev, Write, Writev};
 use io_core::{Errno, Op, Seekable};
 
 fn pread(file: &Desc, mem: &Mem, offset: i64) -> Op {
@@ -54,6 +54,33 @@ pub(crate) fn no_space<F: Fixture>(fx: &F) {
             }
             clear();
             assert_eq!(rig.run(one, &keep), 1, "there is space again");
+            works(rig);
+        });
+    });
+}
+
+/// A limit on the size of files cuts a write short, as it does the plain call's; nothing is written behind it.
+pub(crate) fn file_too_large<F: Fixture>(fx: &F) {
+    flat(rounds(3), "a limit on the size of files", || {
+        let file = Desc::file(b"");
+        let mem = Mem::filled(8192, 9);
+        let (cut, behind) = (pwrite(&file, &mem, 5000), pwrite(&file, &mem, 10_000));
+        let longer = Op::Ftruncate(Ftruncate { fd: file.raw(), len: 10_001 });
+        let too_large = Errno::FBIG.to_result();
+        fx.started(|rig| {
+            for form in Form::ALL {
+                let limit = FileSize::at_most(10_000);
+                assert_eq!(oracle(&cut, mem.only()), 5000, "the plain call");
+                assert_eq!(rig.run_as(form, cut, mem.only()), 5000, "{form:?}");
+                for op in [behind, longer] {
+                    assert_eq!(oracle(&op, mem.only()), too_large, "the plain call");
+                    assert_eq!(rig.run_as(form, op, mem.only()), too_large, "{form:?}: {op:?}");
+                }
+                assert_eq!(file.content().len(), 10_000);
+                drop(limit);
+                assert_eq!(rig.run_as(form, cut, mem.only()), 8192, "without the limit");
+                file.std().set_len(0).expect("truncating");
+            }
             works(rig);
         });
     });
