@@ -22,7 +22,7 @@ fn programs(name: &str, count: u32, family: Family, kinds: &[OpKind]) {
         let tree = tempfile::tempdir().expect("a directory");
         let shown = Shown(seed);
         let choices = Choices::seed(seed);
-        let one = Program::new(&choices, tree.path(), family, seed).run(60, kinds);
+        let one = Program::new(&choices, tree.path(), family).run(60, kinds);
         for (sum, one) in compared.iter_mut().flatten().zip(one.iter().flatten()) {
             *sum += one;
         }

@@ -2,6 +2,7 @@
 
 use crate::both::{Both, Buf, Compared, Kind, Side};
 use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, Ordering};
 use io_conformance::Desc;
 use io_conformance::choices::Choices;
 use io_core::op::{
@@ -11,6 +12,9 @@ use io_core::op::{
 };
 use io_core::{Address, Errno, Fd, Op, OpKind, Seekable};
 use std::path::Path;
+
+/// How many programs there were in this process.
+static PROGRAMS: AtomicU32 = AtomicU32::new(0);
 
 const UNKNOWN: Seekable = Seekable::Unknown;
 /// What is not open.
@@ -46,7 +50,7 @@ impl Side<'_> {
 
 impl<'c> Program<'c> {
     /// Makes the first objects.
-    pub(crate) fn new(choices: &'c Choices, tree: &Path, family: Family, seed: u64) -> Self {
+    pub(crate) fn new(choices: &'c Choices, tree: &Path, family: Family) -> Self {
         let mut both = Both::new(family != Family::UNIX);
         let world = both.world.file(b"0123456789");
         both.add(Kind::File, &Desc::file(b"0123456789"), world);
@@ -76,7 +80,9 @@ impl<'c> Program<'c> {
         });
         both.slots.last_mut().expect("just opened").kind = Kind::Source;
         let trees = [directory, place];
-        let mut program = Program { choices, both, trees, differs: false, family, seed };
+        // Several tests run at a time, each with the same seeds.
+        let number = PROGRAMS.fetch_add(1, Ordering::Relaxed);
+        let mut program = Program { choices, both, trees, differs: false, family, number };
         program.join();
         program
     }
@@ -429,7 +435,7 @@ impl<'c> Program<'c> {
         if self.family != Family::UNIX {
             return Buf::Bytes(Address::v4(Ipv4Addr::LOCALHOST, 0).as_bytes().to_vec());
         }
-        let name = format!("io-world-{}-{}-{}", std::process::id(), self.seed, self.below(4));
+        let name = format!("io-world-{}-{}-{}", std::process::id(), self.number, self.below(4));
         Buf::Bytes(Address::unix_abstract(name.as_bytes()).expect("short").as_bytes().to_vec())
     }
 
