@@ -1,8 +1,8 @@
-//! The buffers that a typed operation can own: where their bytes are, and what a read leaves in them.
+//! What a typed operation can own: where a buffer's bytes are, what a read leaves in it, and a promised descriptor.
 #![cfg(feature = "std")]
 #![allow(unsafe_code, reason = "the traits are unsafe to call")]
 
-use io_core::{IoBuf, IoBufMut};
+use io_core::{Fd, IoBuf, IoBufMut, IoFd, Seekable};
 
 /// What an operation that writes from `owner` would take.
 fn taken<B: IoBuf>(mut owner: B) -> Vec<u8> {
@@ -60,4 +60,11 @@ fn vectors_without_a_heap_do_as_those_with_one() {
     assert_eq!(fill(&mut bytes, b"read"), 8);
     assert_eq!(bytes.as_slice(), b"read");
     assert_eq!(taken(bytes), b"read");
+}
+
+#[test]
+fn a_descriptor_that_somebody_promised_proves_no_more_than_its_number() {
+    // SAFETY: nothing is done on it.
+    let open = unsafe { Fd::new(7).assume_open() };
+    assert_eq!((open.fd(), open.seekable()), (Fd::new(7), Seekable::Unknown));
 }

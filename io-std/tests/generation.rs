@@ -95,14 +95,15 @@ fn nothing_stays_mapped_where_no_page_can_be_wiped() {
 /// One page wins, and the generation is one.
 #[test]
 fn threads_that_are_the_first_at_once_agree() {
-    const THREADS: usize = 4;
-    for _ in 0..50 {
+    const THREADS: usize = 2;
+    for _ in 0..200 {
         in_child(|| {
             let ready = AtomicUsize::new(0);
             let first = || {
                 ready.fetch_add(1, Ordering::SeqCst);
+                // Spinning, so that both go on within nanoseconds where there are two processors.
                 while ready.load(Ordering::SeqCst) < THREADS {
-                    thread::yield_now();
+                    std::hint::spin_loop();
                 }
                 Lineage::new().expect("a page")
             };

@@ -241,3 +241,31 @@ fn files_from_directories() {
         });
     });
 }
+
+/// The descriptor, and with it the duty to close it.
+fn core_owned(fd: std::os::fd::OwnedFd) -> io_core::OwnedFd {
+    use std::os::fd::IntoRawFd;
+    let number = io_core::Fd::new(fd.into_raw_fd());
+    #[allow(unsafe_code, reason = "takes a descriptor over")]
+    // SAFETY: `into_raw_fd` gives the ownership up.
+    unsafe {
+        io_core::OwnedFd::from_raw(number, io_core::syscall::close_fd)
+    }
+}
+
+/// Without a backend a free function waits in its first poll, also where the descriptor does not.
+#[test]
+fn without_a_backend_a_socket_that_does_not_block_is_waited_for() {
+    use std::io::Write;
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    near.set_nonblocking(true).expect("non-blocking");
+    assert!(io_std::current().is_none());
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        far.write_all(b"late").expect("write");
+    });
+    let recv = io_std::recv(core_owned(near.into()), [0; 8], MsgFlags::empty());
+    let (count, bytes) = smol::block_on(recv);
+    assert_eq!((count, &bytes[..4]), (Ok(4), &b"late"[..]));
+    writer.join().expect("the writer");
+}

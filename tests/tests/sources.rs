@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use io_core::op::{MsgFlags, PollEvents};
 use io_core::ops::Ops;
-use io_core::{Errno, IoBackend, OwnedFd, Phase, Registered};
+use io_core::{Errno, InFlight, IoBackend, IoFd, OpKind, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll};
 use io_pool_backend::{LocalPool, PoolBackend};
 use libtest_mimic::{Arguments, Trial};
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn of<K: Kind>(name: &str) -> Vec<Trial> {
-    let cases: [(&str, fn()); 11] = [
+    let cases: [(&str, fn()); 12] = [
         (
             "a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait",
             a_round_trip_on_a_warm_connection_is_one_recv_one_send_and_one_wait::<K>,
@@ -95,6 +95,10 @@ fn of<K: Kind>(name: &str) -> Vec<Trial> {
         (
             "a_source_that_goes_ends_what_waits_on_it_and_frees_its_number",
             a_source_that_goes_ends_what_waits_on_it_and_frees_its_number::<K>,
+        ),
+        (
+            "a_cancel_of_everything_finds_what_waits_on_a_source",
+            a_cancel_of_everything_finds_what_waits_on_a_source::<K>,
         ),
         (
             "a_watcher_and_a_reader_both_hear_of_an_event",
@@ -307,6 +311,34 @@ fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number<K: Kind>() {
     far.write_all(b"more").expect("write");
     assert_eq!(drive(&*backend, recv).0, Ok(4));
     drop(source);
+}
+
+fn a_cancel_of_everything_finds_what_waits_on_a_source<K: Kind>() {
+    let backend = K::local();
+    let (first, mut far) = pair();
+    let (second, _open) = pair();
+    let (first, second) = (register(backend, first), register(backend, second));
+    let mut waits = [first, first, second]
+        .map(|near| Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty())));
+    let mut out = [InFlight::EMPTY; 4];
+    for recv in &mut waits {
+        recv.as_mut().submit().expect("submit");
+    }
+    assert_eq!(backend.dump(&mut out), waits.len());
+    let listed = |near: Socket<_>| {
+        out.iter().filter(|op| op.kind == OpKind::Recv && op.fd == Some(near.fd())).count()
+    };
+    assert_eq!((listed(first), listed(second)), (2, 1), "{out:?}");
+    assert_eq!(drive(&*backend, backend.cancel_all()), Ok(waits.len()));
+    for recv in waits {
+        assert_eq!(drive(&*backend, recv).0, Err(Errno::CANCELED));
+    }
+    assert_eq!(backend.dump(&mut out), 0);
+    // The line is free again.
+    let mut recv = pin!(backend.recv(first, [0_u8; 4], MsgFlags::empty()));
+    recv.as_mut().submit().expect("submit");
+    far.write_all(b"next").expect("write");
+    assert_eq!(drive(&*backend, recv).0, Ok(4));
 }
 
 fn a_watcher_and_a_reader_both_hear_of_an_event<K: Kind>() {
