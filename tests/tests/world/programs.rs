@@ -32,7 +32,7 @@ pub(crate) struct Program<'c> {
     differs: bool,
     /// Of the sockets that are made.
     family: Family,
-    seed: u64,
+    number: u32,
 }
 
 impl Side<'_> {
