@@ -103,7 +103,7 @@ fn threads_that_are_the_first_at_once_agree() {
                 ready.fetch_add(1, Ordering::SeqCst);
                 // Spinning, so that both go on within nanoseconds where there are two processors.
                 while ready.load(Ordering::SeqCst) < THREADS {
-                    std::hint::spin_loop();
+                    core::hint::spin_loop();
                 }
                 Lineage::new().expect("a page")
             };
