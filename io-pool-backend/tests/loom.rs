@@ -41,6 +41,17 @@ fn work(pool: Pool) -> IoAwaitable<Pool> {
     unsafe { IoAwaitable::new(pool, Op::Fsync(Fsync { fd: Fd::new(-1) })) }
 }
 
+/// The same, submitted with nobody to hear of it.
+fn submitted(pool: Pool) -> Pin<Box<IoAwaitable<Pool>>> {
+    let mut operation = Box::pin(work(pool));
+    operation.as_mut().submit().expect("idle");
+    operation
+}
+
+fn assert_done_or_ended(result: i64) {
+    assert!(matches!(result, BADF | CANCELED), "{result}");
+}
+
 const BADF: i64 = Errno::BADF.to_result();
 const CANCELED: i64 = Errno::CANCELED.to_result();
 
@@ -175,11 +186,9 @@ fn a_cancel_against_a_worker() {
     explore(Bound::Preemptions(3), || {
         with_pool(|pool| {
             let worker = lend(pool);
-            let mut operation = Box::pin(work(pool));
-            operation.as_mut().submit().expect("idle");
+            let mut operation = submitted(pool);
             operation.as_mut().cancel();
-            let result = operation.as_mut().wait();
-            assert!(matches!(result, BADF | CANCELED), "{result}");
+            assert_done_or_ended(operation.as_mut().wait());
             drop(operation);
             pool.release_workers();
             join(worker);
@@ -192,14 +201,12 @@ fn a_cancel_against_a_poller() {
     explore(Bound::Preemptions(3), || {
         with_pool(|pool| {
             let other = thread::spawn(move || {
-                let mut operation = Box::pin(work(pool));
-                operation.as_mut().submit().expect("idle");
+                let mut operation = submitted(pool);
                 operation.as_mut().cancel();
                 operation.as_mut().wait()
             });
             pool.poll(Some(Duration::ZERO)).expect("poll");
-            let result = join(other);
-            assert!(matches!(result, BADF | CANCELED), "{result}");
+            assert_done_or_ended(join(other));
         });
     });
 }
@@ -209,15 +216,12 @@ fn a_stop_against_a_submit() {
     explore(Bound::Preemptions(3), || {
         with_pool(|pool| {
             let other = thread::spawn(move || {
-                let mut operation = Box::pin(work(pool));
-                operation.as_mut().submit().expect("idle");
+                let mut operation = submitted(pool);
                 operation.as_mut().wait()
             });
             assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
-            let result = join(other);
-            assert!(matches!(result, BADF | CANCELED), "{result}");
-            let mut late = Box::pin(work(pool));
-            late.as_mut().submit().expect("idle");
+            assert_done_or_ended(join(other));
+            let mut late = submitted(pool);
             assert_eq!((late.phase(), late.as_mut().result()), (Phase::Done, Some(CANCELED)));
         });
     });
@@ -228,12 +232,10 @@ fn a_stop_against_a_worker() {
     explore(Bound::Preemptions(3), || {
         with_pool(|pool| {
             let worker = lend(pool);
-            let mut operation = Box::pin(work(pool));
-            operation.as_mut().submit().expect("idle");
+            let mut operation = submitted(pool);
             assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
             // A worker that has its result may still be about to say so.
-            let result = operation.as_mut().wait();
-            assert!(matches!(result, BADF | CANCELED), "{result}");
+            assert_done_or_ended(operation.as_mut().wait());
             pool.release_workers();
             join(worker);
         });
@@ -245,8 +247,7 @@ fn a_worker_that_leaves_leaves_no_work_behind() {
     explore(Bound::Preemptions(3), || {
         with_pool(|pool| {
             let worker = lend(pool);
-            let mut operation = Box::pin(work(pool));
-            operation.as_mut().submit().expect("idle");
+            let mut operation = submitted(pool);
             pool.release_workers();
             // The worker, or this thread for want of one.
             assert_eq!(operation.as_mut().wait(), BADF);

@@ -260,8 +260,13 @@ fn without_a_backend_a_socket_that_does_not_block_is_waited_for() {
     let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
     assert!(io_std::current().is_none());
+    let this = std::fs::read_link("/proc/thread-self").expect("proc");
+    let stat = std::path::Path::new("/proc").join(this).join("stat");
     let writer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        // Not before it is waited for: the thread sleeps in the kernel.
+        while !std::fs::read_to_string(&stat).expect("proc").contains(") S ") {
+            std::thread::yield_now();
+        }
         far.write_all(b"late").expect("write");
     });
     let recv = io_std::recv(core_owned(near.into()), [0; 8], MsgFlags::empty());

@@ -87,7 +87,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
 fn seek(op: &Op, to: SeekFrom) -> u32 {
     let Some((fd, _)) = op.interest().filter(|(fd, _)| fd.raw() >= 0) else { return 0 };
-    // SAFETY: if it is closed, the kernel says so.
+    // SAFETY: not negative; whether it is open is the kernel's to say, and the borrow ends with the call.
     let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
     // It is a regular file's, so this does not fail.
     rustix::fs::seek(fd, to).unwrap_or(0) as u32
@@ -118,7 +118,8 @@ fn total(iov: *const IoVec, count: usize) -> usize {
 /// Whether every write goes to the end.
 fn appends(op: &Op) -> bool {
     let (Op::Write(Write { fd, .. }) | Op::Writev(Writev { fd, .. })) = op else { return false };
-    // SAFETY: not negative, it is open; only asked about.
+    // SAFETY: `position_of` has just found it open, so it is not negative; a number that was closed since is the
+    // kernel's to say, and the borrow ends with the call.
     let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
     fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))
 }

@@ -101,7 +101,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             // The address was looked at before the descriptor: which is wrong is the system call's matter.
             FAULT if matches!(node.op(), Op::Bind(_) | Op::Connect(_)) => {
                 self.backend.tally.owner.syscalls.add(1);
-                // SAFETY: the operation of a node that is not completed.
+                // SAFETY: the node is in this thread's hands, so its promise holds (I1, I2), and the kernel is
+                // done with it.
                 let result = unsafe { perform(node.op()) };
                 self.finish(node, result);
             }
@@ -114,7 +115,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let (op, was_ready) = (node.op(), node.scratch() & place::WAS_READY != 0);
         if was_ready && no_longer_receives(op) {
             self.backend.tally.owner.syscalls.add(2);
-            // SAFETY: the operation of a node that is not completed.
+            // SAFETY: the node is in this thread's hands, so its promise holds (I1, I2), and the kernel is done with
+            // it.
             if let Attempt::Done(result) = unsafe { attempt_again(op) } {
                 return self.finish(node, result);
             }
@@ -248,7 +250,7 @@ fn is_timer(op: &Op) -> bool {
     if fd.raw() < 0 {
         return false;
     }
-    // SAFETY: not negative; if it is closed, the kernel says so.
+    // SAFETY: not negative; whether it is open is the kernel's to say, and the borrow ends with the call.
     let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
     rustix::time::timerfd_gettime(fd).is_ok()
 }

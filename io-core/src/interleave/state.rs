@@ -2,10 +2,19 @@
 
 use super::explore::{Bound, explore};
 use super::{Bell, Shared};
+use crate::context::Node;
 use crate::sink::Sink;
 use core::task::Waker;
 use loom::thread;
 use std::sync::Arc;
+
+/// Completes it with 7 and runs its sink; whether a thread is to be told.
+fn complete(node: Node) -> bool {
+    let delivery = node.complete(7);
+    let waiter = delivery.waiter();
+    delivery.run();
+    waiter
+}
 
 #[test]
 fn a_waiter_against_the_completion() {
@@ -32,12 +41,7 @@ fn a_waiter_against_a_completion_with_a_sink() {
         let bell = Bell::new();
         let waker = Waker::from(Arc::clone(&bell));
         let (shared, node) = Shared::submit(Some(Sink::Waker(waker)));
-        let completer = thread::spawn(move || {
-            let delivery = node.complete(7);
-            let told = delivery.waiter();
-            delivery.run();
-            told
-        });
+        let completer = thread::spawn(move || complete(node));
         // SAFETY: the storage is valid.
         let asked = unsafe { shared.ptr().add_waiter() };
         if !asked {
@@ -115,12 +119,7 @@ fn a_drop_against_the_completion() {
         let bell = Bell::new();
         let waker = Waker::from(Arc::clone(&bell));
         let (shared, node) = Shared::submit(Some(Sink::Waker(waker)));
-        let completer = thread::spawn(move || {
-            let delivery = node.complete(7);
-            let waiter = delivery.waiter();
-            delivery.run();
-            waiter
-        });
+        let completer = thread::spawn(move || complete(node));
         // What a drop does: nobody is to hear of it, it ends early, and the thread waits.
         let sink = shared.0.detach();
         shared.0.ask_cancel();

@@ -14,27 +14,32 @@ pub use loom::hint::spin_loop;
 
 use super::Ordering::{self, Acquire, Relaxed, SeqCst};
 
-/// One integer type.
-macro_rules! integer {
-    ($name:ident, $int:ty) => {
+/// One atomic type: what all have, with any value of it, and what is given after.
+macro_rules! atomic {
+    ($name:ident $(<$generic:ident>)?, $value:ty, $any:expr, { $($arithmetic:ident),* }) => {
         /// Loom's, of the same name.
         #[derive(Debug)]
-        pub struct $name(loom::sync::atomic::$name);
+        pub struct $name $(<$generic>)? (loom::sync::atomic::$name $(<$generic>)?);
 
         #[allow(missing_docs, reason = "as in core")]
-        impl $name {
+        impl $(<$generic>)? $name $(<$generic>)? {
             #[track_caller]
-            pub fn new(value: $int) -> $name {
+            pub fn new(value: $value) -> Self {
                 $name(loom::sync::atomic::$name::new(value))
             }
 
             #[track_caller]
-            pub fn load(&self, order: Ordering) -> $int {
-                if order == SeqCst { self.0.fetch_or(0, Acquire) } else { self.0.load(order) }
+            pub fn load(&self, order: Ordering) -> $value {
+                if order != SeqCst {
+                    return self.0.load(order);
+                }
+                // An exchange of nothing that says what it found, whether it was the guess or not.
+                let guess: $value = $any;
+                self.0.compare_exchange(guess, guess, Acquire, Acquire).unwrap_or_else(|found| found)
             }
 
             #[track_caller]
-            pub fn store(&self, value: $int, order: Ordering) {
+            pub fn store(&self, value: $value, order: Ordering) {
                 if order == Relaxed {
                     self.0.store(value, order);
                 } else {
@@ -43,143 +48,47 @@ macro_rules! integer {
             }
 
             #[track_caller]
-            pub fn swap(&self, value: $int, order: Ordering) -> $int {
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 self.0.swap(value, order)
             }
 
             #[track_caller]
             pub fn compare_exchange(
                 &self,
-                old: $int,
-                new: $int,
+                old: $value,
+                new: $value,
                 success: Ordering,
                 failure: Ordering,
-            ) -> Result<$int, $int> {
+            ) -> Result<$value, $value> {
                 self.0.compare_exchange(old, new, success, failure)
             }
 
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
-                old: $int,
-                new: $int,
+                old: $value,
+                new: $value,
                 success: Ordering,
                 failure: Ordering,
-            ) -> Result<$int, $int> {
+            ) -> Result<$value, $value> {
                 self.0.compare_exchange_weak(old, new, success, failure)
             }
 
-            #[track_caller]
-            pub fn fetch_add(&self, value: $int, order: Ordering) -> $int {
-                self.0.fetch_add(value, order)
-            }
-
-            #[track_caller]
-            pub fn fetch_sub(&self, value: $int, order: Ordering) -> $int {
-                self.0.fetch_sub(value, order)
-            }
-
-            #[track_caller]
-            pub fn fetch_or(&self, value: $int, order: Ordering) -> $int {
-                self.0.fetch_or(value, order)
-            }
-
-            #[track_caller]
-            pub fn fetch_and(&self, value: $int, order: Ordering) -> $int {
-                self.0.fetch_and(value, order)
-            }
+            $(
+                #[track_caller]
+                pub fn $arithmetic(&self, value: $value, order: Ordering) -> $value {
+                    self.0.$arithmetic(value, order)
+                }
+            )*
         }
     };
 }
 
-integer!(AtomicU32, u32);
-integer!(AtomicI32, i32);
-integer!(AtomicUsize, usize);
-
-/// Loom's, of the same name.
-#[derive(Debug)]
-pub struct AtomicBool(AtomicU32);
-
-#[allow(missing_docs, reason = "as in core")]
-impl AtomicBool {
-    #[track_caller]
-    pub fn new(value: bool) -> AtomicBool {
-        AtomicBool(AtomicU32::new(value.into()))
-    }
-
-    #[track_caller]
-    pub fn load(&self, order: Ordering) -> bool {
-        self.0.load(order) != 0
-    }
-
-    #[track_caller]
-    pub fn store(&self, value: bool, order: Ordering) {
-        self.0.store(value.into(), order);
-    }
-
-    #[track_caller]
-    pub fn swap(&self, value: bool, order: Ordering) -> bool {
-        self.0.swap(value.into(), order) != 0
-    }
-}
-
-/// Loom's, of the same name.
-#[derive(Debug)]
-pub struct AtomicPtr<T>(loom::sync::atomic::AtomicPtr<T>);
-
-#[allow(missing_docs, reason = "as in core")]
-impl<T> AtomicPtr<T> {
-    #[track_caller]
-    pub fn new(value: *mut T) -> AtomicPtr<T> {
-        AtomicPtr(loom::sync::atomic::AtomicPtr::new(value))
-    }
-
-    #[track_caller]
-    pub fn load(&self, order: Ordering) -> *mut T {
-        if order != SeqCst {
-            return self.0.load(order);
-        }
-        // An exchange of nothing that says what it found, whether it was the guess or not.
-        let guess = core::ptr::null_mut();
-        self.0.compare_exchange(guess, guess, Acquire, Acquire).unwrap_or_else(|found| found)
-    }
-
-    #[track_caller]
-    pub fn store(&self, value: *mut T, order: Ordering) {
-        if order == Relaxed {
-            self.0.store(value, order);
-        } else {
-            self.0.swap(value, order);
-        }
-    }
-
-    #[track_caller]
-    pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
-        self.0.swap(value, order)
-    }
-
-    #[track_caller]
-    pub fn compare_exchange(
-        &self,
-        old: *mut T,
-        new: *mut T,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<*mut T, *mut T> {
-        self.0.compare_exchange(old, new, success, failure)
-    }
-
-    #[track_caller]
-    pub fn compare_exchange_weak(
-        &self,
-        old: *mut T,
-        new: *mut T,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<*mut T, *mut T> {
-        self.0.compare_exchange_weak(old, new, success, failure)
-    }
-}
+atomic!(AtomicU32, u32, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
+atomic!(AtomicI32, i32, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
+atomic!(AtomicUsize, usize, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
+atomic!(AtomicBool, bool, false, {});
+atomic!(AtomicPtr<T>, *mut T, core::ptr::null_mut(), {});
 
 pub use super::plain::Critical;
 /// Loom's, which checks that accesses are ordered.
