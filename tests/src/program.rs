@@ -116,6 +116,8 @@ pub struct Summary {
     pub timed_out: u64,
     /// Those that were dropped or forgotten in flight, so that nobody knows.
     pub unheard: u64,
+    /// Streams of bytes that could be explained in too many ways to try them all, and are not judged.
+    pub undecided: u64,
     /// The same five numbers for each kind of operation, in the order of [`OpKind::ALL`].
     pub by_kind: [[u64; 5]; OpKind::ALL.len()],
 }
@@ -129,6 +131,7 @@ impl AddAssign for Summary {
         self.canceled += other.canceled;
         self.timed_out += other.timed_out;
         self.unheard += other.unheard;
+        self.undecided += other.undecided;
         let numbers = self.by_kind.as_flattened_mut().iter_mut();
         for (sum, number) in numbers.zip(other.by_kind.as_flattened()) {
             *sum += number;
@@ -149,7 +152,11 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} programs, {} operations", self.programs, self.submitted)?;
+        writeln!(
+            f,
+            "{} programs, {} operations, {} streams not judged",
+            self.programs, self.submitted, self.undecided
+        )?;
         let names = ["succeeded", "failed", "canceled", "timed out", "unheard"];
         let line = |f: &mut fmt::Formatter<'_>, kind: &str, ends: [u64; 5]| {
             write!(f, "{kind:>10}")?;

@@ -50,6 +50,7 @@ fn random_programs_keep_the_contract() {
     assert!(took < 300.0 * scale(), "{} programs took {took} s of a processor", sum.programs);
     if sum.programs >= 1000 {
         assert_eq!(sum.missing(), [""; 0], "kinds that no program submits");
+        assert!(sum.undecided * 1000 <= sum.programs, "{} streams not judged", sum.undecided);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::area::Area;
 use super::book::{Book, Effect, Entry, Leads, Life};
 use super::file::{Byte, is_legal};
-use super::stream::{Got, Put, explain};
+use super::stream::{Got, Put, Verdict, explain};
 use io_core::{Errno, OpKind, decode};
 
 /// What the judge knows of the simulated kernel and its adversary.
@@ -149,7 +149,7 @@ fn within(count: u64, len: u64) -> Result<(), String> {
 }
 
 /// Whether an order of the writes to a stream explains what was read, and what is left in it.
-pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Result<(), String> {
+pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Verdict {
     let mut puts = Vec::new();
     let mut gots = Vec::new();
     let mut whole = left.is_some() && !book.streams[stream].lost;
@@ -172,7 +172,7 @@ pub(super) fn stream(book: &Book, stream: usize, left: Option<Vec<u8>>) -> Resul
         }
     }
     if is_cut(book, stream) {
-        return Ok(());
+        return Verdict::Explained;
     }
     let extra = &book.streams[stream];
     puts.extend(extra.puts.iter().cloned());

@@ -6,6 +6,7 @@ use super::area::Area;
 use super::book::{Entry, Leads, Life};
 use super::judge;
 use super::run::Run;
+use super::stream::Verdict;
 use core::time::Duration;
 use io_core::{Deadline, Errno, Phase};
 use std::sync::Arc;
@@ -34,8 +35,8 @@ impl Run {
         self.ask_all();
         self.host.end();
         self.forgotten_are_done();
-        self.contents();
-        let summary = self.summary();
+        let undecided = self.contents();
+        let summary = Summary { undecided, ..self.summary() };
         let leaked = self.close_all();
         self.wakers_are_back();
         self.memory_is_left_alone();
@@ -135,8 +136,9 @@ impl Run {
         }
     }
 
-    /// What is in the streams and files is what was written.
-    fn contents(&self) {
+    /// What is in the streams and files is what was written; how many streams there was no time to judge.
+    fn contents(&self) -> u64 {
+        let mut undecided = 0;
         let (streams, files) = {
             let book = self.book.borrow();
             (book.streams.len(), book.files.len())
@@ -149,8 +151,10 @@ impl Run {
             };
             let left = reader.map(|fd| self.host.get(fd, 1 << 20));
             let judged = judge::stream(&self.book.borrow(), stream, left);
-            if let Err(why) = judged {
-                self.violated(&format!("stream {stream}: {why}"));
+            match judged {
+                Verdict::Explained => {}
+                Verdict::Unexplained(why) => self.violated(&format!("stream {stream}: {why}")),
+                Verdict::Undecided => undecided += 1,
             }
         }
         for file in 0..files {
@@ -164,6 +168,7 @@ impl Run {
                 self.violated(&format!("file {file}: {why}"));
             }
         }
+        undecided
     }
 
     /// Closes what is the program's; how many descriptors forgotten operations may have.
