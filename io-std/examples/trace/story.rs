@@ -1,0 +1,211 @@
+//! Everything that was recorded, after a first walk through it: what the descriptors were called, the threads,
+//! and the time it took. A second walk then has each event with its file.
+
+use crate::calls;
+use crate::format::{Call, Event, Layer};
+use crate::life::Life;
+use crate::names::{Descriptors, NameId, Names, path};
+use io_std::Io;
+use std::collections::BTreeMap;
+
+/// A thread, as one lane of the picture.
+#[derive(Debug, Default)]
+pub(crate) struct Thread {
+    /// What it calls itself; else empty.
+    pub(crate) name: String,
+    /// Its first and last moment, in nanoseconds of the monotonic clock.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// A process and a thread in it.
+pub(crate) type ThreadId = (u32, u32);
+
+/// All that was recorded.
+pub(crate) struct Story {
+    pub(crate) lives: Vec<Life>,
+    descriptors: Vec<Descriptors>,
+    pub(crate) names: Names,
+    pub(crate) threads: BTreeMap<ThreadId, Thread>,
+    /// The first and the last moment.
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+    /// Calls that were found, and how many events each life had.
+    pub(crate) calls: u64,
+    pub(crate) found: Vec<u64>,
+    /// What could not be read.
+    pub(crate) errors: Vec<String>,
+}
+
+/// A call, as the second walk gives it.
+pub(crate) struct Told<'a> {
+    pub(crate) pid: u32,
+    pub(crate) call: Call,
+    pub(crate) layer: Layer,
+    pub(crate) name: &'static str,
+    pub(crate) event: &'a Event,
+    pub(crate) text: &'a [u8],
+    /// What it was about.
+    pub(crate) file: Option<NameId>,
+    /// From the story's beginning, in nanoseconds.
+    pub(crate) begin: u64,
+}
+
+impl Story {
+    /// The first walk.
+    pub(crate) fn read(io: &Io, mut lives: Vec<Life>) -> Story {
+        lives.sort_by_key(|life| (life.header.began, life.header.pid));
+        let mut story = Story {
+            descriptors: Vec::new(),
+            names: Names::default(),
+            threads: BTreeMap::new(),
+            begin: u64::MAX,
+            end: 0,
+            calls: 0,
+            found: Vec::new(),
+            errors: Vec::new(),
+            lives: Vec::new(),
+        };
+        for life in lives {
+            story.take(io, life);
+        }
+        story.begin = story.begin.min(story.end);
+        story
+    }
+
+    fn take(&mut self, io: &Io, life: Life) {
+        let (mut found, mut descriptors) = (0, Descriptors::default());
+        if life.header.began > 0 {
+            self.begin = self.begin.min(life.header.began);
+            self.end = self.end.max(life.header.began).max(life.header.ended);
+        }
+        let read = life.each(io, |event, text| {
+            let Some((call, layer, _)) = calls::of(event) else { return };
+            found += 1;
+            descriptors.note(&mut self.names, call, event, text);
+            let ended = event.begin.saturating_add(event.nanos);
+            self.begin = self.begin.min(event.begin);
+            self.end = self.end.max(ended);
+            self.calls += u64::from(layer != Layer::Note);
+            let new = || Thread { first: event.begin, ..Thread::default() };
+            let thread = self.threads.entry((life.header.pid, event.tid)).or_insert_with(new);
+            thread.first = thread.first.min(event.begin);
+            thread.last = thread.last.max(ended);
+            if call == Call::Thread && !text.is_empty() {
+                thread.name = path(text);
+            }
+        });
+        if let Err(error) = read {
+            self.errors.push(format!("the events of process {}: {error}", life.header.pid));
+        }
+        descriptors.settle();
+        self.descriptors.push(descriptors);
+        self.found.push(found);
+        self.lives.push(life);
+    }
+
+    /// The second walk: each call, life after life.
+    pub(crate) fn each(&mut self, io: &Io, mut visit: impl FnMut(&Told<'_>, &Names)) {
+        for (life, descriptors) in self.lives.iter().zip(&self.descriptors) {
+            // An error would be the first walk's, which has told it.
+            let _ = life.each(io, |event, text| {
+                let Some((call, layer, name)) = calls::of(event) else { return };
+                if layer == Layer::Note {
+                    return;
+                }
+                let file = descriptors.subject(&mut self.names, call, event, text);
+                let begin = event.begin.saturating_sub(self.begin);
+                let pid = life.header.pid;
+                visit(&Told { pid, call, layer, name, event, text, file, begin }, &self.names);
+            });
+        }
+    }
+
+    /// How long it all took, in nanoseconds.
+    pub(crate) fn duration(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+
+    /// How many threads there were: those that were found, or as many as a process counted.
+    pub(crate) fn thread_count(&self) -> usize {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for (pid, _) in self.threads.keys() {
+            *counts.entry(*pid).or_default() += 1;
+        }
+        for life in &self.lives {
+            let counted = usize::try_from(life.header.threads).unwrap_or(0);
+            let count = counts.entry(life.header.pid).or_default();
+            *count = counted.max(*count);
+        }
+        counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The processes, and what ran in each, one program after the other.
+    pub(crate) fn processes(&self) -> BTreeMap<u32, String> {
+        let mut processes: BTreeMap<u32, String> = BTreeMap::new();
+        for life in &self.lives {
+            let program = life.header.program.rsplit('/').next().unwrap_or_default();
+            let programs = processes.entry(life.header.pid).or_default();
+            if programs.is_empty() {
+                program.clone_into(programs);
+            } else if programs.rsplit(" → ").next() != Some(program) && programs.len() < 200 {
+                *programs += " → ";
+                *programs += program;
+            }
+        }
+        processes
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Story;
+    use crate::format::Call;
+    use crate::life::Life;
+    use crate::samples::{Sample, block, io, mapping};
+    use std::fs;
+
+    /// A story of lives with these events.
+    pub(crate) fn story(lives: &[(u32, &[Sample])]) -> Story {
+        let dir = tempfile::tempdir().expect("a directory");
+        let load = |(pid, samples): &(u32, &[Sample])| {
+            let path = dir.path().join(format!("{pid}-0.live"));
+            let count = samples.len() as u64;
+            fs::write(&path, mapping(*pid, count, &[(0, block(0, samples), 0)])).expect("written");
+            Life::load(&io(), &path, dir.path().join("none")).expect("loaded").expect("a life")
+        };
+        Story::read(&io(), lives.iter().map(load).collect())
+    }
+
+    #[test]
+    fn each_call_has_its_file_and_its_time() {
+        let samples = [
+            Sample::at(100).call(Call::Begin).fd(-1),
+            Sample::at(100).call(Call::Descriptor).fd(0).text("/dev/pts/1"),
+            Sample::at(110).call(Call::Open).fd(-1).result(3).text("/a").nanos(5),
+            Sample::at(120).fd(3).nanos(30),
+            Sample::at(130).fd(0).tid(8).nanos(50),
+            Sample::at(131).call(Call::Thread).fd(-1).tid(8).text("reader"),
+        ];
+        let mut story = story(&[(7, &samples)]);
+        assert_eq!((story.begin, story.end, story.calls), (100, 180, 3));
+        assert_eq!(story.found, [6]);
+        let mut told = Vec::new();
+        story.each(&io(), |call, names| {
+            let file = call.file.map(|id| names.text(id).to_owned());
+            told.push((call.name, call.begin, file.unwrap_or_default()));
+        });
+        let expected = [("open", 10, "/a"), ("read", 20, "/a"), ("read", 30, "/dev/pts/1")];
+        assert_eq!(told, expected.map(|(name, begin, file)| (name, begin, file.to_owned())));
+        assert_eq!(story.threads[&(7, 8)].name, "reader");
+        assert_eq!(story.threads.len(), 2);
+        assert_eq!(story.processes()[&7], "sample");
+    }
+
+    #[test]
+    fn without_any_life_there_is_nothing() {
+        let mut story = story(&[]);
+        story.each(&io(), |_, _| panic!("no call"));
+        assert_eq!((story.begin, story.duration(), story.calls), (0, 0, 0));
+    }
+}
