@@ -103,6 +103,28 @@ pub enum Route {
 }
 
 /// An event as it lies in a slot.
+///
+/// | call | `argument` | `fd`, `other` | text |
+/// |---|---|---|---|
+/// | open, stat and such | flags, 0 | the directory or `AT_FDCWD`, -1 | the path |
+/// | read, write, send, recv | bytes asked for | it, -1 | |
+/// | pread, pwrite | the offset | it, -1 | |
+/// | readv, writev, sendmsg and such | vectors or messages | it, -1 | |
+/// | lseek, ftruncate, truncate | the offset, the length | it, -1 | the path |
+/// | rename | flags | both directories | the old path, a NUL, the new one |
+/// | dup, fcntl | the lowest number, or flags | the old one, the new one or -1 | |
+/// | socket, socketpair, pipe | the domain, flags | -1, or both that were made | |
+/// | connect | the address's length | it, -1 | the address as `connect(2)` takes it |
+/// | sendfile, copy_file_range | bytes asked for | in, out | |
+/// | close_range | flags | first, last (-1: all) | |
+/// | fork | 0 | -1, -1; the result is the child | |
+/// | posix_spawn | the child | -1, -1 | the path |
+/// | exec | 0 | -1, or the descriptor | the path; with result 0 when it is begun, and once more with an error if it returns |
+/// | exit | the code | -1, -1 | |
+/// | stdio | bytes or a position | the stream's, -1 | the path |
+/// | begin | 0 | -1, -1 | |
+/// | descriptor | 0 | one that is open at the begin of a life | what it leads to |
+/// | thread | 0 | -1, -1 | its name |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct Event {
@@ -166,7 +188,7 @@ calls! {
         Send "send", SendTo "sendto", SendMsg "sendmsg", SendMmsg "sendmmsg", Recv "recv", RecvFrom "recvfrom",
         RecvMsg "recvmsg", RecvMmsg "recvmmsg", Sendfile "sendfile", CopyFileRange "copy_file_range",
         CloseRange "close_range", Fork "fork", Spawn "posix_spawn", Spawnp "posix_spawnp", Exec "exec",
-        Exit "exit", ExitNow "_exit";
+        Exit "exit", ExitNow "_exit", Fcntl "fcntl", Pipe "pipe";
     Stdio: Fopen "fopen", Freopen "freopen", Fdopen "fdopen", Fclose "fclose", Fread "fread", Fwrite "fwrite",
         Fflush "fflush", Fgets "fgets", Fputs "fputs", Fgetc "fgetc", Fputc "fputc", Puts "puts", Putchar "putchar",
         Ungetc "ungetc", Getline "getline", Getdelim "getdelim", Fseek "fseek", Ftell "ftell", Rewind "rewind",

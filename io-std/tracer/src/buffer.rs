@@ -1,0 +1,366 @@
+//! The event buffer: rooms in blocks, reserved and filled by any thread or signal handler, without a lock and without
+//! a system call.
+//!
+//! One word says which block is open and how far it is reserved. Who reserves fills its slots, stores their
+//! marks, and counts them as committed; the block is *full* when all its slots are. An event that does not fit into
+//! what is left closes the block, and what is left is committed as padding. So every block gets full by the same
+//! count, and who counts last need not be who reserved last.
+//!
+//! | state | meaning | next |
+//! |---|---|---|
+//! | `OPEN` | free (its number is 0) or being filled | `FULL`, by who commits its last slot |
+//! | `FULL` | to be written | `SENT`, by who takes it |
+//! | `SENT` | being written | `OPEN` when it is, `FULL` for the rest, `FAILED` |
+//! | `FAILED` | could not be written, but is kept until its room is needed | `SENT` again, `OPEN` with its events lost |
+//!
+//! The next block is opened by the compare-exchange on that one word; that it is free was seen before, and nobody
+//! but its opener ends that.
+
+use crate::format::{BLOCKS, Block, SLOT_BYTES, SLOTS};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const OPEN: u32 = 0;
+const FULL: u32 = 1;
+const SENT: u32 = 2;
+const FAILED: u32 = 3;
+
+/// Room for one event, to be filled and committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// The block's number.
+    pub(crate) number: u64,
+    /// The first slot, and how many.
+    pub(crate) first: usize,
+    pub(crate) slots: usize,
+    epoch: u32,
+}
+
+impl Room {
+    /// Which of the blocks.
+    pub(crate) fn index(&self) -> usize {
+        index(self.number)
+    }
+
+    /// What its slots are marked with.
+    pub(crate) fn mark(&self) -> u64 {
+        self.number + 1
+    }
+}
+
+/// A full block, in the hands of who writes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full {
+    pub(crate) index: usize,
+    pub(crate) number: u64,
+    /// From where to where in the block, in bytes.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+/// See the top of the file. The blocks themselves are in a mapping, and handed in.
+pub(crate) struct Buffer {
+    /// The open block's number and how much of it is reserved, in the low 16 bits.
+    head: AtomicU64,
+    states: [AtomicU32; BLOCKS],
+    /// Slots that are not padding at the end.
+    used: [AtomicU32; BLOCKS],
+    /// Some block is `FULL`: to look at without looking at all.
+    left: AtomicU32,
+    /// Raised when all begins anew in a forked child.
+    epoch: AtomicU32,
+}
+
+const fn index(number: u64) -> usize {
+    (number % BLOCKS as u64) as usize
+}
+
+const fn pack(number: u64, slot: usize) -> u64 {
+    number << 16 | slot as u64
+}
+
+const fn unpack(head: u64) -> (u64, usize) {
+    (head >> 16, (head & 0xffff) as usize)
+}
+
+const WHOLE: u32 = SLOTS as u32;
+
+impl Buffer {
+    pub(crate) const fn new() -> Buffer {
+        Buffer {
+            head: AtomicU64::new(0),
+            states: [const { AtomicU32::new(OPEN) }; BLOCKS],
+            used: [const { AtomicU32::new(WHOLE) }; BLOCKS],
+            left: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+        }
+    }
+
+    /// Everything anew, over zeroed blocks that nobody else uses yet. Rooms of before are not committed.
+    pub(crate) fn renew(&self, blocks: &[Block; BLOCKS]) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for state in &self.states {
+            state.store(OPEN, Ordering::Relaxed);
+        }
+        for used in &self.used {
+            used.store(WHOLE, Ordering::Relaxed);
+        }
+        self.left.store(0, Ordering::Relaxed);
+        if let Some(block) = blocks.first() {
+            block.number.store(1, Ordering::Relaxed);
+        }
+        self.head.store(0, Ordering::Release);
+    }
+
+    /// Room for `slots`, at least 1. `None` if there is none: the next block, and `spare` after it, are not free.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        blocks: &[Block; BLOCKS],
+        slots: usize,
+        spare: u64,
+    ) -> Option<Room> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            let (number, first) = unpack(head);
+            if first + slots > SLOTS {
+                return self.reserve_next(blocks, slots, spare);
+            }
+            // Ordering: Acquire, what the block's opener saw of it is seen; Release, for the same.
+            let next = pack(number, first + slots);
+            match self.head.compare_exchange_weak(head, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(Room { number, first, slots, epoch }),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    #[cold]
+    fn reserve_next(&self, blocks: &[Block; BLOCKS], slots: usize, spare: u64) -> Option<Room> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        loop {
+            let head = self.head.load(Ordering::Acquire);
+            let (number, first) = unpack(head);
+            if first + slots <= SLOTS && slots > 0 {
+                let next = pack(number, first + slots);
+                let moved =
+                    self.head.compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed);
+                if moved.is_ok() {
+                    return Some(Room { number, first, slots, epoch });
+                }
+                continue;
+            }
+            if slots == 0 && first == 0 {
+                // Another thread has closed it.
+                return Some(Room { number, first, slots, epoch });
+            }
+            for ahead in 1..=1 + spare {
+                if !self.is_free(blocks, number + ahead) {
+                    return None;
+                }
+            }
+            // Ordering: AcqRel, as in `reserve`.
+            let next = pack(number + 1, slots);
+            if self.head.compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed).is_err()
+            {
+                continue;
+            }
+            if let Some(block) = blocks.get(index(number + 1)) {
+                block.number.store(number + 2, Ordering::Release);
+            }
+            self.pad(blocks, number, first);
+            return Some(Room { number: number + 1, first: 0, slots, epoch });
+        }
+    }
+
+    /// Closes the open block if anything is in it, so that it gets full when all its rooms are committed. `false` if
+    /// the next one is not free.
+    pub(crate) fn close(&self, blocks: &[Block; BLOCKS]) -> bool {
+        let (_, first) = unpack(self.head.load(Ordering::Acquire));
+        first == 0 || self.reserve_next(blocks, 0, 0).is_some()
+    }
+
+    /// Commits what nobody reserved.
+    fn pad(&self, blocks: &[Block; BLOCKS], number: u64, first: usize) {
+        if first < SLOTS {
+            let used = self.used.get(index(number));
+            used.inspect(|used| used.store(narrow(first), Ordering::Relaxed));
+            self.add(blocks, number, SLOTS - first);
+        }
+    }
+
+    /// The room is filled and marked.
+    #[inline]
+    pub(crate) fn commit(&self, blocks: &[Block; BLOCKS], room: Room) {
+        if self.is_current(room) {
+            self.add(blocks, room.number, room.slots);
+        }
+    }
+
+    /// Whether the room is of this life: a signal handler may have forked since it was reserved.
+    #[inline]
+    pub(crate) fn is_current(&self, room: Room) -> bool {
+        self.epoch.load(Ordering::Relaxed) == room.epoch
+    }
+
+    #[inline]
+    fn add(&self, blocks: &[Block; BLOCKS], number: u64, slots: usize) {
+        let Some(block) = blocks.get(index(number)) else { return };
+        let slots = narrow(slots);
+        // Ordering: Release, the slots come before; Acquire, who makes it full has seen all of them.
+        if block.committed.fetch_add(slots, Ordering::AcqRel) + slots == WHOLE {
+            self.set(index(number), FULL);
+            self.left.store(1, Ordering::Release);
+        }
+    }
+
+    fn set(&self, index: usize, state: u32) {
+        if let Some(word) = self.states.get(index) {
+            word.store(state, Ordering::Release);
+        }
+    }
+
+    fn is_free(&self, blocks: &[Block; BLOCKS], number: u64) -> bool {
+        // Ordering: Acquire pairs with `written`.
+        blocks.get(index(number)).is_some_and(|block| block.number.load(Ordering::Acquire) == 0)
+    }
+
+    /// Whether there may be a full block.
+    #[inline]
+    pub(crate) fn has_full(&self) -> bool {
+        self.left.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes full blocks, as long as there are any; also what failed, if `again`.
+    pub(crate) fn take_full(&self, blocks: &[Block; BLOCKS], again: bool) -> Option<Full> {
+        self.left.store(0, Ordering::SeqCst);
+        for (index, (state, block)) in self.states.iter().zip(blocks).enumerate() {
+            let now = state.load(Ordering::Acquire);
+            if !(now == FULL || again && now == FAILED) {
+                continue;
+            }
+            if state.compare_exchange(now, SENT, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                // There may be more.
+                self.left.store(1, Ordering::Release);
+                let number = block.number.load(Ordering::Acquire).saturating_sub(1);
+                let used = self.used.get(index).map_or(WHOLE, |used| used.load(Ordering::Relaxed));
+                let from = block.written.load(Ordering::Relaxed) as usize;
+                return Some(Full { index, number, from, to: used as usize * SLOT_BYTES });
+            }
+        }
+        None
+    }
+
+    /// So many more bytes of a block that was taken are in the file. Whether that is all of them: then it is free.
+    pub(crate) fn written(&self, blocks: &[Block; BLOCKS], index: usize, bytes: u32) -> bool {
+        let (Some(block), Some(used)) = (blocks.get(index), self.used.get(index)) else {
+            return true;
+        };
+        let written = block.written.load(Ordering::Relaxed).saturating_add(bytes);
+        block.written.store(written, Ordering::Release);
+        let whole = written as usize >= used.load(Ordering::Relaxed) as usize * SLOT_BYTES;
+        if whole {
+            self.free(block, index);
+        } else {
+            self.set(index, FULL);
+            self.left.store(1, Ordering::Release);
+        }
+        whole
+    }
+
+    /// Whether any of a taken block is not in the file.
+    pub(crate) fn is_unfinished(&self, blocks: &[Block; BLOCKS], index: usize) -> bool {
+        let used = self.used.get(index).map_or(0, |used| used.load(Ordering::Relaxed));
+        blocks.get(index).is_some_and(|block| {
+            (block.written.load(Ordering::Relaxed) as usize) < used as usize * SLOT_BYTES
+        })
+    }
+
+    fn free(&self, block: &Block, index: usize) {
+        if let Some(used) = self.used.get(index) {
+            used.store(WHOLE, Ordering::Relaxed);
+        }
+        block.committed.store(0, Ordering::Relaxed);
+        // Its number first: who finds both in the mapping takes the events of the file.
+        self.set(index, OPEN);
+        // Ordering: Release, the next opener finds it clean.
+        block.number.store(0, Ordering::Release);
+        block.written.store(0, Ordering::Relaxed);
+    }
+
+    /// A block that was taken could not be written: it is kept while there is other room.
+    pub(crate) fn failed(&self, index: usize) {
+        self.set(index, FAILED);
+    }
+
+    /// Frees the oldest block that could not be written. How many events are lost; `None` if there is no such block.
+    pub(crate) fn give_up(&self, blocks: &[Block; BLOCKS]) -> Option<u64> {
+        let failed = |(_, state): &(usize, &AtomicU32)| state.load(Ordering::Acquire) == FAILED;
+        let number =
+            |index: usize| blocks.get(index).map_or(0, |b| b.number.load(Ordering::Relaxed));
+        let oldest = self.states.iter().enumerate().filter(failed).min_by_key(|(i, _)| number(*i));
+        let (index, state) = oldest?;
+        if state.compare_exchange(FAILED, SENT, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return Some(0);
+        }
+        let block = blocks.get(index)?;
+        let used = self.used.get(index).map_or(0, |used| used.load(Ordering::Relaxed));
+        let from = block.written.load(Ordering::Relaxed) as usize / SLOT_BYTES;
+        let lost = count_events(block, from, used as usize);
+        self.free(block, index);
+        Some(lost)
+    }
+
+    /// Makes the oldest block full whose rooms were reserved and never filled: a signal handler has left the middle
+    /// of a recording for good. How many slots that were.
+    pub(crate) fn give_up_rooms(&self, blocks: &[Block; BLOCKS]) -> u32 {
+        let (open, _) = unpack(self.head.load(Ordering::Acquire));
+        let oldest = (open + 1).saturating_sub(BLOCKS as u64);
+        for number in oldest..open {
+            let Some(block) = blocks.get(index(number)) else { return 0 };
+            let committed = block.committed.load(Ordering::Acquire);
+            let is_it = block.number.load(Ordering::Acquire) == number + 1;
+            if is_it && committed < WHOLE && committed > 0 {
+                self.add(blocks, number, (WHOLE - committed) as usize);
+                return WHOLE - committed;
+            }
+        }
+        0
+    }
+
+    /// Whether any block is being written or to be written; and whether any that is closed is not committed.
+    pub(crate) fn is_busy(&self, blocks: &[Block; BLOCKS]) -> (bool, bool) {
+        let state = |word: &AtomicU32| word.load(Ordering::Acquire);
+        let writing = self.states.iter().any(|word| matches!(state(word), FULL | SENT));
+        let (open, _) = unpack(self.head.load(Ordering::Acquire));
+        let filling = self.states.iter().zip(blocks).any(|(word, block)| {
+            let number = block.number.load(Ordering::Acquire);
+            state(word) == OPEN && number != 0 && number != open + 1
+        });
+        (writing, filling)
+    }
+}
+
+/// A number of slots; they are at most [`SLOTS`].
+fn narrow(slots: usize) -> u32 {
+    u32::try_from(slots).unwrap_or(WHOLE)
+}
+
+/// Events that begin in these slots of a block.
+fn count_events(block: &Block, from: usize, to: usize) -> u64 {
+    let mark = block.number.load(Ordering::Relaxed);
+    let mut slots = block.slots.iter().take(to).skip(from);
+    let mut events = 0;
+    while let Some(slot) = slots.next() {
+        let [.., text, last] = &slot.words;
+        if last.load(Ordering::Relaxed) != mark {
+            continue;
+        }
+        events += 1;
+        let text = (text.load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize;
+        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES) {
+            slots.next();
+        }
+    }
+    events
+}

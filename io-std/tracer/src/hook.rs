@@ -1,0 +1,249 @@
+//! The pattern of every hook, as a macro, and what it says of a call.
+//!
+//! ```text
+//! pread | pread64: (fd: c_int, buf: *mut c_void, count: usize, offset: i64) -> result: isize
+//!     = Pread { fd: fd, argument: offset };
+//! ```
+//!
+//! reads: these symbols have these parameters; the call is recorded as `Call::Pread` with these fields of
+//! [`Event`](crate::record::Event). A hook takes the time, calls the real function, records, and returns what that
+//! returned, with its `errno`. Behind the fields there may be
+//!
+//! * `path p`: the event's text is the string at `p`;
+//! * `paths (p, q)`: two of them; `address (p, len)`: bytes;
+//! * `protect fd`: if that is a descriptor of the tracer's, the real function is not called: `EBADF`, as if it were
+//!   not open.
+//!
+//! The macro contains `unsafe`, against the house's rule: what a hook does with its arguments is to hand them on, and a
+//! reader of one declaration has seen all of them.
+#![allow(unsafe_code, reason = "reads strings that the real function has read")]
+//! # Safety
+//! A string is read only after the real function has: its result says that it could.
+
+use crate::format::LONGEST_TEXT;
+use crate::libc::{errno, length};
+use core::ffi::{c_char, c_int, c_void};
+use core::slice;
+
+/// Declares hooks; see the top of the file.
+macro_rules! hooks {
+    ($($($name:ident)|+: $parameters:tt -> $result:ident: $returns:ty = $call:ident $fields:tt
+        $($kind:ident $what:tt)*;)+) => {
+        #[allow(non_camel_case_types, reason = "they are the names of C functions")]
+        enum Index { $($($name),+),+ }
+
+        const COUNT: usize = [$($(stringify!($name)),+),+].len();
+
+        static REAL: [$crate::real::Real; COUNT] = [$($(
+            $crate::real::Real::new(concat!(stringify!($name), "\0"))
+        ),+),+];
+
+        /// Looks up the real functions.
+        pub(super) fn resolve() {
+            for real in &REAL {
+                real.resolve();
+            }
+        }
+
+        $($crate::hook::aliases!(
+            [$($name)+] $parameters -> $result: $returns = $call $fields ($($kind $what)*)
+        );)+
+    };
+}
+pub(crate) use hooks;
+
+/// One hook for each of its names.
+macro_rules! aliases {
+    ([$($name:ident)+] $parameters:tt -> $result:ident: $returns:ty = $call:ident $fields:tt
+        $rest:tt) => {
+        $($crate::hook::hook!(
+            $name $parameters -> $result: $returns = $call $fields $rest
+        );)+
+    };
+}
+pub(crate) use aliases;
+
+/// One hook.
+macro_rules! hook {
+    ($name:ident ($($argument:ident: $type:ty),*) -> $result:ident: $returns:ty
+        = $call:ident {$($field:ident: $value:expr),*} ($($kind:ident $what:tt)*)) => {
+        #[doc = concat!("`", stringify!($name), "`, recorded as `", stringify!($call), "`.")]
+        ///
+        /// # Safety
+        /// * As the function of that name.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name($($argument: $type),*) -> $returns {
+            type Function = unsafe extern "C" fn($($type),*) -> $returns;
+            let begin = $crate::record::begin();
+            // SAFETY: the type is that of the function, in its own declaration.
+            let real = REAL.get(Index::$name as usize).and_then(|real| unsafe { real.get() });
+            let real: Option<Function> = real;
+            let refused = false $(|| $crate::hook::refuses!($kind $what))*;
+            let $result: $returns = match real {
+                _ if refused => $crate::hook::Outcome::refused(9),
+                None => $crate::hook::Outcome::refused(38),
+                // SAFETY: our caller's promise to this very function.
+                Some(real) => unsafe { real($($argument),*) },
+            };
+            if begin != 0 {
+                let outcome = $crate::hook::Outcome::outcome(&$result);
+                #[allow(clippy::needless_update, reason = "some hooks say everything")]
+                let event = $crate::record::Event {
+                    $($field: $value,)*
+                    ..$crate::record::Event::of($crate::format::Call::$call, begin, outcome)
+                };
+                $crate::hook::record!(event, outcome, $($kind $what)*);
+            }
+            $result
+        }
+    };
+}
+pub(crate) use hook;
+
+/// Whether the real function is not called.
+macro_rules! refuses {
+    (protect $fd:tt) => {
+        $crate::files::is_protected($fd)
+    };
+    ($kind:ident $what:tt) => {
+        false
+    };
+}
+pub(crate) use refuses;
+
+/// Records an event with its text.
+macro_rules! record {
+    ($event:ident, $outcome:ident, $(protect $fd:tt)?) => {
+        $crate::record::record(&$event, &[])
+    };
+    // SAFETY (of the blocks below): the real function has read it, which `outcome` says.
+    ($event:ident, $outcome:ident, path $path:tt $(protect $fd:tt)?) => {
+        $crate::record::record(&$event, unsafe { $crate::hook::path($path, $outcome) })
+    };
+    ($event:ident, $outcome:ident, paths ($one:expr, $two:expr)) => {
+        unsafe { $crate::hook::record_two(&$event, $one, $two, $outcome) }
+    };
+    ($event:ident, $outcome:ident, address ($address:expr, $len:expr)) => {
+        $crate::record::record(&$event, unsafe { $crate::hook::address($address, $len, $outcome) })
+    };
+}
+pub(crate) use record;
+
+/// What a function returned, as an event says it.
+pub(crate) trait Outcome {
+    /// The value, or `-errno`.
+    fn outcome(&self) -> i64;
+    /// An error, and `errno`.
+    fn refused(errno: c_int) -> Self;
+}
+
+macro_rules! outcomes {
+    ($($number:ty),+) => {$(
+        impl Outcome for $number {
+            #[inline]
+            fn outcome(&self) -> i64 {
+                if *self < 0 { -i64::from(errno()) } else { *self as i64 }
+            }
+
+            fn refused(errno: c_int) -> Self {
+                crate::libc::set_errno(errno);
+                -1
+            }
+        }
+    )+};
+}
+outcomes!(c_int, isize, i64);
+
+impl Outcome for usize {
+    fn outcome(&self) -> i64 {
+        *self as i64
+    }
+
+    fn refused(errno: c_int) -> usize {
+        crate::libc::set_errno(errno);
+        0
+    }
+}
+
+impl Outcome for *mut c_void {
+    fn outcome(&self) -> i64 {
+        if self.is_null() { -i64::from(errno()) } else { 0 }
+    }
+
+    fn refused(errno: c_int) -> *mut c_void {
+        crate::libc::set_errno(errno);
+        core::ptr::null_mut()
+    }
+}
+
+impl Outcome for *mut c_char {
+    fn outcome(&self) -> i64 {
+        if self.is_null() { -1 } else { 0 }
+    }
+
+    fn refused(errno: c_int) -> *mut c_char {
+        crate::libc::set_errno(errno);
+        core::ptr::null_mut()
+    }
+}
+
+impl Outcome for () {
+    fn outcome(&self) -> i64 {
+        0
+    }
+
+    fn refused(_: c_int) {}
+}
+
+/// Errors that come before a path is read, or because it cannot be: `EPERM`, `EBADF`, `EFAULT`, `EINVAL`, `ENOSYS`.
+fn was_read(outcome: i64) -> bool {
+    !matches!(outcome, -1 | -9 | -14 | -22 | -38)
+}
+
+/// The string at `path`, if the call has read it.
+///
+/// # Safety
+/// * The real function was called with it, and `outcome` is what came of it.
+#[inline]
+pub(crate) unsafe fn path<'a>(path: *const c_char, outcome: i64) -> &'a [u8] {
+    if path.is_null() || !was_read(outcome) {
+        return &[];
+    }
+    // SAFETY: a string that was read, promised by the caller.
+    let len = unsafe { length(path, LONGEST_TEXT) };
+    // SAFETY: as above.
+    unsafe { slice::from_raw_parts(path.cast(), len) }
+}
+
+/// The bytes of a socket's address, if the call has read them.
+///
+/// # Safety
+/// * As [`path`].
+pub(crate) unsafe fn address<'a>(address: *const c_void, len: u32, outcome: i64) -> &'a [u8] {
+    if address.is_null() || len > 128 || !was_read(outcome) {
+        return &[];
+    }
+    // SAFETY: as many bytes as were read, promised by the caller.
+    unsafe { slice::from_raw_parts(address.cast(), len as usize) }
+}
+
+/// Records an event with two paths.
+///
+/// # Safety
+/// * As [`path`], for both.
+pub(crate) unsafe fn record_two(
+    event: &crate::record::Event,
+    one: *const c_char,
+    two: *const c_char,
+    outcome: i64,
+) {
+    // SAFETY: promised by the caller.
+    let one = unsafe { path(one, outcome) };
+    // SAFETY: as above.
+    let two = unsafe { path(two, outcome) };
+    let mut both = [0; LONGEST_TEXT];
+    let bytes = one.iter().chain(&[0]).chain(two);
+    let len = (one.len() + 1 + two.len()).min(LONGEST_TEXT);
+    both.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    crate::record::record(event, both.get(..len).unwrap_or(&[]));
+}

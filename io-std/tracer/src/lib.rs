@@ -1,0 +1,25 @@
+//! The tracer's preload object: it stands in front of the C library's functions for input and output, records each
+//! call in a mapping that the launcher shares, and writes the records to a file through the library.
+//!
+//! A call's way: `hooks/` (one declaration per function) → `record.rs` (one event, lock-free) → `buffer.rs` (blocks) →
+//! `writer.rs` (a full block is one operation with a callback) → `route.rs` (which backend). `life.rs` begins it all, in
+//! the constructor and in forked children; `format.rs` is what the launcher reads.
+#![cfg_attr(not(feature = "uring"), no_std)]
+
+mod buffer;
+mod descriptors;
+mod files;
+#[allow(missing_docs, reason = "the names of fields and variants say it")]
+pub mod format;
+mod hook;
+mod hooks;
+mod libc;
+mod life;
+mod local;
+mod real;
+mod record;
+mod route;
+mod settings;
+mod start;
+mod text;
+mod writer;

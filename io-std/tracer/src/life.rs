@@ -1,0 +1,172 @@
+//! A life: from the constructor, or from a fork, to an exec or the end of the process.
+#![allow(unsafe_code, reason = "refers to the mapping")]
+//! # Safety
+//! The mapping is that of [`files`](crate::files): valid for ever once it is there, and all its words are atomic.
+
+use crate::buffer::Buffer;
+use crate::files::{self, EVENTS};
+use crate::format::{BLOCKS, Block, Call, Header, Live};
+use crate::libc::now;
+use crate::local::local;
+use crate::record::{Event, put};
+use crate::settings::Settings;
+use crate::{descriptors, route};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use io_core::fork::Lineage;
+use spin::Once;
+
+/// Nothing has called us yet.
+const UNBORN: u32 = 0;
+/// Somebody is at it.
+const BEGINNING: u32 = 1;
+/// Events are recorded.
+const LIVE: u32 = 2;
+/// The launcher is not there, or has no room for us: the program runs as if we were not there either.
+const INERT: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(UNBORN);
+static MAPPING: AtomicPtr<Live> = AtomicPtr::new(ptr::null_mut());
+static PID: AtomicU32 = AtomicU32::new(0);
+/// Which life of this memory it is, from 1.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+static LINEAGE: Once<Lineage> = Once::new();
+static SETTINGS: Once<Settings> = Once::new();
+/// Where its events are reserved.
+pub(crate) static BUFFER: Buffer = Buffer::new();
+
+/// The life of this process, if it has one.
+#[derive(Clone, Copy)]
+pub(crate) struct Life {
+    live: &'static Live,
+}
+
+impl Life {
+    /// The one there is now; begins it if nobody has.
+    #[inline]
+    pub(crate) fn get() -> Option<Life> {
+        // Ordering: Acquire pairs with `begin`.
+        if STATE.load(Ordering::Acquire) == LIVE { Life::mapped() } else { Life::first() }
+    }
+
+    /// The one there is now, which is this process's own: in a forked child it is begun anew.
+    #[inline]
+    pub(crate) fn own() -> Option<Life> {
+        if LINEAGE.get().is_some_and(Lineage::is_forked) {
+            renew();
+        }
+        if STATE.load(Ordering::Acquire) == LIVE { Life::mapped() } else { None }
+    }
+
+    /// The one whose mapping there is, for who records nothing.
+    pub(crate) fn current() -> Option<Life> {
+        Life::mapped()
+    }
+
+    fn mapped() -> Option<Life> {
+        let live = NonNull::new(MAPPING.load(Ordering::Acquire))?;
+        // SAFETY: mapped for ever.
+        Some(Life { live: unsafe { live.as_ref() } })
+    }
+
+    #[cold]
+    fn first() -> Option<Life> {
+        let begun = STATE.compare_exchange(UNBORN, BEGINNING, Ordering::Acquire, Ordering::Relaxed);
+        if begun.is_err() {
+            return None;
+        }
+        let own = &local().own;
+        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let born = begin().is_some();
+        own.store(own.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        // Ordering: Release publishes all of it.
+        STATE.store(if born { LIVE } else { INERT }, Ordering::Release);
+        if born { Life::mapped() } else { None }
+    }
+
+    /// Notes that it is over.
+    pub(crate) fn end(self) {
+        self.live.header.ended.store(now(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn header(self) -> &'static Header {
+        &self.live.header
+    }
+
+    pub(crate) fn blocks(self) -> &'static [Block; BLOCKS] {
+        &self.live.blocks
+    }
+
+    /// A number that another life of this memory does not have.
+    #[inline]
+    pub(crate) fn number() -> u32 {
+        NUMBER.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn settings() -> Option<&'static Settings> {
+        SETTINGS.get()
+    }
+
+    pub(crate) fn pid() -> u32 {
+        PID.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller is another process that borrows this memory: a child of `vfork`.
+    pub(crate) fn is_borrowed() -> bool {
+        process() != Life::pid()
+    }
+}
+
+fn process() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()
+}
+
+/// Begins the first life. `None` if there is nobody to share it with.
+fn begin() -> Option<()> {
+    let settings = Settings::read()?;
+    let settings = SETTINGS.call_once(|| settings);
+    let lineage = Lineage::new().ok()?;
+    LINEAGE.call_once(|| lineage);
+    start(settings, None)?;
+    route::prepare(settings.route);
+    Some(())
+}
+
+/// A forked child's life begins: its own mapping comes over its parent's.
+#[cold]
+pub(crate) fn renew() {
+    let Some(lineage) = LINEAGE.get() else { return };
+    let (Ok(adoption), Some(settings)) = (lineage.adopt(), SETTINGS.get()) else {
+        // Another thread is at it, or there is nothing to renew.
+        return;
+    };
+    if STATE.load(Ordering::Acquire) == LIVE {
+        let own = &local().own;
+        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let place = NonNull::new(MAPPING.load(Ordering::Acquire));
+        if start(settings, place).is_none() {
+            // The mapping is still the parent's.
+            STATE.store(INERT, Ordering::Release);
+        }
+        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+    adoption.finish();
+}
+
+fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
+    let (began, pid) = (now(), process());
+    let (mapping, life) = files::map(settings, pid, place).ok()?;
+    // SAFETY: mapped for ever, and zero.
+    let live: &'static Live = unsafe { mapping.as_ref() };
+    BUFFER.renew(&live.blocks);
+    MAPPING.store(mapping.as_ptr(), Ordering::Release);
+    PID.store(pid, Ordering::Relaxed);
+    NUMBER.fetch_add(1, Ordering::Relaxed);
+    files::sign(live, pid, began);
+    let life_now = Life { live };
+    put(life_now, &Event::note(Call::Begin), &[]);
+    descriptors::note_all(life_now);
+    EVENTS.begin(settings, pid, life);
+    route::tell(life_now);
+    Some(())
+}

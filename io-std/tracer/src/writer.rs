@@ -1,0 +1,222 @@
+//! Full blocks go to the file through the library: one operation per block, in static storage, with a callback.
+//!
+//! Whoever finds a full block submits it and polls once, without waiting. All of this happens with the thread's
+//! signals blocked: so no handler meets a half-done call of the library, and one that leaves for good (`siglongjmp`)
+//! can only leave a recording. It does not happen on a signal stack, which may be small, nor in a child of `vfork`,
+//! which is the parent's to go on with.
+#![allow(unsafe_code, reason = "makes operations on the mapping, in static storage")]
+//! # Safety
+//! * W1: a block that was taken (`SENT`) and its storage belong to who took it until the callback or `send` itself gives it
+//!   back; so one operation at a time is in a storage, and it is done before the next.
+//! * W2: the blocks are in a mapping that is never unmapped, and a taken block's slots are not written.
+
+use crate::buffer::{Full, Room};
+use crate::files::{self, EVENTS};
+use crate::format::{BLOCK_BYTES, BLOCKS};
+use crate::libc::{Blocked, errno, is_on_signal_stack, now, set_errno};
+use crate::life::{BUFFER, Life};
+use crate::local::local;
+use crate::route::{self, Backend};
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::pin::Pin;
+use core::ptr;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use io_core::op::{Op, Pwrite};
+use io_core::{Errno, Fd, IoAwaitable, Seekable};
+
+/// One block's operation.
+struct Storage(UnsafeCell<MaybeUninit<IoAwaitable<Backend>>>);
+
+// SAFETY: W1.
+unsafe impl Sync for Storage {}
+
+static WRITES: [Storage; BLOCKS] =
+    [const { Storage(UnsafeCell::new(MaybeUninit::uninit())) }; BLOCKS];
+
+/// The right of the calling thread to use the library.
+struct Turn {
+    errno: i32,
+    _signals: Blocked,
+}
+
+impl Turn {
+    /// `None` where it must not: see the top of the file.
+    fn begin() -> Option<Turn> {
+        if local().own.load(Ordering::Relaxed) != 0 || Life::is_borrowed() || is_on_signal_stack() {
+            return None;
+        }
+        let errno = errno();
+        let signals = Blocked::new()?;
+        local().own.store(1, Ordering::Relaxed);
+        Some(Turn { errno, _signals: signals })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        local().own.store(0, Ordering::Relaxed);
+        set_errno(self.errno);
+    }
+}
+
+/// Writes the full blocks.
+#[cold]
+pub(crate) fn pump(life: Life) {
+    if let Some(turn) = Turn::begin() {
+        write_all(life, false);
+        poll(Duration::ZERO);
+        drop(turn);
+    }
+}
+
+fn write_all(life: Life, again: bool) {
+    // What fails at once would be taken for ever.
+    for _ in 0..BLOCKS {
+        let Some(full) = BUFFER.take_full(life.blocks(), again) else { return };
+        send(life, full);
+    }
+}
+
+fn poll(timeout: Duration) {
+    if let Some(backend) = route::backend() {
+        // It cannot fail but for a descriptor that was closed, which the next write finds out.
+        let _: Result<usize, Errno> = backend.poll(Some(timeout));
+    }
+}
+
+/// Submits one block.
+fn send(life: Life, full: Full) {
+    let (Some(block), Some(storage)) = (life.blocks().get(full.index), WRITES.get(full.index))
+    else {
+        return;
+    };
+    let len = full.to.saturating_sub(full.from);
+    let at = full.number.saturating_mul(BLOCK_BYTES as u64).saturating_add(full.from as u64);
+    if !files::fits(at.saturating_add(len as u64)) {
+        return fail(life, full.index, Errno::FBIG);
+    }
+    if !EVENTS.is_ours() && !recover(life) {
+        return fail(life, full.index, Errno::BADF);
+    }
+    let Some(backend) = route::backend() else { return fail(life, full.index, Errno::NODEV) };
+    let buf = ptr::from_ref(&block.slots).cast::<u8>().wrapping_add(full.from);
+    let (fd, seekable) = (Fd::new(EVENTS.fd()), Seekable::Proven);
+    let op = Op::Pwrite(Pwrite { fd, seekable, buf, len, offset: at.cast_signed() });
+    // SAFETY: W2, the block is valid for ever and is not written until the operation is done.
+    let write = unsafe { IoAwaitable::new(backend, op) };
+    // SAFETY: W1: nobody else is at the storage, and what was in it is done.
+    let storage = unsafe { &mut *storage.0.get() };
+    // SAFETY: in static storage, never moved; it is written over only when it is done, with nothing to drop.
+    let write = unsafe { Pin::new_unchecked(storage.write(write)) };
+    let context = ptr::without_provenance_mut(full.index);
+    if let Err(errno) = write.submit_with_callback(written, context) {
+        fail(life, full.index, errno);
+    }
+}
+
+/// The callback: the operation is done.
+fn written(context: *mut (), result: i64) {
+    let index = context.addr();
+    let Some(life) = Life::current() else { return };
+    match u32::try_from(result) {
+        Ok(bytes) => {
+            let header = life.header();
+            header.writes.fetch_add(1, Ordering::Relaxed);
+            header.bytes.fetch_add(u64::from(bytes), Ordering::Relaxed);
+            if bytes == 0 && BUFFER.is_unfinished(life.blocks(), index) {
+                return fail(life, index, Errno::IO);
+            }
+            BUFFER.written(life.blocks(), index, bytes);
+        }
+        Err(_) => {
+            let errno = Errno::from_raw(i32::try_from(-result).unwrap_or(0));
+            fail(life, index, errno);
+            if matches!(errno, Errno::PERM | Errno::NOSYS | Errno::ACCES | Errno::OWNERDEAD) {
+                // The process may not do this any more.
+                route::detour(life, false);
+            }
+        }
+    }
+}
+
+fn fail(life: Life, index: usize, errno: Errno) {
+    life.header().errno.store(errno.raw().cast_unsigned(), Ordering::Relaxed);
+    BUFFER.failed(index);
+}
+
+/// The program has closed our descriptors: opens the file again, and takes another backend.
+fn recover(life: Life) -> bool {
+    let Some(settings) = Life::settings() else { return false };
+    let opened = EVENTS.open(settings, Life::pid()).is_ok();
+    if opened {
+        route::detour(life, true);
+    }
+    opened
+}
+
+/// How long a full buffer is waited for in all, and for what is not being written.
+const LONGEST_WAIT: u64 = 1_000_000_000;
+const LONGEST_HOLE: u64 = 100_000_000;
+
+/// Room for an event that found none: waits for it, or makes it by giving up what could not be written. `None` if it
+/// is to be dropped.
+#[cold]
+pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
+    let reserve = || BUFFER.reserve(life.blocks(), slots, 1);
+    let drops = Life::settings().is_none_or(|settings| settings.drops);
+    let mut quiet = now();
+    loop {
+        {
+            let _turn = Turn::begin()?;
+            write_all(life, false);
+            let timeout = if drops { Duration::ZERO } else { Duration::from_millis(1) };
+            let (writing, _) = BUFFER.is_busy(life.blocks());
+            poll(if writing { timeout } else { Duration::ZERO });
+            if let Some(lost) = BUFFER.give_up(life.blocks()) {
+                life.header().failed.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+        let room = reserve();
+        if room.is_some() || drops {
+            return room;
+        }
+        let (writing, _) = BUFFER.is_busy(life.blocks());
+        let waited = now().saturating_sub(quiet);
+        if !writing && waited > LONGEST_HOLE {
+            // Nobody will fill what was reserved.
+            if BUFFER.give_up_rooms(life.blocks()) == 0 {
+                return None;
+            }
+            life.header().events.fetch_add(1, Ordering::Relaxed);
+            life.header().dropped.fetch_add(1, Ordering::Relaxed);
+            quiet = now();
+        } else if waited > 60 * LONGEST_WAIT {
+            return None;
+        }
+    }
+}
+
+/// Writes all that was recorded so far, and waits until it is in the file, but not for long.
+pub(crate) fn finish(life: Life) {
+    if local().inside.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    let Some(turn) = Turn::begin() else { return };
+    let begin = now();
+    let mut closed = false;
+    loop {
+        closed = closed || BUFFER.close(life.blocks());
+        write_all(life, !closed);
+        poll(Duration::ZERO);
+        let (writing, filling) = BUFFER.is_busy(life.blocks());
+        let waited = now().saturating_sub(begin);
+        let idle = closed && !writing && (!filling || waited > LONGEST_HOLE);
+        if idle || waited > LONGEST_WAIT {
+            break;
+        }
+        poll(Duration::from_millis(1));
+    }
+    drop(turn);
+}
