@@ -5,8 +5,8 @@
 
 use crate::calls::{Effect, effect};
 use crate::format::{BORROWED, Call, Event};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A name's number.
 pub(crate) type NameId = u32;
@@ -37,10 +37,13 @@ impl Names {
     }
 }
 
+/// A time, and what comes first at the same: [`MADE`], [`USED`], [`GONE`].
+type Moment = (u64, u8);
+
 /// What happened to a descriptor, and when: at the same time, ends come last.
 #[derive(Debug)]
 struct Change {
-    at: (u64, u8),
+    at: Moment,
     what: What,
 }
 
@@ -52,6 +55,9 @@ enum What {
     RangeClosed(i32, i32),
 }
 
+/// In the flags of `close_range(2)`.
+const CLOEXEC: i64 = 4;
+
 /// A use at the very nanosecond finds what was made, and what is about to go.
 const MADE: u8 = 0;
 const USED: u8 = 1;
@@ -61,7 +67,7 @@ const GONE: u8 = 2;
 #[derive(Default)]
 pub(crate) struct Descriptors {
     changes: Vec<Change>,
-    held: HashMap<i32, Vec<((u64, u8), Option<NameId>)>>,
+    held: HashMap<i32, Vec<(Moment, Option<NameId>)>>,
 }
 
 impl Descriptors {
@@ -89,8 +95,9 @@ impl Descriptors {
             Effect::Accept => made(result, &peer(text, "accepted")),
             Effect::Connect if !text.is_empty() => made(fd.into(), &peer(text, "connected")),
             Effect::Pair if result >= 0 => {
-                made(fd.into(), "(socketpair)");
-                made(other.into(), "(socketpair)");
+                let kind = if call == Call::Pipe { "(pipe)" } else { "(socketpair)" };
+                made(fd.into(), kind);
+                made(other.into(), kind);
             }
             Effect::Duplicate => {
                 if let Ok(new) = i32::try_from(result)
@@ -104,10 +111,9 @@ impl Descriptors {
             Effect::Close => {
                 self.changes.push(Change { at: (event.begin, GONE), what: What::Closed(fd) });
             }
-            // With CLOSE_RANGE_CLOEXEC nothing is closed now; those few keep their names.
-            Effect::CloseRange if result >= 0 => {
-                let last = i32::try_from(event.argument).unwrap_or(i32::MAX);
-                let last = if last < 0 { i32::MAX } else { last };
+            // With CLOSE_RANGE_CLOEXEC nothing is closed now.
+            Effect::CloseRange if result >= 0 && event.argument & CLOEXEC == 0 => {
+                let last = if other < 0 { i32::MAX } else { other };
                 let what = What::RangeClosed(fd, last);
                 self.changes.push(Change { at: (event.begin, GONE), what });
             }
@@ -134,7 +140,7 @@ impl Descriptors {
         }
     }
 
-    fn set(&mut self, at: (u64, u8), fd: i32, name: Option<NameId>) {
+    fn set(&mut self, at: Moment, fd: i32, name: Option<NameId>) {
         let held = self.held.entry(fd).or_default();
         if held.last().is_none_or(|(_, last)| *last != name) {
             held.push((at, name));
@@ -283,7 +289,7 @@ mod tests {
         let all = |fd| subject(&[open(10, 3, "/a"), dup.clone(), close.clone(), read(fd)]);
         assert_eq!(all(9).as_deref(), Some("/a"));
         assert_eq!(all(3).as_deref(), Some("(descriptor 3)"));
-        let range = Sample::at(35).call(Call::CloseRange).fd(3).argument(u32::MAX.into()).result(0);
+        let range = Sample::at(35).call(Call::CloseRange).fd(3).other(-1).result(0);
         let after = subject(&[open(10, 3, "/a"), dup.clone(), range, read(9)]);
         assert_eq!(after.as_deref(), Some("(descriptor 9)"));
         let borrowed = dup.flags(BORROWED);

@@ -93,7 +93,7 @@ fn from_messages(messages: &[u8]) -> Option<PathBuf> {
     let ours = |message: &serde_json::Value| {
         message["reason"] == "compiler-artifact" && message["target"]["name"] == TARGET
     };
-    let files = made.filter(ours).filter_map(|message| {
+    let mut files = made.filter(ours).filter_map(|message| {
         let names = message["filenames"].as_array()?.clone();
         names
             .iter()
@@ -101,7 +101,7 @@ fn from_messages(messages: &[u8]) -> Option<PathBuf> {
             .find(|name| name.ends_with(".so"))
             .map(PathBuf::from)
     });
-    files.last()
+    files.next_back()
 }
 
 /// The path from the root; `None` where there is no file.

@@ -1,10 +1,10 @@
 //! The program that a command names, and whether the object can be preloaded into it.
 
 use crate::elf::{self, Kind};
+use core::fmt::Display;
 use rustix::fs::{Access, AtFlags, CWD, accessat, getxattr};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
