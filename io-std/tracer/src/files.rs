@@ -158,6 +158,11 @@ pub(crate) fn is_protected(fd: i32) -> bool {
     fd >= 0 && fd == EVENTS.fd()
 }
 
+/// The next descriptor of ours from this number on.
+pub(crate) fn next_protected(from: u32) -> Option<u32> {
+    u32::try_from(EVENTS.fd()).ok().filter(|fd| *fd >= from)
+}
+
 /// Closes a number of ours.
 fn close(fd: i32) {
     // SAFETY: our own descriptor, or nobody's: the call says so.

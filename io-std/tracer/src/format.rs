@@ -9,7 +9,8 @@
 //!   `n * BLOCK_BYTES`; what was never written is a hole.
 //!
 //! An event is one slot of 64 bytes, and more of them for its text. The last word of a slot is its mark: one
-//! more than the number of its block, stored last, so that a slot that is not whole is known.
+//! more than the number of its block, and [`TEXT_MARK`] in a slot of text; stored last, so that a slot that is not
+//! whole is known. Slots at a block's end that are left over have whatever mark was there before.
 //!
 //! No dependencies and no `std`: the launcher compiles the same file.
 
@@ -21,6 +22,8 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"iotrace\x01");
 pub const SLOT_BYTES: usize = 64;
 /// Text that fits in a slot behind an event.
 pub const TEXT_BYTES: usize = SLOT_BYTES - 8;
+/// In the mark of a slot of text, so that text behind an event that is not whole is no event.
+pub const TEXT_MARK: u64 = 1 << 63;
 /// Slots of a block.
 pub const SLOTS: usize = 512;
 /// Bytes of a block in the file.
@@ -112,16 +115,18 @@ pub enum Route {
 /// | readv, writev, sendmsg and such | vectors or messages | it, -1 | |
 /// | lseek, ftruncate, truncate | the offset, the length | it, -1 | the path |
 /// | rename | flags | both directories | the old path, a NUL, the new one |
-/// | dup, fcntl | the lowest number, or flags | the old one, the new one or -1 | |
+/// | dup, fcntl | the lowest number, or flags | the old one, the new one or `-errno` as in `result` | |
 /// | socket, socketpair, pipe | the domain, flags | -1, or both that were made | |
 /// | connect | the address's length | it, -1 | the address as `connect(2)` takes it |
+/// | accept | flags | the listener, -1 | |
+/// | sendmmsg, recvmmsg | bytes in all | it, -1 | |
 /// | sendfile, copy_file_range | bytes asked for | in, out | |
-/// | close_range | flags | first, last (-1: all) | |
+/// | close_range | the last | the first, flags | |
 /// | fork | 0 | -1, -1; the result is the child | |
-/// | posix_spawn | the child | -1, -1 | the path |
+/// | posix_spawn | 0 | -1, -1; the result is the child | the path |
 /// | exec | 0 | -1, or the descriptor | the path; with result 0 when it is begun, and once more with an error if it returns |
 /// | exit | the code | -1, -1 | |
-/// | stdio | bytes or a position | the stream's, -1 | the path |
+/// | stdio | bytes asked for, a position; the result is in bytes, 0 at the end | the stream's, -1 | the path, popen's command |
 /// | begin | 0 | -1, -1 | |
 /// | descriptor | 0 | one that is open at the begin of a life | what it leads to |
 /// | thread | 0 | -1, -1 | its name |

@@ -113,11 +113,11 @@ pub(crate) use refuses;
 
 /// Records an event with its text.
 macro_rules! record {
-    ($event:ident, $outcome:ident, $(protect $fd:tt)?) => {
+    ($event:ident, $outcome:ident, $(protect $fd:tt)*) => {
         $crate::record::record(&$event, &[])
     };
     // SAFETY (of the blocks below): the real function has read it, which `outcome` says.
-    ($event:ident, $outcome:ident, path $path:tt $(protect $fd:tt)?) => {
+    ($event:ident, $outcome:ident, path $path:tt $(protect $fd:tt)*) => {
         $crate::record::record(&$event, unsafe { $crate::hook::path($path, $outcome) })
     };
     ($event:ident, $outcome:ident, paths ($one:expr, $two:expr)) => {

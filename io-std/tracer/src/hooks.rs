@@ -1,12 +1,20 @@
-//! The hooks, by family. Each file is a list of declarations; `hook.rs` says how to read them.
+//! The hooks, by family. Most are a list of declarations; `hook.rs` says how to read them.
 
+mod descriptors;
+mod exec;
 mod files;
 mod net;
+mod process;
 mod rw;
+mod stdio;
 
 /// Looks up the real functions of all of them.
 pub(crate) fn resolve() {
+    descriptors::resolve_all();
+    exec::resolve();
     files::resolve();
     net::resolve();
+    process::resolve();
     rw::resolve();
+    stdio::resolve_all();
 }

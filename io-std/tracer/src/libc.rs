@@ -25,6 +25,7 @@ struct Stack {
 }
 
 unsafe extern "C" {
+    fn abort() -> !;
     fn __errno_location() -> *mut c_int;
     fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
     fn fileno(stream: *mut c_void) -> c_int;
@@ -39,6 +40,12 @@ const CLOCK_MONOTONIC: c_int = 1;
 const PR_GET_NAME: c_int = 16;
 const SIG_SETMASK: c_int = 2;
 const SS_ONSTACK: c_int = 1;
+
+/// Ends the process by a signal.
+pub(crate) fn end() -> ! {
+    // SAFETY: it takes nothing.
+    unsafe { abort() }
+}
 
 /// `errno`.
 #[inline]
@@ -70,7 +77,7 @@ pub(crate) fn now() -> u64 {
         .wrapping_add(time.nanos.cast_unsigned())
 }
 
-/// The descriptor of a stream, or -1.
+/// The descriptor of a stream, or -1; `errno` stays what it is.
 ///
 /// # Safety
 /// * It is open, or null.

@@ -4,7 +4,9 @@
 //! the same. What comes at the end of a block is `writer.rs`.
 
 use crate::buffer::Room;
-use crate::format::{BORROWED, Block, Call, LONGEST_TEXT, NESTED, SLOT_BYTES, Slot, TEXT_BYTES};
+use crate::format::{
+    BORROWED, Block, Call, LONGEST_TEXT, NESTED, SLOT_BYTES, Slot, TEXT_BYTES, TEXT_MARK,
+};
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
@@ -133,9 +135,9 @@ fn fill(block: &Block, room: Room, words: &[u64; 7], text: &[u8]) {
     }
     for (slot, chunk) in rest.iter().zip(text.chunks(TEXT_BYTES)) {
         fill_text(slot, chunk);
-        mark(slot, room);
+        mark(slot, room.mark() | TEXT_MARK);
     }
-    mark(first, room);
+    mark(first, room.mark());
 }
 
 fn fill_text(slot: &Slot, text: &[u8]) {
@@ -149,10 +151,10 @@ fn fill_text(slot: &Slot, text: &[u8]) {
 }
 
 #[inline]
-fn mark(slot: &Slot, room: Room) {
+fn mark(slot: &Slot, mark: u64) {
     let [.., last] = &slot.words;
     // Ordering: Release, the rest of the slot comes before.
-    last.store(room.mark(), Ordering::Release);
+    last.store(mark, Ordering::Release);
 }
 
 const _: () = assert!(SLOT_BYTES == size_of::<Slot>());

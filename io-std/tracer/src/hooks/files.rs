@@ -52,7 +52,4 @@ hooks! {
     mkdir: (path: *const c_char, mode: c_uint) -> result: c_int = Mkdir { fd: CWD } path path;
     mkdirat: (dir: c_int, path: *const c_char, mode: c_uint) -> result: c_int
         = MkdirAt { fd: dir } path path;
-    close: (fd: c_int) -> result: c_int = Close { fd: fd, whose: true } protect fd;
-    dup: (fd: c_int) -> result: c_int
-        = Dup { fd: fd, other: result, whose: true } protect fd;
 }
