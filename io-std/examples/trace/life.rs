@@ -1,7 +1,9 @@
 //! One life of a process: what its mapping says, and its events from the file and from the mapping.
 
-use crate::format::{self, BLOCK_BYTES, BLOCKS, Block, Event, Live, MAGIC, Route, SLOT_BYTES};
-use crate::slots::{Reader, TEXT_MARK, long, word};
+use crate::format::{
+    self, BLOCK_BYTES, BLOCKS, Block, Event, Live, MAGIC, Route, SLOT_BYTES, TEXT_MARK,
+};
+use crate::slots::{Reader, long, word};
 use core::mem::{offset_of, size_of};
 use io_std::{File, Io};
 use rustix::fs::{SeekFrom, seek};

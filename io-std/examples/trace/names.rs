@@ -56,7 +56,7 @@ enum What {
 }
 
 /// In the flags of `close_range(2)`.
-const CLOEXEC: i64 = 4;
+const CLOEXEC: i32 = 4;
 
 /// A use at the very nanosecond finds what was made, and what is about to go.
 const MADE: u8 = 0;
@@ -112,8 +112,8 @@ impl Descriptors {
                 self.changes.push(Change { at: (event.begin, GONE), what: What::Closed(fd) });
             }
             // With CLOSE_RANGE_CLOEXEC nothing is closed now.
-            Effect::CloseRange if result >= 0 && event.argument & CLOEXEC == 0 => {
-                let last = if other < 0 { i32::MAX } else { other };
+            Effect::CloseRange if result >= 0 && other & CLOEXEC == 0 => {
+                let last = i32::try_from(event.argument).unwrap_or(i32::MAX);
                 let what = What::RangeClosed(fd, last);
                 self.changes.push(Change { at: (event.begin, GONE), what });
             }
@@ -289,7 +289,12 @@ mod tests {
         let all = |fd| subject(&[open(10, 3, "/a"), dup.clone(), close.clone(), read(fd)]);
         assert_eq!(all(9).as_deref(), Some("/a"));
         assert_eq!(all(3).as_deref(), Some("(descriptor 3)"));
-        let range = Sample::at(35).call(Call::CloseRange).fd(3).other(-1).result(0);
+        let range = Sample::at(35)
+            .call(Call::CloseRange)
+            .fd(3)
+            .other(0)
+            .argument(u32::MAX.into())
+            .result(0);
         let after = subject(&[open(10, 3, "/a"), dup.clone(), range, read(9)]);
         assert_eq!(after.as_deref(), Some("(descriptor 9)"));
         let borrowed = dup.flags(BORROWED);

@@ -1,9 +1,8 @@
 //! Blocks, mappings and files for tests, made by the format alone.
 
 use crate::format::{
-    BLOCK_BYTES, Block, Call, Event, Header, Live, MAGIC, Route, SLOT_BYTES, TEXT_BYTES,
+    BLOCK_BYTES, Block, Call, Event, Header, Live, MAGIC, Route, SLOT_BYTES, TEXT_BYTES, TEXT_MARK,
 };
-use crate::slots::TEXT_MARK;
 use core::mem::{offset_of, size_of};
 use io_std::{Backend, Io};
 use std::fs::File;

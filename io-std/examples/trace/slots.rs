@@ -1,11 +1,8 @@
 //! Events out of the slots of a block. The bytes may be anything: a process may have been killed while it
 //! wrote them, and any program may write into its own mapping.
 
-use crate::format::{Event, LONGEST_TEXT, SLOT_BYTES, TEXT_BYTES};
+use crate::format::{Event, LONGEST_TEXT, SLOT_BYTES, TEXT_BYTES, TEXT_MARK};
 use core::mem::offset_of;
-
-/// In the mark of a slot with text, so that it is never taken for an event.
-pub(crate) const TEXT_MARK: u64 = 1 << 63;
 
 /// Where the mark is.
 const MARK: usize = SLOT_BYTES - 8;
@@ -40,7 +37,7 @@ impl Reader {
             let mut whole = true;
             for _ in 0..len.div_ceil(TEXT_BYTES) {
                 let Some(slot) = slots.next() else { return };
-                whole &= long(slot, MARK) & !TEXT_MARK == mark;
+                whole &= long(slot, MARK) == mark | TEXT_MARK;
                 self.text.extend(&slot[..TEXT_BYTES]);
             }
             if whole {
@@ -87,7 +84,7 @@ fn event(slot: &[u8]) -> Event {
 #[cfg(test)]
 mod tests {
     use super::{MARK, Reader};
-    use crate::format::{BLOCK_BYTES, SLOT_BYTES};
+    use crate::format::{BLOCK_BYTES, SLOT_BYTES, TEXT_MARK};
     use crate::samples::{Sample, block};
 
     fn read(block: &[u8], number: u64) -> Vec<(u64, Vec<u8>)> {
@@ -148,9 +145,9 @@ mod tests {
                 let at = random.below(block.len());
                 block[at] = random.byte();
             }
-            // Marks that fit, so that the bytes behind them are looked at.
+            // Marks that fit, so that the bytes before them are looked at.
             for slot in 0..random.below(512) {
-                let mark = 5 | (random.next() & 1) << 63;
+                let mark = 5 | (random.next() & TEXT_MARK);
                 block[slot * SLOT_BYTES + MARK..][..8].copy_from_slice(&mark.to_ne_bytes());
             }
             block.truncate(random.below(BLOCK_BYTES));

@@ -2,7 +2,7 @@
 //! and the time it took. A second walk then has each event with its file.
 
 use crate::calls;
-use crate::format::{Call, Event, Layer};
+use crate::format::{BORROWED, Call, Event, Layer};
 use crate::life::Life;
 use crate::names::{Descriptors, NameId, Names, path};
 use io_std::Io;
@@ -33,8 +33,15 @@ pub(crate) struct Story {
     /// Calls that were found, and how many events each life had.
     pub(crate) calls: u64,
     pub(crate) found: Vec<u64>,
+    /// Programs that were started and have no life of their own: process, and when.
+    started: Vec<(u32, u64)>,
     /// What could not be read.
     pub(crate) errors: Vec<String>,
+}
+
+/// Whose an event is: a child of vfork is a process of its own, with its parent's memory.
+fn pid_of(life: &Life, event: &Event) -> u32 {
+    if event.flags & BORROWED == 0 { life.header.pid } else { event.tid }
 }
 
 /// A call, as the second walk gives it.
@@ -63,6 +70,7 @@ impl Story {
             end: 0,
             calls: 0,
             found: Vec::new(),
+            started: Vec::new(),
             errors: Vec::new(),
             lives: Vec::new(),
         };
@@ -88,11 +96,20 @@ impl Story {
             self.end = self.end.max(ended);
             self.calls += u64::from(layer != Layer::Note);
             let new = || Thread { first: event.begin, ..Thread::default() };
-            let thread = self.threads.entry((life.header.pid, event.tid)).or_insert_with(new);
+            let pid = pid_of(&life, event);
+            let thread = self.threads.entry((pid, event.tid)).or_insert_with(new);
             thread.first = thread.first.min(event.begin);
             thread.last = thread.last.max(ended);
-            if call == Call::Thread && !text.is_empty() {
-                thread.name = path(text);
+            match call {
+                Call::Thread if !text.is_empty() => thread.name = path(text),
+                Call::Exec if event.result == 0 => self.started.push((pid, event.begin)),
+                // It came back: nothing was started.
+                Call::Exec => self.started.retain(|(by, _)| *by != pid),
+                Call::Spawn | Call::Spawnp if event.result == 0 => {
+                    self.started
+                        .extend(u32::try_from(event.argument).map(|pid| (pid, event.begin)));
+                }
+                _ => {}
             }
         });
         if let Err(error) = read {
@@ -115,7 +132,7 @@ impl Story {
                 }
                 let file = descriptors.subject(&mut self.names, call, event, text);
                 let begin = event.begin.saturating_sub(self.begin);
-                let pid = life.header.pid;
+                let pid = pid_of(life, event);
                 visit(&Told { pid, call, layer, name, event, text, file, begin }, &self.names);
             });
         }
@@ -124,6 +141,20 @@ impl Story {
     /// How long it all took, in nanoseconds.
     pub(crate) fn duration(&self) -> u64 {
         self.end.saturating_sub(self.begin)
+    }
+
+    /// How many programs were started that the tracer was not loaded into.
+    pub(crate) fn untraced(&self) -> u64 {
+        let counted = self.lives.iter().map(|life| life.header.untraced);
+        let counted = counted.fold(0, u64::saturating_add);
+        let mut latest: BTreeMap<u32, u64> = BTreeMap::new();
+        for life in &self.lives {
+            let began = latest.entry(life.header.pid).or_default();
+            *began = life.header.began.max(*began);
+        }
+        let unseen = |(pid, at): &&(u32, u64)| latest.get(pid).is_none_or(|began| began < at);
+        // What a life counted itself is among those.
+        counted.max(self.started.iter().filter(unseen).count() as u64)
     }
 
     /// How many threads there were: those that were found, or as many as a process counted.
@@ -153,6 +184,9 @@ impl Story {
                 *programs += program;
             }
         }
+        for (pid, _) in self.threads.keys() {
+            processes.entry(*pid).or_insert_with(|| "(vfork)".to_owned());
+        }
         processes
     }
 }
@@ -160,7 +194,7 @@ impl Story {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::Story;
-    use crate::format::Call;
+    use crate::format::{BORROWED, Call};
     use crate::life::Life;
     use crate::samples::{Sample, block, io, mapping};
     use std::fs;
@@ -200,6 +234,32 @@ pub(crate) mod tests {
         assert_eq!(story.threads[&(7, 8)].name, "reader");
         assert_eq!(story.threads.len(), 2);
         assert_eq!(story.processes()[&7], "sample");
+    }
+
+    #[test]
+    fn what_was_started_and_left_nothing_is_untraced() {
+        let exec = |at, result| Sample::at(at).call(Call::Exec).fd(-1).result(result).text("/x");
+        let spawn = |pid| Sample::at(9).call(Call::Spawn).fd(-1).result(0).argument(pid);
+        let untraced = |samples: &[Sample]| story(&[(7, samples)]).untraced();
+        assert_eq!(untraced(&[exec(5, 0)]), 1);
+        assert_eq!(untraced(&[exec(5, 0), exec(6, -2)]), 0, "it came back");
+        assert_eq!(untraced(&[spawn(8)]), 1);
+        let mut story = story(&[(7, &[spawn(8)]), (8, &[])]);
+        assert_eq!(story.untraced(), 1, "another process, before, had this number");
+        story.lives.iter_mut().for_each(|life| life.header.began = 10);
+        assert_eq!(story.untraced(), 0);
+    }
+
+    #[test]
+    fn a_child_of_vfork_is_a_process_of_its_own() {
+        let borrowed = Sample::at(5).call(Call::Write).tid(9).flags(BORROWED);
+        let mut story = story(&[(7, &[Sample::at(1), borrowed])]);
+        assert_eq!(story.threads.keys().copied().collect::<Vec<_>>(), [(7, 7), (9, 9)]);
+        assert_eq!(story.processes()[&9], "(vfork)");
+        assert_eq!(story.thread_count(), 2);
+        let mut pids = Vec::new();
+        story.each(&io(), |told, _| pids.push(told.pid));
+        assert_eq!(pids, [7, 9]);
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Totals {
     pub(crate) fn of(story: &Story) -> Totals {
         let mut totals = Totals { threads: story.thread_count(), ..Totals::default() };
         totals.processes = story.processes().len();
+        totals.untraced = story.untraced();
         for (life, found) in story.lives.iter().zip(&story.found) {
             let header = &life.header;
             let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
@@ -58,7 +59,6 @@ impl Totals {
             add(&mut totals.detours, header.detours.into());
             add(&mut totals.writes, header.writes);
             add(&mut totals.bytes, header.bytes);
-            add(&mut totals.untraced, header.untraced);
             add(totals.routes.entry(header.route_name()).or_default(), 1);
             totals.errno = if header.errno == 0 { totals.errno } else { header.errno };
         }

@@ -6,7 +6,7 @@ use crate::format::Call;
 pub(crate) fn colour(call: Call) -> String {
     let (hue, place) = kind(call);
     // Neighbours of a kind differ in light, and a little in hue.
-    let light = 34 + place % 6 * 8;
+    let light = [46, 60, 36, 68, 30, 76][place % 6];
     format!("hsl({} {}% {light}%)", hue + place / 6 * 6, 72 - place % 2 * 20)
 }
 
