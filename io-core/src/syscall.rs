@@ -10,6 +10,7 @@
 
 mod describe;
 mod fs;
+mod lift;
 mod net;
 mod nowait;
 mod poll;
@@ -18,6 +19,8 @@ mod rw;
 mod vectors;
 
 pub use describe::{is_nonblocking, is_tcp};
+pub(crate) use lift::lifted;
+pub use lift::{keep_fds_from, lift_fd};
 pub use nowait::{Attempt, attempt, attempt_again, fits_inline, no_longer_receives};
 
 use crate::errno::Errno;

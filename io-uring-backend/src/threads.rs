@@ -8,7 +8,8 @@ use core::cell::Cell;
 use core::num::NonZeroU32;
 use io_core::sync::plain::{AtomicI32, AtomicU64, AtomicUsize};
 use io_core::sync::{AtomicU32, Ordering, real};
-use io_core::{Deadline, Errno};
+use io_core::syscall::lift_fd;
+use io_core::{Deadline, Errno, Fd};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::thread::futex;
@@ -88,7 +89,11 @@ impl Bell {
     /// An eventfd (`eventfd(2)`).
     pub(crate) fn open() -> Result<OwnedFd, Errno> {
         let event = eventfd(0, EventfdFlags::CLOEXEC);
-        event.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+        let event = event.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        // SAFETY: just made, and given up here.
+        let fd = unsafe { lift_fd(Fd::new(event.into_raw_fd())) };
+        // SAFETY: ours, as the one before it was.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd.raw()) })
     }
 
     /// With an eventfd of a forked child's own.

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::plain::AtomicI32;
 use crate::sync::{AtomicU32, Ordering, plain, real};
-use crate::syscall::now_ns;
+use crate::syscall::{lifted, now_ns};
 use crate::time::Deadline;
 use core::mem::MaybeUninit;
 use core::num::{NonZeroI32, NonZeroU32};
@@ -41,8 +41,9 @@ pub(super) struct Kernel {
 impl Kernel {
     /// Three system calls.
     pub(super) fn open() -> Result<Kernel, Errno> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(errno)?;
+        let epoll = lifted(epoll::create(CreateFlags::CLOEXEC).map_err(errno)?);
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
+        let event = lifted(event);
         // Edge-triggered: each write is an event, so nobody has to read the counter back.
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;

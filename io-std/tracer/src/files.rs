@@ -5,11 +5,12 @@
 //! another of the same size in a forked child.
 
 use crate::format::{Live, MAGIC};
+use crate::ours;
 use crate::settings::Settings;
 use crate::text::Text;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
-use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstat, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
@@ -118,7 +119,7 @@ impl EventsFile {
         let status = fstat(&file)?;
         self.inode.store(status.st_ino, Ordering::Relaxed);
         self.device.store(status.st_dev, Ordering::Relaxed);
-        self.fd.store(raise(file).into_raw_fd(), Ordering::Relaxed);
+        self.fd.store(ours::lift(file), Ordering::Relaxed);
         Ok(())
     }
 
@@ -137,30 +138,6 @@ impl EventsFile {
     pub(crate) fn fd(&self) -> i32 {
         self.fd.load(Ordering::Relaxed)
     }
-}
-
-/// Where our descriptors begin: [`FLOOR_BELOW`] below what the program may have, or below 1024.
-pub(crate) fn floor() -> i32 {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(1024).min(1024);
-    i32::try_from(limit.saturating_sub(FLOOR_BELOW)).unwrap_or(0)
-}
-
-/// See [`floor`].
-const FLOOR_BELOW: u64 = 24;
-
-/// Moves a descriptor to the floor or above, if there is room.
-pub(crate) fn raise(file: OwnedFd) -> OwnedFd {
-    rustix::io::fcntl_dupfd_cloexec(file.as_fd(), floor()).unwrap_or(file)
-}
-
-/// Whether a descriptor is ours, and to be left alone.
-pub(crate) fn is_protected(fd: i32) -> bool {
-    fd >= 0 && fd == EVENTS.fd()
-}
-
-/// The next descriptor of ours from this number on.
-pub(crate) fn next_protected(from: u32) -> Option<u32> {
-    u32::try_from(EVENTS.fd()).ok().filter(|fd| *fd >= from)
 }
 
 /// Closes a number of ours.

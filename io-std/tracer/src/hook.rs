@@ -103,7 +103,7 @@ pub(crate) use hook;
 /// Whether the real function is not called.
 macro_rules! refuses {
     (protect $fd:tt) => {
-        $crate::files::is_protected($fd)
+        $crate::ours::is_protected($fd)
     };
     ($kind:ident $what:tt) => {
         false

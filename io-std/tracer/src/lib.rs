@@ -16,6 +16,7 @@ mod hooks;
 mod libc;
 mod life;
 mod local;
+mod ours;
 mod real;
 mod record;
 mod route;

@@ -10,7 +10,7 @@ use crate::libc::now;
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
-use crate::{descriptors, route};
+use crate::{descriptors, ours, route};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use io_core::fork::Lineage;
@@ -127,6 +127,7 @@ fn begin() -> Option<()> {
     let settings = SETTINGS.call_once(|| settings);
     let lineage = Lineage::new().ok()?;
     LINEAGE.call_once(|| lineage);
+    ours::choose_floor();
     start(settings, None)?;
     route::prepare(settings.route);
     Some(())
@@ -166,7 +167,7 @@ fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
     let life_now = Life { live };
     put(life_now, &Event::note(Call::Begin), &[]);
     descriptors::note_all(life_now);
-    EVENTS.begin(settings, pid, life);
+    ours::noticing(|| EVENTS.begin(settings, pid, life));
     route::tell(life_now);
     Some(())
 }

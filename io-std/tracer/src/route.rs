@@ -8,6 +8,7 @@
 
 use crate::format::Route;
 use crate::life::Life;
+use crate::ours;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use io_core::{Errno, IoBackend};
@@ -49,7 +50,8 @@ pub(crate) fn prepare(wanted: Route) {
     let mut next = wanted;
     loop {
         set(next);
-        if next == Route::None || build(next, WHICH.load(Ordering::Relaxed)).is_ok() {
+        let made = || build(next, WHICH.load(Ordering::Relaxed)).is_ok();
+        if next == Route::None || ours::noticing(made) {
             return;
         }
         next = after(next);
@@ -85,7 +87,7 @@ fn build(route: Route, which: usize) -> Result<Backend, Errno> {
 
 /// In a forked child the backend is made new.
 fn renew(generation: u32, reinit: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    if generation == 0 { reinit() } else { Ok(()) }
+    if generation == 0 { ours::noticing(reinit) } else { Ok(()) }
 }
 
 fn start(backend: Backend) -> Result<Backend, Errno> {

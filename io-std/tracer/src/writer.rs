@@ -16,6 +16,7 @@ use crate::format::{BLOCK_BYTES, BLOCKS};
 use crate::libc::{Blocked, errno, is_on_signal_stack, now, set_errno};
 use crate::life::{BUFFER, Life};
 use crate::local::local;
+use crate::ours;
 use crate::route::{self, Backend};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -149,7 +150,8 @@ fn fail(life: Life, index: usize, errno: Errno) {
 /// The program has closed our descriptors: opens the file again, and takes another backend.
 fn recover(life: Life) -> bool {
     let Some(settings) = Life::settings() else { return false };
-    let opened = EVENTS.open(settings, Life::pid()).is_ok();
+    ours::forget();
+    let opened = ours::noticing(|| EVENTS.open(settings, Life::pid()).is_ok());
     if opened {
         route::detour(life, true);
     }

@@ -3,7 +3,7 @@
 //! # Safety
 //! Arguments are handed on as they came. `fcntl` is variadic in C; its third argument is in a register all the same.
 
-use crate::files::next_protected;
+use crate::ours::next_protected;
 use crate::format::Call;
 use crate::hook::{Outcome, hooks};
 use crate::real::Real;
@@ -108,7 +108,7 @@ unsafe extern "C" fn closefrom(first: c_int) {
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     let duplicates = DUPLICATES.contains(&command);
     let begin = if duplicates { record::begin() } else { 0 };
-    if duplicates && crate::files::is_protected(fd) {
+    if duplicates && crate::ours::is_protected(fd) {
         return Outcome::refused(9);
     }
     // SAFETY: that is its type.

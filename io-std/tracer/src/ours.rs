@@ -1,0 +1,67 @@
+//! Which descriptors are the tracer's: the events' file and those of the backend. They are at a documented floor, and
+//! hooks treat them as if they were not open.
+
+use crate::files::borrow;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use io_core::syscall::keep_fds_from;
+use rustix::fd::{AsFd, IntoRawFd, OwnedFd};
+use rustix::process::{Resource, getrlimit};
+
+/// So many numbers, from the floor on, are looked at.
+const ROOM: u16 = 24;
+
+/// Where our descriptors begin: [`ROOM`] below what the program may have, or below 1024.
+static FLOOR: AtomicI32 = AtomicI32::new(-1);
+/// Which of them are ours, as bits from the floor.
+static OURS: AtomicU32 = AtomicU32::new(0);
+
+/// Chooses the floor, once, and tells the library.
+pub(crate) fn choose_floor() {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(1024).min(1024);
+    let floor = u16::try_from(limit).unwrap_or(1024).saturating_sub(ROOM);
+    FLOOR.store(i32::from(floor), Ordering::Relaxed);
+    keep_fds_from(floor);
+}
+
+/// Moves a descriptor to the floor or above, if there is room; its number.
+pub(crate) fn lift(file: OwnedFd) -> i32 {
+    let floor = FLOOR.load(Ordering::Relaxed);
+    let lifted = rustix::io::fcntl_dupfd_cloexec(file.as_fd(), floor).unwrap_or(file);
+    lifted.into_raw_fd()
+}
+
+/// The numbers from the floor on that are open, as bits.
+fn open() -> u32 {
+    let floor = FLOOR.load(Ordering::Relaxed);
+    (0..i32::from(ROOM)).fold(0, |bits, at| {
+        let is_open = borrow(floor + at).is_some_and(|fd| rustix::io::fcntl_getfd(fd).is_ok());
+        bits | u32::from(is_open) << at
+    })
+}
+
+/// Runs what opens or closes descriptors of ours, and remembers which they are.
+pub(crate) fn noticing<R>(make: impl FnOnce() -> R) -> R {
+    let others = open() & !OURS.load(Ordering::Relaxed);
+    let made = make();
+    OURS.store(open() & !others, Ordering::Relaxed);
+    made
+}
+
+/// The program has closed them behind our back, and the numbers are its own again.
+pub(crate) fn forget() {
+    OURS.store(0, Ordering::Relaxed);
+}
+
+/// Whether a descriptor is ours, and to be left alone.
+#[inline]
+pub(crate) fn is_protected(fd: i32) -> bool {
+    let at = fd.wrapping_sub(FLOOR.load(Ordering::Relaxed));
+    (0..i32::from(ROOM)).contains(&at) && OURS.load(Ordering::Relaxed) >> at & 1 != 0
+}
+
+/// The next one from this number on.
+pub(crate) fn next_protected(from: u32) -> Option<u32> {
+    let floor = u32::try_from(FLOOR.load(Ordering::Relaxed)).ok()?;
+    (floor.max(from)..floor + u32::from(ROOM))
+        .find(|fd| i32::try_from(*fd).is_ok_and(is_protected))
+}
