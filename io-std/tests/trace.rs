@@ -5,6 +5,8 @@
 mod example;
 #[path = "trace/passes.rs"]
 mod passes;
+#[path = "trace/programs.rs"]
+mod programs;
 #[path = "trace/refuses.rs"]
 mod refuses;
 #[path = "trace/run.rs"]

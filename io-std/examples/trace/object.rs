@@ -56,10 +56,10 @@ pub(crate) fn find(backend: Backend) -> Result<PathBuf, String> {
 
 /// The folder that cargo built this program in, or the one it would use.
 fn target_dir() -> PathBuf {
-    // TARGET/PROFILE/examples/trace, or TARGET/PROFILE/deps/… for the tests.
-    let ours = env::current_exe().ok().and_then(|this| Some(this.ancestors().nth(3)?.to_owned()));
-    ours.filter(|dir| dir.join("CACHEDIR.TAG").is_file())
-        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")))
+    // TARGET/PROFILE/examples/trace; with a triple before the profile where a target was named.
+    let this = env::current_exe().unwrap_or_default();
+    let ours = this.ancestors().skip(3).take(2).find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    ours.unwrap_or(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"))).to_owned()
 }
 
 fn build(target_dir: &Path, features: &str) -> std::io::Result<Output> {
