@@ -11,5 +11,7 @@ mod programs;
 mod refuses;
 #[path = "trace/run.rs"]
 mod run;
+#[path = "trace/strace.rs"]
+mod strace;
 #[path = "trace/tells.rs"]
 mod tells;

@@ -65,12 +65,14 @@ fn target_dir() -> PathBuf {
 fn build(target_dir: &Path, features: &str) -> std::io::Result<Output> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "--message-format=json-render-diagnostics"]);
-    command.args(["--manifest-path", MANIFEST, "--features", features, "--target-dir"]);
-    command.arg(target_dir).stdin(Stdio::null());
     for name in ours_alone(env::vars_os().map(|(name, _)| name)) {
         command.env_remove(name);
     }
+    command.args(["build", "--quiet", "--release", "--message-format=json-render-diagnostics"]);
+    command.args(["--manifest-path", MANIFEST, "--features", features, "--target-dir"]);
+    command.arg(target_dir).stdin(Stdio::null());
+    // Without tables, stacks end at our functions: for debuggers, and for the unwinding of pthread_cancel.
+    command.env("RUSTFLAGS", "-Cforce-unwind-tables=yes");
     command.output()
 }
 

@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
 /// A program, by what runs it: a script, in a folder of its own, with `$1` a folder of small files.
-struct Program {
-    name: &'static str,
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
     /// Commands and the packages that have them.
     needs: &'static [(&'static str, &'static str)],
     script: &'static str,
@@ -17,7 +17,7 @@ struct Program {
 
 const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-const PROGRAMS: [Program; 11] = [
+pub(crate) const PROGRAMS: [Program; 11] = [
     Program { name: "ls -lR", needs: &[], script: "ls -lR \"$1\"" },
     Program { name: "cp -r", needs: &[], script: "cp -r \"$1\" copy && diff -r \"$1\" copy && echo same" },
     Program {
@@ -41,7 +41,7 @@ const PROGRAMS: [Program; 11] = [
     Program {
         name: "python3 -m compileall",
         needs: &[("python3", "python3-minimal")],
-        script: "mkdir p; i=0; while [ $i -lt 40 ]; do echo \"x = $i\" >p/m$i.py; i=$((i+1)); done
+        script: "mkdir p; i=0; while [ $i -lt 12 ]; do echo \"x = $i\" >p/m$i.py; i=$((i+1)); done
             python3 -m compileall -q -j2 p; find p -name '*.pyc' | wc -l",
     },
     Program {
@@ -68,33 +68,36 @@ const PROGRAMS: [Program; 11] = [
         name: "redis-server under redis-benchmark",
         needs: &[("redis-server", "redis-server"), ("redis-benchmark", "redis-tools")],
         script: "redis-server --port 0 --unixsocket \"$PWD/s\" --save '' --io-threads 2 >log & server=$!
-            while ! redis-cli -s s ping >/dev/null 2>&1; do kill -0 $server || exit 1; sleep 0.05; done
+            while ! redis-cli -s s ping >/dev/null 2>&1; do kill -0 $server || exit 1; sleep 0.3; done
             redis-benchmark -s s -n 2000 -c 20 -q -t set,get,lpush >/dev/null && redis-cli -s s llen mylist
             redis-cli -s s shutdown nosave; wait $server; echo $?",
     },
     Program {
         name: "curl from a loopback server",
         needs: &[("curl", "curl"), ("python3", "python3-minimal")],
-        script: "head -c 300000 /dev/zero >zeros
+        script: "head -c 300000 /dev/zero >zeros; mkfifo port
             cat >serve.py <<'E'
-import http.server as h, os
+import http.server as h
 server = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)
-open('new', 'w').write(str(server.server_port)); os.rename('new', 'port')
+open('port', 'w').write(f'{server.server_port}\\n')
 [server.handle_request() for _ in range(3)]
 E
-            python3 serve.py 2>/dev/null & while ! [ -e port ]; do sleep 0.05; done
-            for n in 1 2 3; do curl -s \"http://127.0.0.1:$(cat port)/zeros\" | sha256sum; done; wait",
+            python3 serve.py 2>/dev/null & read port <port
+            for n in 1 2 3; do curl -s \"http://127.0.0.1:$port/zeros\" | sha256sum; done; wait",
     },
 ];
 
 /// Runs a script in a new folder, under what `run` makes of it.
-fn in_folder(program: &Program, run: impl FnOnce(&[&str], &Path) -> Output) -> Output {
+pub(crate) fn in_folder(
+    program: &Program,
+    run: impl FnOnce(&[&'static str], &Path) -> Output,
+) -> Output {
     let dir = tempfile::tempdir().expect("a directory");
     run(&["sh", "-c", program.script, "sh", SMALL], dir.path())
 }
 
 /// Whether all commands are there, or could be installed; says so if not.
-fn ready(program: &Program) -> bool {
+pub(crate) fn ready(program: &Program) -> bool {
     // Two at once would wait for each other's lock, and fail.
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _one = INSTALLING.lock().expect("nobody panicked");
