@@ -9,6 +9,7 @@
 mod buffer;
 mod descriptors;
 mod files;
+mod filter;
 #[allow(missing_docs, reason = "the names of fields and variants say it")]
 pub mod format;
 mod hook;
@@ -17,6 +18,7 @@ mod libc;
 mod life;
 mod local;
 mod ours;
+mod quiet;
 mod real;
 mod record;
 mod route;

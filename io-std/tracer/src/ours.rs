@@ -4,7 +4,8 @@
 use crate::files::borrow;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use io_core::syscall::keep_fds_from;
-use rustix::fd::{AsFd, IntoRawFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::process::{Resource, getrlimit};
 
 /// So many numbers, from the floor on, are looked at.
@@ -33,9 +34,21 @@ pub(crate) fn lift(file: OwnedFd) -> i32 {
 /// The numbers from the floor on that are open, as bits.
 fn open() -> u32 {
     let floor = FLOOR.load(Ordering::Relaxed);
-    (0..i32::from(ROOM)).fold(0, |bits, at| {
-        let is_open = borrow(floor + at).is_some_and(|fd| rustix::io::fcntl_getfd(fd).is_ok());
-        bits | u32::from(is_open) << at
+    // All at once: one that is not open is an answer too.
+    let mut asked = [const { None }; ROOM as usize];
+    for (at, place) in (floor..).zip(&mut asked) {
+        *place = borrow(at);
+    }
+    let Some(first) = borrow(floor) else { return 0 };
+    let ask = |fd: Option<BorrowedFd<'static>>| {
+        PollFd::from_borrowed_fd(fd.unwrap_or(first), PollFlags::empty())
+    };
+    let mut asked = asked.map(ask);
+    if rustix::event::poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+        return 0;
+    }
+    (0_u32..).zip(&asked).fold(0, |bits, (at, answer)| {
+        bits | u32::from(!answer.revents().contains(PollFlags::NVAL)) << at
     })
 }
 
@@ -62,6 +75,5 @@ pub(crate) fn is_protected(fd: i32) -> bool {
 /// The next one from this number on.
 pub(crate) fn next_protected(from: u32) -> Option<u32> {
     let floor = u32::try_from(FLOOR.load(Ordering::Relaxed)).ok()?;
-    (floor.max(from)..floor + u32::from(ROOM))
-        .find(|fd| i32::try_from(*fd).is_ok_and(is_protected))
+    (floor.max(from)..floor + u32::from(ROOM)).find(|fd| i32::try_from(*fd).is_ok_and(is_protected))
 }

@@ -10,7 +10,7 @@ use crate::format::{
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
-use crate::writer;
+use crate::{quiet, writer};
 use core::sync::atomic::Ordering;
 
 /// What there is to say of a call.
@@ -65,13 +65,19 @@ fn thread(life: Life, local: &Local) -> u32 {
     meet(life, local)
 }
 
+fn own_number() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()
+}
+
 #[cold]
 fn meet(life: Life, local: &Local) -> u32 {
-    let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let tid = if quiet::is_on() { quiet::next_thread() } else { own_number() };
     local.tid.store(tid, Ordering::Relaxed);
     local.life.store(Life::number(), Ordering::Relaxed);
     life.header().threads.fetch_add(1, Ordering::Relaxed);
-    put(life, &Event::note(Call::Thread), crate::libc::thread_name(&mut [0; 16]));
+    let mut room = [0; 16];
+    let name = if quiet::is_on() { &[] } else { crate::libc::thread_name(&mut room) };
+    put(life, &Event::note(Call::Thread), name);
     tid
 }
 
@@ -81,9 +87,9 @@ pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
-    if event.whose && Life::is_borrowed() {
+    if event.whose && !quiet::is_on() && Life::is_borrowed() {
         flags |= BORROWED;
-        tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+        tid = own_number();
     }
     let nested = local.inside.load(Ordering::Relaxed) != 0;
     local.inside.store(1, Ordering::Relaxed);

@@ -115,9 +115,25 @@ pub(crate) fn detour(life: Life, closed: bool) {
     }
 }
 
-/// No system call of ours any more.
+/// No backend any more.
 pub(crate) fn end() {
     set(Route::None);
+}
+
+/// Makes what stands in for a ring while that is possible: before the program limits itself.
+pub(crate) fn stand_by() {
+    if kind() == Route::Uring {
+        // What cannot be made now will not stand in later.
+        let _: bool = ours::noticing(|| build(Route::Pool, WHICH.load(Ordering::Relaxed)).is_ok());
+    }
+}
+
+/// The program has forbidden itself the ring.
+pub(crate) fn leave_ring() {
+    if let Some(life) = Life::current().filter(|_| kind() == Route::Uring) {
+        life.header().detours.fetch_add(1, Ordering::Relaxed);
+        set(Route::Pool);
+    }
 }
 
 /// Says the route in the header of a life that begins.

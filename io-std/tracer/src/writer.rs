@@ -17,6 +17,7 @@ use crate::libc::{Blocked, errno, is_on_signal_stack, now, set_errno};
 use crate::life::{BUFFER, Life};
 use crate::local::local;
 use crate::ours;
+use crate::quiet;
 use crate::route::{self, Backend};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -45,7 +46,11 @@ struct Turn {
 impl Turn {
     /// `None` where it must not: see the top of the file.
     fn begin() -> Option<Turn> {
-        if local().own.load(Ordering::Relaxed) != 0 || Life::is_borrowed() || is_on_signal_stack() {
+        if local().own.load(Ordering::Relaxed) != 0
+            || quiet::is_on()
+            || Life::is_borrowed()
+            || is_on_signal_stack()
+        {
             return None;
         }
         let errno = errno();

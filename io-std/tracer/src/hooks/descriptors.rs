@@ -3,9 +3,9 @@
 //! # Safety
 //! Arguments are handed on as they came. `fcntl` is variadic in C; its third argument is in a register all the same.
 
-use crate::ours::next_protected;
 use crate::format::Call;
 use crate::hook::{Outcome, hooks};
+use crate::ours::next_protected;
 use crate::real::Real;
 use crate::record::{self, Event};
 use core::ffi::{c_int, c_uint};
