@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-const BACKENDS: [Backend; 2] = [Backend::Pool, Backend::Epoll];
+const BACKENDS: [Backend; 3] = [Backend::Pool, Backend::Epoll, Backend::Uring];
 
 /// Runs a C program with each backend.
 fn with_each(name: &str, arguments: &[&str], check: impl Fn(Backend, &Run)) {

@@ -21,6 +21,8 @@ mod ours;
 mod quiet;
 mod real;
 mod record;
+#[cfg_attr(not(feature = "uring"), path = "ring_none.rs")]
+mod ring;
 mod route;
 mod settings;
 mod start;

@@ -1,11 +1,14 @@
 //! Which descriptors are the tracer's: the events' file and those of the backend. They are at a documented floor, and
 //! hooks treat them as if they were not open.
+#![allow(unsafe_code, reason = "owns a descriptor by its number")]
+//! # Safety
+//! A number is one that a call of ours has just made.
 
 use crate::files::borrow;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use io_core::syscall::keep_fds_from;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::process::{Resource, getrlimit};
 
 /// So many numbers, from the floor on, are looked at.
@@ -29,6 +32,15 @@ pub(crate) fn lift(file: OwnedFd) -> i32 {
     let floor = FLOOR.load(Ordering::Relaxed);
     let lifted = rustix::io::fcntl_dupfd_cloexec(file.as_fd(), floor).unwrap_or(file);
     lifted.into_raw_fd()
+}
+
+/// As [`lift`], for a number that a call of ours has just made, or an error.
+pub(crate) fn lift_made(made: i32) -> i32 {
+    if made < 0 {
+        return made;
+    }
+    // SAFETY: just made, and nobody else's.
+    lift(unsafe { OwnedFd::from_raw_fd(made) })
 }
 
 /// The numbers from the floor on that are open, as bits.

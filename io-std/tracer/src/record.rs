@@ -99,7 +99,7 @@ pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
     let text = text.get(..LONGEST_TEXT).unwrap_or(text);
     let slots = 1 + text.len().div_ceil(TEXT_BYTES);
     // The last free block is for signal handlers, which wait for nobody.
-    let spare = u64::from(!nested);
+    let spare = usize::from(!nested);
     let room = BUFFER
         .reserve(life.blocks(), slots, spare)
         .or_else(|| if nested { None } else { writer::make_room(life, slots) });
@@ -113,7 +113,7 @@ pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
             pair(tid, u32::from(event.call as u16) | u32::from(flags) << 16),
             text.len() as u64,
         ];
-        if let Some(block) = life.blocks().get(room.index()).filter(|_| BUFFER.is_current(room)) {
+        if let Some(block) = life.blocks().get(room.index).filter(|_| BUFFER.is_current(room)) {
             fill(block, room, &words, text);
         }
         life.header().events.fetch_add(1, Ordering::Relaxed);

@@ -108,7 +108,7 @@ unsafe extern "C" fn closefrom(first: c_int) {
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     let duplicates = DUPLICATES.contains(&command);
     let begin = if duplicates { record::begin() } else { 0 };
-    if duplicates && crate::ours::is_protected(fd) {
+    if begin != 0 && crate::ours::is_protected(fd) {
         return Outcome::refused(9);
     }
     // SAFETY: that is its type.

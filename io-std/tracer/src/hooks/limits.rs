@@ -8,10 +8,12 @@
 use crate::filter::{Program, allows};
 use crate::hook::Outcome;
 use crate::life::Life;
+use crate::local::local;
 use crate::real::Real;
-use crate::{quiet, record, route, writer};
+use crate::{ours, quiet, record, route, writer};
 use core::ffi::{c_int, c_long};
 use core::ptr;
+use core::sync::atomic::Ordering;
 
 static PRCTL: Real = Real::new("prctl\0");
 static SYSCALL: Real = Real::new("syscall\0");
@@ -29,6 +31,9 @@ const STRICT: usize = 1;
 const SECCOMP: c_long = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
 const SET_STRICT: usize = 0;
 const SET_FILTER: usize = 1;
+
+/// `io_uring_setup(2)`.
+const RING_SETUP: c_long = 425;
 
 /// Runs what sets a filter, between what is to be done before and after. `program` is null for the strict mode.
 fn limiting<R: Outcome>(program: *const Program, set: impl FnOnce() -> R) -> R {
@@ -92,6 +97,10 @@ unsafe extern "C" fn syscall(
     // SAFETY: our caller's promise.
     let set = || unsafe { real(number, a, b, c, d, e, f) };
     match a {
+        // The ring's own descriptor: the crate that makes it calls this very function.
+        _ if number == RING_SETUP && local().own.load(Ordering::Relaxed) != 0 => {
+            ours::lift_made(set() as c_int).into()
+        }
         SET_STRICT if number == SECCOMP => limiting(ptr::null(), set),
         SET_FILTER if number == SECCOMP => limiting(ptr::with_exposed_provenance(c), set),
         _ => set(),
