@@ -92,6 +92,7 @@ impl Head {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "a few hundred")]
 const WHOLE: u32 = SLOTS as u32;
 
 impl Buffer {
@@ -370,8 +371,8 @@ fn count_events(block: &Block, from: usize, to: usize) -> u64 {
             continue;
         }
         events += 1;
-        let text = (text.load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize;
-        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES) {
+        let text = text.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES as u64) {
             slots.next();
         }
     }

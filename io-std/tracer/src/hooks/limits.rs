@@ -99,7 +99,7 @@ unsafe extern "C" fn syscall(
     match a {
         // The ring's own descriptor: the crate that makes it calls this very function.
         _ if number == RING_SETUP && local().own.load(Ordering::Relaxed) != 0 => {
-            ours::lift_made(set() as c_int).into()
+            ours::lift_made(i32::try_from(set()).unwrap_or(-1)).into()
         }
         SET_STRICT if number == SECCOMP => limiting(ptr::null(), set),
         SET_FILTER if number == SECCOMP => limiting(ptr::with_exposed_provenance(c), set),

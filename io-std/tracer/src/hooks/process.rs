@@ -156,7 +156,7 @@ pub(super) unsafe fn count_untraced(variables: Strings) {
             return;
         }
         // SAFETY: up to the null pointer at the end, promised by the caller.
-        let variable = unsafe { *variables.add(at) };
+        let variable = unsafe { *variables.wrapping_add(at) };
         if variable.is_null() {
             break;
         }
