@@ -60,6 +60,17 @@ impl Config {
         self
     }
 
+    /// Without what binds a ring to one thread of the kernel's (`IORING_SETUP_SINGLE_ISSUER`,
+    /// `IORING_SETUP_DEFER_TASKRUN`): for an embedder with a lock of its own around a [`Local`](crate::Local)
+    /// backend, whose threads use it one at a time. Completions cost a little more.
+    #[must_use]
+    pub const fn any_thread(mut self) -> Config {
+        if self.first_setup < 2 {
+            self.first_setup = 2;
+        }
+        self
+    }
+
     /// As if the kernel did not have the opcodes of these operations. For tests.
     #[doc(hidden)]
     #[must_use]

@@ -13,8 +13,9 @@
 //! | `SENT` | being written | `OPEN` when it is, `FULL` for the rest, `FAILED` |
 //! | `FAILED` | could not be written, but is kept until its room is needed | `SENT` again, `OPEN` with its events lost |
 //!
-//! The next block is opened by the compare-exchange on that one word; that it is free was seen before, and nobody
-//! but its opener ends that.
+//! The next block, any that is free, is opened by the compare-exchange on that one word; that it is free was seen before,
+//! and nobody but its opener ends that. So a thread that was interrupted with a room in hand holds one block up, and not
+//! those after it.
 
 use crate::format::{BLOCKS, Block, SLOT_BYTES, SLOTS};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -29,6 +30,8 @@ const FAILED: u32 = 3;
 pub(crate) struct Room {
     /// The block's number.
     pub(crate) number: u64,
+    /// Which of the blocks it is in.
+    pub(crate) index: usize,
     /// The first slot, and how many.
     pub(crate) first: usize,
     pub(crate) slots: usize,
@@ -36,11 +39,6 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Which of the blocks.
-    pub(crate) fn index(&self) -> usize {
-        index(self.number)
-    }
-
     /// What its slots are marked with.
     pub(crate) fn mark(&self) -> u64 {
         self.number + 1
@@ -59,7 +57,7 @@ pub(crate) struct Full {
 
 /// See the top of the file. The blocks themselves are in a mapping, and handed in.
 pub(crate) struct Buffer {
-    /// The open block's number and how much of it is reserved, in the low 16 bits.
+    /// The open block's number, which of the blocks it is, and how much of it is reserved: see [`Head`].
     head: AtomicU64,
     states: [AtomicU32; BLOCKS],
     /// Slots that are not padding at the end.
@@ -70,18 +68,31 @@ pub(crate) struct Buffer {
     epoch: AtomicU32,
 }
 
-const fn index(number: u64) -> usize {
-    (number % BLOCKS as u64) as usize
+/// The word of the open block, taken apart.
+#[derive(Clone, Copy)]
+struct Head {
+    number: u64,
+    index: usize,
+    first: usize,
 }
 
-const fn pack(number: u64, slot: usize) -> u64 {
-    number << 16 | slot as u64
+const INDEX_SHIFT: u32 = 10;
+const NUMBER_SHIFT: u32 = 16;
+const _: () = assert!(SLOTS < 1 << INDEX_SHIFT && BLOCKS <= 1 << (NUMBER_SHIFT - INDEX_SHIFT));
+
+impl Head {
+    const fn pack(self) -> u64 {
+        self.number << NUMBER_SHIFT | (self.index as u64) << INDEX_SHIFT | self.first as u64
+    }
+
+    const fn unpack(word: u64) -> Head {
+        let low = (word & ((1 << NUMBER_SHIFT) - 1)) as usize;
+        let (index, first) = (low >> INDEX_SHIFT, low & ((1 << INDEX_SHIFT) - 1));
+        Head { number: word >> NUMBER_SHIFT, index, first }
+    }
 }
 
-const fn unpack(head: u64) -> (u64, usize) {
-    (head >> 16, (head & 0xffff) as usize)
-}
-
+#[allow(clippy::cast_possible_truncation, reason = "a few hundred")]
 const WHOLE: u32 = SLOTS as u32;
 
 impl Buffer {
@@ -111,81 +122,75 @@ impl Buffer {
         self.head.store(0, Ordering::Release);
     }
 
-    /// Room for `slots`, at least 1. `None` if there is none: the next block, and `spare` after it, are not free.
+    /// Room for `slots`, at least 1. `None` if there is none: no block, and `spare` beside it, is free.
     #[inline]
     pub(crate) fn reserve(
         &self,
         blocks: &[Block; BLOCKS],
         slots: usize,
-        spare: u64,
+        spare: usize,
     ) -> Option<Room> {
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut word = self.head.load(Ordering::Relaxed);
         loop {
-            let (number, first) = unpack(head);
+            let Head { number, index, first } = Head::unpack(word);
             if first + slots > SLOTS {
                 return self.reserve_next(blocks, slots, spare);
             }
             // Ordering: Acquire, what the block's opener saw of it is seen; Release, for the same.
-            let next = pack(number, first + slots);
-            match self.head.compare_exchange_weak(head, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Room { number, first, slots, epoch }),
-                Err(now) => head = now,
+            let next = Head { number, index, first: first + slots }.pack();
+            match self.head.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(Room { number, index, first, slots, epoch }),
+                Err(now) => word = now,
             }
         }
     }
 
     #[cold]
-    fn reserve_next(&self, blocks: &[Block; BLOCKS], slots: usize, spare: u64) -> Option<Room> {
+    fn reserve_next(&self, blocks: &[Block; BLOCKS], slots: usize, spare: usize) -> Option<Room> {
         let epoch = self.epoch.load(Ordering::Relaxed);
         loop {
-            let head = self.head.load(Ordering::Acquire);
-            let (number, first) = unpack(head);
-            if first + slots <= SLOTS && slots > 0 {
-                let next = pack(number, first + slots);
-                let moved =
-                    self.head.compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed);
-                if moved.is_ok() {
-                    return Some(Room { number, first, slots, epoch });
+            let word = self.head.load(Ordering::Acquire);
+            let Head { number, index, first } = Head::unpack(word);
+            let moved = |next: Head| {
+                // Ordering: AcqRel, as in `reserve`.
+                let next = next.pack();
+                self.head.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            };
+            if first + slots <= SLOTS && (slots > 0 || first == 0) {
+                // Another thread has opened it.
+                if moved(Head { number, index, first: first + slots }) {
+                    return Some(Room { number, index, first, slots, epoch });
                 }
                 continue;
             }
-            if slots == 0 && first == 0 {
-                // Another thread has closed it.
-                return Some(Room { number, first, slots, epoch });
+            let mut free = blocks.iter().enumerate().filter(|(_, block)| is_free(block));
+            let (next, block) = free.next()?;
+            if free.count() < spare {
+                return None;
             }
-            for ahead in 1..=1 + spare {
-                if !self.is_free(blocks, number + ahead) {
-                    return None;
-                }
-            }
-            // Ordering: AcqRel, as in `reserve`.
-            let next = pack(number + 1, slots);
-            if self.head.compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed).is_err()
-            {
-                continue;
-            }
-            if let Some(block) = blocks.get(index(number + 1)) {
+            if moved(Head { number: number + 1, index: next, first: slots }) {
                 block.number.store(number + 2, Ordering::Release);
+                self.pad(blocks, index, first);
+                return Some(Room { number: number + 1, index: next, first: 0, slots, epoch });
             }
-            self.pad(blocks, number, first);
-            return Some(Room { number: number + 1, first: 0, slots, epoch });
         }
     }
 
     /// Closes the open block if anything is in it, so that it gets full when all its rooms are committed. `false` if
-    /// the next one is not free.
+    /// no other is free.
     pub(crate) fn close(&self, blocks: &[Block; BLOCKS]) -> bool {
-        let (_, first) = unpack(self.head.load(Ordering::Acquire));
+        let Head { first, .. } = Head::unpack(self.head.load(Ordering::Acquire));
         first == 0 || self.reserve_next(blocks, 0, 0).is_some()
     }
 
     /// Commits what nobody reserved.
-    fn pad(&self, blocks: &[Block; BLOCKS], number: u64, first: usize) {
+    fn pad(&self, blocks: &[Block; BLOCKS], index: usize, first: usize) {
         if first < SLOTS {
-            let used = self.used.get(index(number));
-            used.inspect(|used| used.store(narrow(first), Ordering::Relaxed));
-            self.add(blocks, number, SLOTS - first);
+            if let Some(used) = self.used.get(index) {
+                used.store(narrow(first), Ordering::Relaxed);
+            }
+            self.add(blocks, index, SLOTS - first);
         }
     }
 
@@ -193,7 +198,7 @@ impl Buffer {
     #[inline]
     pub(crate) fn commit(&self, blocks: &[Block; BLOCKS], room: Room) {
         if self.is_current(room) {
-            self.add(blocks, room.number, room.slots);
+            self.add(blocks, room.index, room.slots);
         }
     }
 
@@ -204,12 +209,12 @@ impl Buffer {
     }
 
     #[inline]
-    fn add(&self, blocks: &[Block; BLOCKS], number: u64, slots: usize) {
-        let Some(block) = blocks.get(index(number)) else { return };
+    fn add(&self, blocks: &[Block; BLOCKS], index: usize, slots: usize) {
+        let Some(block) = blocks.get(index) else { return };
         let slots = narrow(slots);
         // Ordering: Release, the slots come before; Acquire, who makes it full has seen all of them.
         if block.committed.fetch_add(slots, Ordering::AcqRel) + slots == WHOLE {
-            self.set(index(number), FULL);
+            self.set(index, FULL);
             self.left.store(1, Ordering::Release);
         }
     }
@@ -218,11 +223,6 @@ impl Buffer {
         if let Some(word) = self.states.get(index) {
             word.store(state, Ordering::Release);
         }
-    }
-
-    fn is_free(&self, blocks: &[Block; BLOCKS], number: u64) -> bool {
-        // Ordering: Acquire pairs with `written`.
-        blocks.get(index(number)).is_some_and(|block| block.number.load(Ordering::Acquire) == 0)
     }
 
     /// Whether there may be a full block.
@@ -281,11 +281,10 @@ impl Buffer {
             used.store(WHOLE, Ordering::Relaxed);
         }
         block.committed.store(0, Ordering::Relaxed);
-        // Its number first: who finds both in the mapping takes the events of the file.
+        block.written.store(0, Ordering::Relaxed);
         self.set(index, OPEN);
         // Ordering: Release, the next opener finds it clean.
         block.number.store(0, Ordering::Release);
-        block.written.store(0, Ordering::Relaxed);
     }
 
     /// A block that was taken could not be written: it is kept while there is other room.
@@ -314,31 +313,46 @@ impl Buffer {
     /// Makes the oldest block full whose rooms were reserved and never filled: a signal handler has left the middle
     /// of a recording for good. How many slots that were.
     pub(crate) fn give_up_rooms(&self, blocks: &[Block; BLOCKS]) -> u32 {
-        let (open, _) = unpack(self.head.load(Ordering::Acquire));
-        let oldest = (open + 1).saturating_sub(BLOCKS as u64);
-        for number in oldest..open {
-            let Some(block) = blocks.get(index(number)) else { return 0 };
-            let committed = block.committed.load(Ordering::Acquire);
-            let is_it = block.number.load(Ordering::Acquire) == number + 1;
-            if is_it && committed < WHOLE && committed > 0 {
-                self.add(blocks, number, (WHOLE - committed) as usize);
-                return WHOLE - committed;
-            }
+        let open = Head::unpack(self.head.load(Ordering::Acquire)).number;
+        let waits = |(index, block): &(usize, &Block)| {
+            let number = block.number.load(Ordering::Acquire);
+            let state = self.states.get(*index).map_or(OPEN, |state| state.load(Ordering::Acquire));
+            number != 0 && number <= open && state == OPEN
+        };
+        let oldest = blocks.iter().enumerate().filter(waits);
+        let Some((index, block)) =
+            oldest.min_by_key(|(_, block)| block.number.load(Ordering::Relaxed))
+        else {
+            return 0;
+        };
+        let missing = WHOLE.saturating_sub(block.committed.load(Ordering::Acquire));
+        if missing > 0 {
+            self.add(blocks, index, missing as usize);
         }
-        0
+        missing
+    }
+
+    /// Whether any block is being written.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.states.iter().any(|state| state.load(Ordering::Acquire) == SENT)
     }
 
     /// Whether any block is being written or to be written; and whether any that is closed is not committed.
     pub(crate) fn is_busy(&self, blocks: &[Block; BLOCKS]) -> (bool, bool) {
         let state = |word: &AtomicU32| word.load(Ordering::Acquire);
         let writing = self.states.iter().any(|word| matches!(state(word), FULL | SENT));
-        let (open, _) = unpack(self.head.load(Ordering::Acquire));
+        let open = Head::unpack(self.head.load(Ordering::Acquire)).number;
         let filling = self.states.iter().zip(blocks).any(|(word, block)| {
             let number = block.number.load(Ordering::Acquire);
             state(word) == OPEN && number != 0 && number != open + 1
         });
         (writing, filling)
     }
+}
+
+fn is_free(block: &Block) -> bool {
+    // Ordering: Acquire pairs with `free`.
+    block.number.load(Ordering::Acquire) == 0
 }
 
 /// A number of slots; they are at most [`SLOTS`].
@@ -357,8 +371,8 @@ fn count_events(block: &Block, from: usize, to: usize) -> u64 {
             continue;
         }
         events += 1;
-        let text = (text.load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize;
-        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES) {
+        let text = text.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES as u64) {
             slots.next();
         }
     }

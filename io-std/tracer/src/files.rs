@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::text::Text;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstat, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
@@ -48,26 +48,34 @@ pub(crate) fn map(
 ) -> Result<(NonNull<Live>, u32), Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut life = 0;
-    let file = loop {
+    let (file, path) = loop {
         let path = path(settings.dir.as_bytes(), pid, life, b".live");
-        let path = path.as_c_str().ok_or(Errno::NAMETOOLONG)?;
-        match open(path, flags, Mode::RUSR | Mode::WUSR) {
+        match open(path.as_c_str().ok_or(Errno::NAMETOOLONG)?, flags, Mode::RUSR | Mode::WUSR) {
             Err(Errno::EXIST) if life < 1 << 20 => life += 1,
-            opened => break opened?,
+            opened => break (opened?, path),
         }
     };
+    let mapped = map_file(&file, place);
+    if let (Err(_), Some(path)) = (mapped, path.as_c_str()) {
+        // There is no life; the launcher finds nothing to read.
+        let _: Result<(), Errno> = rustix::fs::unlink(path);
+    }
+    Ok((mapped?, life))
+}
+
+fn map_file(file: &OwnedFd, place: Option<NonNull<Live>>) -> Result<NonNull<Live>, Errno> {
     let size = size_of::<Live>();
     if !fits(size as u64) {
         return Err(Errno::FBIG);
     }
     // Its blocks now: a page that finds no room later would end the program.
-    fallocate(&file, FallocateFlags::empty(), 0, size as u64)?;
+    fallocate(file, FallocateFlags::empty(), 0, size as u64)?;
     let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
     let at = place.map_or(ptr::null_mut(), |place| place.as_ptr().cast());
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, or one in the place of the parent's, which is of the same size and ours.
-    let mapping = unsafe { mmap(at, size, protection, MapFlags::SHARED | fixed, &file, 0) }?;
-    NonNull::new(mapping.cast::<Live>()).map(|live| (live, life)).ok_or(Errno::NOMEM)
+    let mapping = unsafe { mmap(at, size, protection, MapFlags::SHARED | fixed, file, 0) }?;
+    NonNull::new(mapping.cast::<Live>()).ok_or(Errno::NOMEM)
 }
 
 /// Whether the program's limit allows a file of this size: beyond it a write is a signal.

@@ -78,7 +78,8 @@ macro_rules! hook {
             // SAFETY: the type is that of the function, in its own declaration.
             let real = REAL.get(Index::$name as usize).and_then(|real| unsafe { real.get() });
             let real: Option<Function> = real;
-            let refused = false $(|| $crate::hook::refuses!($kind $what))*;
+            // Not where the tracer itself calls, as the standard library does.
+            let refused = begin != 0 && (false $(|| $crate::hook::refuses!($kind $what))*);
             let $result: $returns = match real {
                 _ if refused => $crate::hook::Outcome::refused(9),
                 None => $crate::hook::Outcome::refused(38),
@@ -116,15 +117,22 @@ macro_rules! record {
     ($event:ident, $outcome:ident, $(protect $fd:tt)*) => {
         $crate::record::record(&$event, &[])
     };
-    // SAFETY (of the blocks below): the real function has read it, which `outcome` says.
     ($event:ident, $outcome:ident, path $path:tt $(protect $fd:tt)*) => {
-        $crate::record::record(&$event, unsafe { $crate::hook::path($path, $outcome) })
+        // SAFETY: the real function has read it, which `outcome` says.
+        let text = unsafe { $crate::hook::path($path, $outcome) };
+        $crate::record::record(&$event, text)
     };
     ($event:ident, $outcome:ident, paths ($one:expr, $two:expr)) => {
-        unsafe { $crate::hook::record_two(&$event, $one, $two, $outcome) }
+        // SAFETY: the real function has read both, which `outcome` says.
+        let one = unsafe { $crate::hook::path($one, $outcome) };
+        // SAFETY: as above.
+        let two = unsafe { $crate::hook::path($two, $outcome) };
+        $crate::record::record_two(&$event, one, two)
     };
     ($event:ident, $outcome:ident, address ($address:expr, $len:expr)) => {
-        $crate::record::record(&$event, unsafe { $crate::hook::address($address, $len, $outcome) })
+        // SAFETY: the real function has read it, which `outcome` says.
+        let text = unsafe { $crate::hook::address($address, $len, $outcome) };
+        $crate::record::record(&$event, text)
     };
 }
 pub(crate) use record;
@@ -225,25 +233,4 @@ pub(crate) unsafe fn address<'a>(address: *const c_void, len: u32, outcome: i64)
     }
     // SAFETY: as many bytes as were read, promised by the caller.
     unsafe { slice::from_raw_parts(address.cast(), len as usize) }
-}
-
-/// Records an event with two paths.
-///
-/// # Safety
-/// * As [`path`], for both.
-pub(crate) unsafe fn record_two(
-    event: &crate::record::Event,
-    one: *const c_char,
-    two: *const c_char,
-    outcome: i64,
-) {
-    // SAFETY: promised by the caller.
-    let one = unsafe { path(one, outcome) };
-    // SAFETY: as above.
-    let two = unsafe { path(two, outcome) };
-    let mut both = [0; LONGEST_TEXT];
-    let bytes = one.iter().chain(&[0]).chain(two);
-    let len = (one.len() + 1 + two.len()).min(LONGEST_TEXT);
-    both.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    crate::record::record(event, both.get(..len).unwrap_or(&[]));
 }

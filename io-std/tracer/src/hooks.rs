@@ -3,6 +3,7 @@
 mod descriptors;
 mod exec;
 mod files;
+mod limits;
 mod net;
 mod process;
 mod rw;
@@ -13,6 +14,7 @@ pub(crate) fn resolve() {
     descriptors::resolve_all();
     exec::resolve();
     files::resolve();
+    limits::resolve();
     net::resolve();
     process::resolve();
     rw::resolve();

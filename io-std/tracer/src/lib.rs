@@ -9,6 +9,7 @@
 mod buffer;
 mod descriptors;
 mod files;
+mod filter;
 #[allow(missing_docs, reason = "the names of fields and variants say it")]
 pub mod format;
 mod hook;
@@ -17,8 +18,11 @@ mod libc;
 mod life;
 mod local;
 mod ours;
+mod quiet;
 mod real;
 mod record;
+#[cfg_attr(not(feature = "uring"), path = "ring_none.rs")]
+mod ring;
 mod route;
 mod settings;
 mod start;

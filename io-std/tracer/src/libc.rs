@@ -30,7 +30,7 @@ unsafe extern "C" {
     fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
     fn fileno(stream: *mut c_void) -> c_int;
     fn getenv(name: *const c_char) -> *const c_char;
-    fn prctl(option: c_int, ...) -> c_int;
+    fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
     fn pthread_sigmask(how: c_int, set: *const Signals, old: *mut Signals) -> c_int;
     fn sigaltstack(new: *const Stack, old: *mut Stack) -> c_int;
     fn strnlen(text: *const c_char, most: usize) -> usize;
@@ -116,7 +116,7 @@ pub(crate) unsafe fn length(text: *const c_char, most: usize) -> usize {
 /// The name of the calling thread.
 pub(crate) fn thread_name(room: &mut [u8; 16]) -> &[u8] {
     // SAFETY: it writes at most 16 bytes. It cannot fail, so `errno` stays what it is.
-    unsafe { prctl(PR_GET_NAME, room.as_mut_ptr()) };
+    unsafe { prctl(PR_GET_NAME, room.as_mut_ptr().expose_provenance(), 0, 0, 0) };
     core::ffi::CStr::from_bytes_until_nul(room).map_or(&[], core::ffi::CStr::to_bytes)
 }
 

@@ -10,7 +10,7 @@ use crate::libc::now;
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
-use crate::{descriptors, ours, route};
+use crate::{descriptors, ours, quiet, route, writer};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use io_core::fork::Lineage;
@@ -141,7 +141,10 @@ pub(crate) fn renew() {
         // Another thread is at it, or there is nothing to renew.
         return;
     };
-    if STATE.load(Ordering::Acquire) == LIVE {
+    if quiet::is_on() {
+        // It may not make a mapping.
+        STATE.store(INERT, Ordering::Release);
+    } else if STATE.load(Ordering::Acquire) == LIVE {
         let own = &local().own;
         own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
@@ -160,6 +163,7 @@ fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
     // SAFETY: mapped for ever, and zero.
     let live: &'static Live = unsafe { mapping.as_ref() };
     BUFFER.renew(&live.blocks);
+    writer::renew();
     MAPPING.store(mapping.as_ptr(), Ordering::Release);
     PID.store(pid, Ordering::Relaxed);
     NUMBER.fetch_add(1, Ordering::Relaxed);

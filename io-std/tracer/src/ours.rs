@@ -1,10 +1,14 @@
 //! Which descriptors are the tracer's: the events' file and those of the backend. They are at a documented floor, and
 //! hooks treat them as if they were not open.
+#![allow(unsafe_code, reason = "owns a descriptor by its number")]
+//! # Safety
+//! A number is one that a call of ours has just made.
 
 use crate::files::borrow;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use io_core::syscall::keep_fds_from;
-use rustix::fd::{AsFd, IntoRawFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::process::{Resource, getrlimit};
 
 /// So many numbers, from the floor on, are looked at.
@@ -30,12 +34,33 @@ pub(crate) fn lift(file: OwnedFd) -> i32 {
     lifted.into_raw_fd()
 }
 
+/// As [`lift`], for a number that a call of ours has just made, or an error.
+pub(crate) fn lift_made(made: i32) -> i32 {
+    if made < 0 {
+        return made;
+    }
+    // SAFETY: just made, and nobody else's.
+    lift(unsafe { OwnedFd::from_raw_fd(made) })
+}
+
 /// The numbers from the floor on that are open, as bits.
 fn open() -> u32 {
     let floor = FLOOR.load(Ordering::Relaxed);
-    (0..i32::from(ROOM)).fold(0, |bits, at| {
-        let is_open = borrow(floor + at).is_some_and(|fd| rustix::io::fcntl_getfd(fd).is_ok());
-        bits | u32::from(is_open) << at
+    // All at once: one that is not open is an answer too.
+    let mut asked = [const { None }; ROOM as usize];
+    for (at, place) in (floor..).zip(&mut asked) {
+        *place = borrow(at);
+    }
+    let Some(first) = borrow(floor) else { return 0 };
+    let ask = |fd: Option<BorrowedFd<'static>>| {
+        PollFd::from_borrowed_fd(fd.unwrap_or(first), PollFlags::empty())
+    };
+    let mut asked = asked.map(ask);
+    if rustix::event::poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+        return 0;
+    }
+    (0_u32..).zip(&asked).fold(0, |bits, (at, answer)| {
+        bits | u32::from(!answer.revents().contains(PollFlags::NVAL)) << at
     })
 }
 
@@ -62,6 +87,5 @@ pub(crate) fn is_protected(fd: i32) -> bool {
 /// The next one from this number on.
 pub(crate) fn next_protected(from: u32) -> Option<u32> {
     let floor = u32::try_from(FLOOR.load(Ordering::Relaxed)).ok()?;
-    (floor.max(from)..floor + u32::from(ROOM))
-        .find(|fd| i32::try_from(*fd).is_ok_and(is_protected))
+    (floor.max(from)..floor + u32::from(ROOM)).find(|fd| i32::try_from(*fd).is_ok_and(is_protected))
 }

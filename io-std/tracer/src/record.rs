@@ -10,7 +10,7 @@ use crate::format::{
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
-use crate::writer;
+use crate::{quiet, writer};
 use core::sync::atomic::Ordering;
 
 /// What there is to say of a call.
@@ -49,10 +49,35 @@ pub(crate) fn begin() -> u64 {
 /// Records a call of the program's. `errno` is not changed.
 #[inline]
 pub(crate) fn record(event: &Event, text: &[u8]) {
+    record_text(event, Text { one: text, two: None });
+}
+
+/// The same, with two texts and a NUL between them.
+pub(crate) fn record_two(event: &Event, one: &[u8], two: &[u8]) {
+    let one = one.get(..LONGEST_TEXT / 2).unwrap_or(one);
+    record_text(event, Text { one, two: Some(two) });
+}
+
+#[inline]
+fn record_text(event: &Event, text: Text<'_>) {
     let Some(life) = Life::own() else { return };
-    put(life, event, text);
+    put_text(life, event, text);
     if BUFFER.has_full() {
         writer::pump(life);
+    }
+}
+
+/// What goes into the slots behind an event's. Not copied together: there may be little stack.
+#[derive(Clone, Copy)]
+struct Text<'t> {
+    one: &'t [u8],
+    two: Option<&'t [u8]>,
+}
+
+impl Text<'_> {
+    fn len(self) -> usize {
+        let second = self.two.map_or(0, |two| 1 + two.len());
+        (self.one.len() + second).min(LONGEST_TEXT)
     }
 }
 
@@ -65,35 +90,44 @@ fn thread(life: Life, local: &Local) -> u32 {
     meet(life, local)
 }
 
+fn own_number() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()
+}
+
 #[cold]
 fn meet(life: Life, local: &Local) -> u32 {
-    let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let tid = if quiet::is_on() { quiet::next_thread() } else { own_number() };
     local.tid.store(tid, Ordering::Relaxed);
     local.life.store(Life::number(), Ordering::Relaxed);
     life.header().threads.fetch_add(1, Ordering::Relaxed);
-    put(life, &Event::note(Call::Thread), crate::libc::thread_name(&mut [0; 16]));
+    let mut room = [0; 16];
+    let name = if quiet::is_on() { &[] } else { crate::libc::thread_name(&mut room) };
+    put(life, &Event::note(Call::Thread), name);
     tid
 }
 
 /// Records, and leaves full blocks to others.
 pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
+    put_text(life, event, Text { one: text, two: None });
+}
+
+fn put_text(life: Life, event: &Event, text: Text<'_>) {
     let nanos = now().saturating_sub(event.begin);
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
-    if event.whose && Life::is_borrowed() {
+    if event.whose && !quiet::is_on() && Life::is_borrowed() {
         flags |= BORROWED;
-        tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+        tid = own_number();
     }
     let nested = local.inside.load(Ordering::Relaxed) != 0;
     local.inside.store(1, Ordering::Relaxed);
     if nested {
         flags |= NESTED;
     }
-    let text = text.get(..LONGEST_TEXT).unwrap_or(text);
     let slots = 1 + text.len().div_ceil(TEXT_BYTES);
     // The last free block is for signal handlers, which wait for nobody.
-    let spare = u64::from(!nested);
+    let spare = usize::from(!nested);
     let room = BUFFER
         .reserve(life.blocks(), slots, spare)
         .or_else(|| if nested { None } else { writer::make_room(life, slots) });
@@ -107,7 +141,7 @@ pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
             pair(tid, u32::from(event.call as u16) | u32::from(flags) << 16),
             text.len() as u64,
         ];
-        if let Some(block) = life.blocks().get(room.index()).filter(|_| BUFFER.is_current(room)) {
+        if let Some(block) = life.blocks().get(room.index).filter(|_| BUFFER.is_current(room)) {
             fill(block, room, &words, text);
         }
         life.header().events.fetch_add(1, Ordering::Relaxed);
@@ -127,16 +161,20 @@ fn pair(low: u32, high: u32) -> u64 {
 
 /// Writes the slots of one event; the mark of the first comes last of all.
 #[inline]
-fn fill(block: &Block, room: Room, words: &[u64; 7], text: &[u8]) {
-    let slots = block.slots.get(room.first..).unwrap_or(&[]);
+fn fill(block: &Block, room: Room, words: &[u64; 7], text: Text<'_>) {
+    let slots = block.slots.get(room.first..room.first + room.slots).unwrap_or(&[]);
     let Some((first, rest)) = slots.split_first() else { return };
     for (word, value) in first.words.iter().zip(words) {
         word.store(*value, Ordering::Relaxed);
     }
-    for (slot, chunk) in rest.iter().zip(text.chunks(TEXT_BYTES)) {
-        fill_text(slot, chunk);
-        mark(slot, room.mark() | TEXT_MARK);
+    if text.two.is_some() {
+        fill_two(rest, text);
+    } else {
+        for (slot, chunk) in rest.iter().zip(text.one.chunks(TEXT_BYTES)) {
+            fill_text(slot, chunk);
+        }
     }
+    rest.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
     mark(first, room.mark());
 }
 
@@ -147,6 +185,14 @@ fn fill_text(slot: &Slot, text: &[u8]) {
             Err(_) => bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)),
         };
         word.store(value, Ordering::Relaxed);
+    }
+}
+
+fn fill_two(slots: &[Slot], text: Text<'_>) {
+    let mut bytes = text.one.iter().chain(&[0]).chain(text.two.unwrap_or(&[]));
+    for word in slots.iter().flat_map(|slot| slot.words.iter().take(TEXT_BYTES / 8)) {
+        let eight = core::array::from_fn(|_| bytes.next().copied().unwrap_or(0));
+        word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
     }
 }
 

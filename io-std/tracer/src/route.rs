@@ -2,13 +2,10 @@
 //!
 //! Backends are in static storage and are never dropped. One whose descriptors the program has closed is left where
 //! it is, and another takes its place; there are [`LIVES`] of each kind, and after them there is no route.
-#![allow(unsafe_code, reason = "none; the ring's half has some")]
-//! # Safety
-//! Nothing here is unsafe.
 
 use crate::format::Route;
 use crate::life::Life;
-use crate::ours;
+use crate::{ours, ring};
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use io_core::{Errno, IoBackend};
@@ -17,7 +14,7 @@ use io_pool_backend::PoolBackend;
 use spin::Once;
 
 /// How often a backend can be replaced by another of its kind.
-const LIVES: usize = 4;
+pub(crate) const LIVES: usize = 4;
 
 static POOLS: [Once<PoolBackend>; LIVES] = [const { Once::new() }; LIVES];
 static EPOLLS: [Once<EpollBackend>; LIVES] = [const { Once::new() }; LIVES];
@@ -43,6 +40,11 @@ fn set(route: Route) {
     if let Some(life) = Life::current() {
         life.header().route.store(route as u32, Ordering::Relaxed);
     }
+}
+
+/// Whether threads must come one at a time.
+pub(crate) fn is_exclusive() -> bool {
+    kind() == Route::Uring
 }
 
 /// Makes the first backend: the one that is asked for, or what stands in for it.
@@ -80,7 +82,7 @@ fn build(route: Route, which: usize) -> Result<Backend, Errno> {
             renew(epoll.generation(), || epoll.reinit())?;
             start(epoll)
         }
-        Route::Uring => Err(none),
+        Route::Uring => start(ring::build(which, |reinit| ours::noticing(reinit))?),
         Route::None => Err(none),
     }
 }
@@ -115,9 +117,25 @@ pub(crate) fn detour(life: Life, closed: bool) {
     }
 }
 
-/// No system call of ours any more.
+/// No backend any more.
 pub(crate) fn end() {
     set(Route::None);
+}
+
+/// Makes what stands in for a ring while that is possible: before the program limits itself.
+pub(crate) fn stand_by() {
+    if kind() == Route::Uring {
+        // What cannot be made now will not stand in later.
+        let _: bool = ours::noticing(|| build(Route::Pool, WHICH.load(Ordering::Relaxed)).is_ok());
+    }
+}
+
+/// The program has forbidden itself the ring.
+pub(crate) fn leave_ring() {
+    if let Some(life) = Life::current().filter(|_| kind() == Route::Uring) {
+        life.header().detours.fetch_add(1, Ordering::Relaxed);
+        set(Route::Pool);
+    }
 }
 
 /// Says the route in the header of a life that begins.

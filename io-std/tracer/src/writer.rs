@@ -17,12 +17,13 @@ use crate::libc::{Blocked, errno, is_on_signal_stack, now, set_errno};
 use crate::life::{BUFFER, Life};
 use crate::local::local;
 use crate::ours;
+use crate::quiet;
 use crate::route::{self, Backend};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use io_core::op::{Op, Pwrite};
 use io_core::{Errno, Fd, IoAwaitable, Seekable};
@@ -39,25 +40,64 @@ static WRITES: [Storage; BLOCKS] =
 /// The right of the calling thread to use the library.
 struct Turn {
     errno: i32,
+    exclusive: bool,
     _signals: Blocked,
 }
 
+/// Why there is no turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// Not here: see the top of the file.
+    Here,
+    /// Not now: another thread has the backend to itself.
+    Now,
+}
+
+/// Whether a thread has the backend to itself.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// In a forked child: whoever has it is not there.
+pub(crate) fn renew() {
+    TAKEN.store(false, Ordering::SeqCst);
+}
+
 impl Turn {
-    /// `None` where it must not: see the top of the file.
-    fn begin() -> Option<Turn> {
-        if local().own.load(Ordering::Relaxed) != 0 || Life::is_borrowed() || is_on_signal_stack() {
-            return None;
+    fn begin() -> Result<Turn, Refused> {
+        if local().own.load(Ordering::Relaxed) != 0
+            || quiet::is_on()
+            || Life::is_borrowed()
+            || is_on_signal_stack()
+        {
+            return Err(Refused::Here);
         }
         let errno = errno();
-        let signals = Blocked::new()?;
+        let signals = Blocked::new().ok_or(Refused::Here)?;
+        let exclusive = route::is_exclusive();
+        if exclusive && TAKEN.swap(true, Ordering::Acquire) {
+            return Err(Refused::Now);
+        }
         local().own.store(1, Ordering::Relaxed);
-        Some(Turn { errno, _signals: signals })
+        Ok(Turn { errno, exclusive, _signals: signals })
+    }
+
+    /// As [`begin`](Self::begin), also if that takes a moment.
+    fn await_until(deadline: u64) -> Option<Turn> {
+        loop {
+            match Turn::begin() {
+                Ok(turn) => return Some(turn),
+                Err(Refused::Now) if now() < deadline => rustix::thread::sched_yield(),
+                Err(_) => return None,
+            }
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         local().own.store(0, Ordering::Relaxed);
+        if self.exclusive {
+            TAKEN.store(false, Ordering::Release);
+        }
         set_errno(self.errno);
     }
 }
@@ -65,10 +105,23 @@ impl Drop for Turn {
 /// Writes the full blocks.
 #[cold]
 pub(crate) fn pump(life: Life) {
-    if let Some(turn) = Turn::begin() {
+    if let Ok(turn) = Turn::begin() {
         write_all(life, false);
         poll(Duration::ZERO);
+        if turn.exclusive {
+            settle(life);
+        }
         drop(turn);
+    }
+}
+
+/// Waits for what a ring has. Its completions come by way of the thread that submitted: a later one would interrupt
+/// whatever that thread waits in then.
+fn settle(life: Life) {
+    let deadline = now().saturating_add(LONGEST_WAIT);
+    while BUFFER.is_sent() && now() < deadline {
+        poll(Duration::from_millis(1));
+        write_all(life, false);
     }
 }
 
@@ -162,6 +215,19 @@ fn recover(life: Life) -> bool {
 const LONGEST_WAIT: u64 = 1_000_000_000;
 const LONGEST_HOLE: u64 = 100_000_000;
 
+/// Writes what is full, waits a moment for it unless events are dropped, and gives up what could not be written.
+fn make_free(life: Life, turn: &Turn, drops: bool) {
+    write_all(life, false);
+    let (writing, _) = BUFFER.is_busy(life.blocks());
+    poll(if writing && !drops { Duration::from_millis(1) } else { Duration::ZERO });
+    if turn.exclusive {
+        settle(life);
+    }
+    if let Some(lost) = BUFFER.give_up(life.blocks()) {
+        life.header().failed.fetch_add(lost, Ordering::Relaxed);
+    }
+}
+
 /// Room for an event that found none: waits for it, or makes it by giving up what could not be written. `None` if it
 /// is to be dropped.
 #[cold]
@@ -170,21 +236,20 @@ pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
     let drops = Life::settings().is_none_or(|settings| settings.drops);
     let mut quiet = now();
     loop {
-        {
-            let _turn = Turn::begin()?;
-            write_all(life, false);
-            let timeout = if drops { Duration::ZERO } else { Duration::from_millis(1) };
-            let (writing, _) = BUFFER.is_busy(life.blocks());
-            poll(if writing { timeout } else { Duration::ZERO });
-            if let Some(lost) = BUFFER.give_up(life.blocks()) {
-                life.header().failed.fetch_add(lost, Ordering::Relaxed);
-            }
+        match Turn::begin() {
+            Err(Refused::Here) => return None,
+            Err(Refused::Now) => {}
+            Ok(turn) => make_free(life, &turn, drops),
         }
         let room = reserve();
         if room.is_some() || drops {
             return room;
         }
         let (writing, _) = BUFFER.is_busy(life.blocks());
+        if !writing {
+            // Others are to fill what they have reserved.
+            rustix::thread::sched_yield();
+        }
         let waited = now().saturating_sub(quiet);
         if !writing && waited > LONGEST_HOLE {
             // Nobody will fill what was reserved.
@@ -205,8 +270,8 @@ pub(crate) fn finish(life: Life) {
     if local().inside.load(Ordering::Relaxed) != 0 {
         return;
     }
-    let Some(turn) = Turn::begin() else { return };
     let begin = now();
+    let Some(turn) = Turn::await_until(begin.saturating_add(LONGEST_WAIT)) else { return };
     let mut closed = false;
     loop {
         closed = closed || BUFFER.close(life.blocks());

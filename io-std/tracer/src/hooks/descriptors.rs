@@ -3,9 +3,9 @@
 //! # Safety
 //! Arguments are handed on as they came. `fcntl` is variadic in C; its third argument is in a register all the same.
 
-use crate::ours::next_protected;
 use crate::format::Call;
 use crate::hook::{Outcome, hooks};
+use crate::ours::next_protected;
 use crate::real::Real;
 use crate::record::{self, Event};
 use core::ffi::{c_int, c_uint};
@@ -108,7 +108,7 @@ unsafe extern "C" fn closefrom(first: c_int) {
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     let duplicates = DUPLICATES.contains(&command);
     let begin = if duplicates { record::begin() } else { 0 };
-    if duplicates && crate::ours::is_protected(fd) {
+    if begin != 0 && crate::ours::is_protected(fd) {
         return Outcome::refused(9);
     }
     // SAFETY: that is its type.

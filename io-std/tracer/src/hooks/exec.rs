@@ -210,7 +210,7 @@ impl Listed {
         let (from, at) =
             if at < REGISTERS { (self.registers, at) } else { (self.stack, at - REGISTERS) };
         // SAFETY: promised by the caller.
-        unsafe { *from.add(at) }
+        unsafe { *from.wrapping_add(at) }
     }
 
     /// Calls `exec` with all of them as one array, and the place after the end. It is on the stack if they are few.
@@ -241,7 +241,7 @@ impl Listed {
             // SAFETY: before the end.
             let argument = unsafe { self.get(at) };
             // SAFETY: room for so many and one more, which is null already.
-            unsafe { many.add(at).write(argument) };
+            unsafe { many.wrapping_add(at).write(argument) };
         }
         let result = exec(many, count + 1);
         // SAFETY: made here, and used by nobody any more. It cannot fail.
@@ -256,7 +256,9 @@ unsafe extern "C" fn execl_laid_out(
     stack: Strings,
 ) -> c_int {
     // SAFETY: the promise of who called `execl`.
-    unsafe { Listed { registers, stack }.with(|list, _| execv(name, list)) }
+    let exec = |list, _| unsafe { execv(name, list) };
+    // SAFETY: as above.
+    unsafe { Listed { registers, stack }.with(exec) }
 }
 
 unsafe extern "C" fn execlp_laid_out(
@@ -265,7 +267,9 @@ unsafe extern "C" fn execlp_laid_out(
     stack: Strings,
 ) -> c_int {
     // SAFETY: the promise of who called `execlp`.
-    unsafe { Listed { registers, stack }.with(|list, _| execvp(name, list)) }
+    let exec = |list, _| unsafe { execvp(name, list) };
+    // SAFETY: as above.
+    unsafe { Listed { registers, stack }.with(exec) }
 }
 
 unsafe extern "C" fn execle_laid_out(
@@ -274,6 +278,12 @@ unsafe extern "C" fn execle_laid_out(
     stack: Strings,
 ) -> c_int {
     let listed = Listed { registers, stack };
-    // SAFETY: the promise of who called `execle`: the environment comes after the end.
-    unsafe { listed.with(|list, after| execve(name, list, listed.get(after).cast())) }
+    let exec = |list, after| {
+        // SAFETY: the promise of who called `execle`: the environment comes after the end.
+        let variables: Strings = unsafe { listed.get(after) }.cast();
+        // SAFETY: as above.
+        unsafe { execve(name, list, variables) }
+    };
+    // SAFETY: as above.
+    unsafe { listed.with(exec) }
 }

@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_uint, c_void};
 /// One of two descriptors that were made; -1 if they were not.
 fn made(pair: *const c_int, result: c_int, which: usize) -> c_int {
     // SAFETY: room for two, which a call that succeeded has written.
-    if result == 0 { unsafe { *pair.add(which) } } else { -1 }
+    if result == 0 { unsafe { *pair.wrapping_add(which) } } else { -1 }
 }
 
 /// `struct mmsghdr`.

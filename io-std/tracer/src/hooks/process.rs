@@ -9,7 +9,7 @@ use crate::libc::length;
 use crate::life::Life;
 use crate::real::Real;
 use crate::record::{self, Event};
-use crate::writer;
+use crate::{quiet, writer};
 use core::ffi::{c_char, c_int, c_void};
 use core::sync::atomic::Ordering;
 
@@ -156,7 +156,7 @@ pub(super) unsafe fn count_untraced(variables: Strings) {
             return;
         }
         // SAFETY: up to the null pointer at the end, promised by the caller.
-        let variable = unsafe { *variables.add(at) };
+        let variable = unsafe { *variables.wrapping_add(at) };
         if variable.is_null() {
             break;
         }
@@ -207,7 +207,7 @@ pub(super) unsafe fn end_exec(begin: u64, name: *const c_char, fd: c_int, result
 /// The life of this process, not that of a parent whose memory this borrows, is over, or may be.
 fn finish() {
     if let Some(life) = Life::own()
-        && !Life::is_borrowed()
+        && (quiet::is_on() || !Life::is_borrowed())
     {
         life.end();
         writer::finish(life);

@@ -1,0 +1,276 @@
+//! What the tracer may never do, each on a real program that provokes it: lose or tear an event, hang, allocate, or
+//! change what the program sees. The programs are in `tracer/programs`; each says what it has done.
+
+#[allow(dead_code, missing_docs, unreachable_pub, reason = "the tracer's own file")]
+#[path = "../tracer/src/format.rs"]
+mod format;
+#[path = "tracer/lives.rs"]
+mod lives;
+#[path = "tracer/programs.rs"]
+mod programs;
+
+use programs::{Backend, Run, Tracer, object, program};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+const BACKENDS: [Backend; 3] = [Backend::Pool, Backend::Epoll, Backend::Uring];
+
+/// Runs a C program with each backend.
+fn with_each(name: &str, arguments: &[&str], check: impl Fn(Backend, &Run)) {
+    for backend in BACKENDS {
+        let run =
+            program(name, &[]).and_then(|program| Tracer::new(backend).run(&program, arguments));
+        match run {
+            Ok(run) => {
+                println!("{name} {arguments:?} {backend:?}: {:?}", run.output.status);
+                check(backend, &run);
+            }
+            Err(why) => return println!("SKIPPED: {name}: {why}"),
+        }
+    }
+}
+
+fn assert_exit(run: &Run, code: i32) {
+    let said = String::from_utf8_lossy(&run.output.stderr);
+    assert_eq!(run.output.status.code(), Some(code), "{:?} {said}", run.output.status);
+}
+
+#[test]
+fn every_end_leaves_every_event() {
+    // Fewer than a block, exactly around one, and several.
+    for count in ["3", "505", "5000"] {
+        for how in ["return", "exit", "_exit", "_Exit", "quick_exit", "exec"] {
+            with_each("ends", &[how, count], |backend, run| {
+                assert_exit(run, 7);
+                run.assert_whole();
+                for life in &run.lives {
+                    assert_eq!(life.route, backend as u32 + 1, "{how}");
+                    assert_eq!(life.in_file, life.events.len(), "{how}: through the library");
+                    assert!(life.writes > 0 && life.bytes > 0);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_signal_that_ends_the_program_leaves_what_was_not_written() {
+    for (how, signal) in [("abort", 6), ("kill", 9), ("segv", 11), ("term", 15)] {
+        for count in ["3", "5000"] {
+            with_each("ends", &[how, count], |_, run| {
+                // As `timeout` passes it on.
+                let status = run.output.status;
+                let died = status.signal() == Some(signal) || status.code() == Some(128 + signal);
+                assert!(died, "{how}: {status:?}");
+                run.assert_whole();
+                let [life] = &run.lives[..] else { panic!("one life") };
+                let rest = life.events.len() - life.in_file;
+                assert!(rest <= format::SLOTS, "at most the last block: {rest}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_storm_of_signals() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = dir.path().join("log");
+    let log = log.to_str().expect("a path");
+    with_each("storm", &["plain", "300000", log], |_, run| {
+        assert_exit(run, 0);
+        run.assert_whole();
+        let nested = run.lives[0].events.iter().filter(|event| event.flags & format::NESTED != 0);
+        println!("{} in a handler inside of a recording", nested.count());
+    });
+    // One that leaves the middle of a recording for good loses that one event, and no more.
+    with_each("storm", &["jump", "300000", log], |_, run| {
+        assert_exit(run, 0);
+        let [life] = &run.lives[..] else { panic!("one life") };
+        println!("{} dropped, {} missing", life.dropped, life.missing());
+        let writes = life.count("write");
+        assert!(life.dropped < 64 && life.missing() >= 0 && writes >= 200 - 64, "{}", life.name);
+    });
+}
+
+#[test]
+fn before_main_and_after_it() {
+    with_each("edges", &[], |_, run| {
+        assert_exit(run, 0);
+        run.assert_whole();
+    });
+}
+
+#[test]
+fn sixty_four_threads_at_once() {
+    with_each("threads", &["64", "2000"], |_, run| {
+        assert_exit(run, 0);
+        run.assert_whole();
+        assert_eq!(run.lives[0].threads, 64 + 1, "those that were cancelled did nothing");
+        let torn = |event: &&lives::Event| event.call == "stat" && !event.text.ends_with("/GPL-3");
+        assert_eq!(run.lives[0].events.iter().find(torn).map(|event| &event.text), None);
+    });
+}
+
+#[test]
+fn a_daemon_that_closes_everything() {
+    for how in ["loop", "range", "from", "over", "raw"] {
+        with_each("daemon", &[how], |backend, run| {
+            assert_exit(run, 0);
+            run.assert_whole();
+            let [life] = &run.lives[..] else { panic!("one life") };
+            // Only behind its back, and then it found its way.
+            let detours = life.detours;
+            assert!(if how == "raw" { detours > 0 } else { detours == 0 }, "{how}: {detours}");
+            assert_eq!(life.route, backend as u32 + 1, "{how}");
+        });
+    }
+}
+
+#[test]
+fn children_of_every_kind() {
+    with_each("children", &[], |_, run| {
+        assert_exit(run, 0);
+        run.assert_whole();
+        // The parent, 23 that forked, 4 that were executed in a child, two of them after a fork.
+        let borrowed = |event: &&lives::Event| event.flags & format::BORROWED != 0;
+        let of = |life: &&lives::Life| life.events.iter().any(|event| borrowed(&event));
+        assert_eq!(run.lives.iter().filter(of).count(), 1, "who called vfork");
+        let untraced: u64 = run.lives.iter().map(|life| life.untraced).sum();
+        assert_eq!(untraced, 1, "its environment had nothing");
+    });
+}
+
+#[test]
+fn a_filter_in_the_middle_of_the_work() {
+    for how in [&["error"][..], &["kill"], &["error", "call"], &["kill", "call"]] {
+        with_each("seccomp", how, |_, run| {
+            assert_exit(run, 5);
+            let [life] = &run.lives[..] else { panic!("one life") };
+            assert_eq!((life.missing(), life.failed, life.dropped), (0, 0, 0), "{how:?}");
+            run.assert_expected();
+            assert_eq!(life.route, 0, "{how:?}");
+        });
+    }
+}
+
+#[test]
+fn a_limit_on_files_and_a_full_disk() {
+    // As a shell's `ulimit -f`: less than the mapping is, so there is no tracer; it says nothing and does nothing.
+    for (blocks, lives) in [("600", 1), ("100", 0)] {
+        let run = object(Backend::Pool).and_then(|_| {
+            let ends = program("ends", &[])?;
+            let line = format!("ulimit -f {blocks}; exec {} exit 20000", ends.display());
+            Tracer::new(Backend::Pool).run(Path::new("/bin/bash"), &["-c", &line])
+        });
+        match run {
+            Ok(run) => {
+                assert_exit(&run, 7);
+                let traced = run.lives.iter().filter(|life| life.count("pread") > 0);
+                let traced: Vec<_> = traced.collect();
+                assert_eq!(traced.len(), lives);
+                for life in traced {
+                    println!("{} failed, {} missing", life.failed, life.missing());
+                    let missing = u64::try_from(life.missing()).expect("not too many");
+                    assert!(life.failed > 0 && missing == life.failed, "{}", life.name);
+                }
+            }
+            Err(why) => return println!("SKIPPED: {why}"),
+        }
+    }
+}
+
+#[test]
+fn a_full_buffer_is_counted_where_it_may_not_wait() {
+    let mut tracer = Tracer::new(Backend::Pool);
+    tracer.drops = true;
+    match program("threads", &[]).and_then(|program| tracer.run(&program, &["64", "2000"])) {
+        Ok(run) => {
+            assert_exit(&run, 0);
+            println!("{} dropped", run.lives[0].dropped);
+            assert_eq!(run.lives[0].missing(), 0);
+        }
+        Err(why) => println!("SKIPPED: {why}"),
+    }
+}
+
+#[test]
+fn the_program_sees_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arguments = [dir.path().to_str().expect("a path")];
+    let Ok(same) = program("same", &["-w"]) else {
+        return println!("SKIPPED: no gcc");
+    };
+    let plain = Command::new(&same).args(arguments).output().expect("runs");
+    assert_eq!(plain.status.code(), Some(42));
+    with_each("same", &arguments, |_, run| {
+        assert_exit(run, 42);
+        let [ours, theirs] = [&run.output, &plain].map(|out| String::from_utf8_lossy(&out.stdout));
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            assert_eq!(ours, theirs);
+        }
+        assert_eq!(ours.len(), theirs.len());
+    });
+}
+
+#[test]
+fn nothing_is_allocated_after_the_constructor() {
+    let allocator = program("allocator", &["-shared", "-fPIC"]);
+    for backend in [Backend::Pool, Backend::Epoll] {
+        let mut tracer = Tracer::new(backend);
+        tracer.before = allocator.clone().ok();
+        match program("ends", &[]).and_then(|program| tracer.run(&program, &["exit", "20000"])) {
+            Ok(run) => {
+                assert_exit(&run, 7);
+                run.assert_whole();
+                let said = String::from_utf8_lossy(&run.output.stdout);
+                assert!(said.contains("allocations 0 1\n"), "{said}");
+            }
+            Err(why) => println!("SKIPPED: {why}"),
+        }
+    }
+}
+
+#[test]
+fn the_object_without_std_has_no_allocator_in_it() {
+    let Ok(object) = object(Backend::Pool) else { return println!("SKIPPED: no cargo") };
+    let nm = |arguments: &[&str]| {
+        let output = Command::new("nm").args(arguments).arg(&object).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Ok(undefined) = nm(&["--dynamic", "--undefined-only"]) else {
+        return println!("SKIPPED: no nm");
+    };
+    // All that it asks of the C library; an allocator or a thread is none of it.
+    let allowed = [
+        "_ITM_deregisterTMCloneTable",
+        "_ITM_registerTMCloneTable",
+        "__cxa_finalize",
+        "__gmon_start__",
+        "__errno_location",
+        "abort",
+        "bcmp",
+        "clock_gettime",
+        "dlsym",
+        "environ",
+        "fileno",
+        "getenv",
+        "memcmp",
+        "memcpy",
+        "memmove",
+        "memset",
+        "prctl",
+        "pthread_sigmask",
+        "sigaltstack",
+        "strlen",
+        "strnlen",
+    ];
+    for symbol in undefined.lines().filter_map(|line| line.split_whitespace().last()) {
+        let symbol = symbol.split('@').next().unwrap_or(symbol);
+        assert!(allowed.contains(&symbol), "it wants {symbol}");
+    }
+    let all = nm(&["--defined-only"]).expect("as before");
+    for forbidden in ["__rust_alloc", "__rg_alloc", "_ZN3std", "_RNvNtCs3std"] {
+        assert!(!all.contains(forbidden), "{forbidden} is in it");
+    }
+}
