@@ -95,10 +95,12 @@ fn who(call: &Call, alive: bool) -> Who {
         return Who::Before;
     }
     let outer = frames.iter().position(|(file, _)| !is_libc(file)).unwrap_or(frames.len());
-    // The outermost of ours is the one that was called.
-    let ours = frames[outer..].iter().take_while(|(file, _)| is_ours(file)).last();
-    if let Some((_, symbol)) = ours {
-        let name = plain_name(symbol);
+    // The innermost of ours with a name of C: what is behind it may be made up, where the linker gave the text
+    // another address than its place in the file, which the unwinder of strace takes for the same.
+    let ours = frames[outer..].iter().take_while(|(file, _)| is_ours(file));
+    let mut names = ours.map(|(_, symbol)| plain_name(symbol)).peekable();
+    if let Some(inner) = names.peek().cloned() {
+        let name = names.find(|name| !name.contains("::")).unwrap_or(inner);
         let one_call = FUNCTIONS.split_whitespace().any(|function| function == name);
         return if one_call { Who::Hook(name) } else { Who::Layer(name) };
     }
