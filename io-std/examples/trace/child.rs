@@ -18,15 +18,17 @@ const DEAF: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
 /// Handed on to the command.
 const FORWARDED: [i32; 2] = [libc::SIGTERM, libc::SIGHUP];
 /// All we change.
-const CHANGED: [i32; 5] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
+const CHANGED: [i32; 6] =
+    [libc::SIGPIPE, libc::SIGCHLD, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
 
 /// The command's process; 0 before and after.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 /// Somebody asked us to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether `SIGPIPE` was ignored when this program was started.
+/// Whether `SIGPIPE` and `SIGCHLD` were ignored when this program was started.
 static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+static CHILD_IGNORED: AtomicBool = AtomicBool::new(false);
 /// Which of the descriptors 0, 1 and 2 were closed then.
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
@@ -37,6 +39,9 @@ static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 static AT_START: extern "C" fn() = {
     extern "C" fn at_start() {
         PIPE_IGNORED.store(disposition(libc::SIGPIPE) == libc::SIG_IGN, Ordering::Relaxed);
+        CHILD_IGNORED.store(disposition(libc::SIGCHLD) == libc::SIG_IGN, Ordering::Relaxed);
+        // Nobody could be waited for.
+        set_disposition(libc::SIGCHLD, libc::SIG_DFL);
         for (fd, closed) in (0..).zip(&CLOSED) {
             // SAFETY: reads a flag of a descriptor, or says that there is none.
             let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
@@ -113,7 +118,9 @@ pub(crate) fn spawn(
     command.arg0(name).args(arguments).envs(environment);
     let mask = Mask::block_all();
     let mut before = CHANGED.map(disposition);
-    before[4] = if PIPE_IGNORED.load(Ordering::Relaxed) { libc::SIG_IGN } else { libc::SIG_DFL };
+    for (before, ignored) in before.iter_mut().zip([&PIPE_IGNORED, &CHILD_IGNORED]) {
+        *before = if ignored.load(Ordering::Relaxed) { libc::SIG_IGN } else { libc::SIG_DFL };
+    }
     let as_we_were = move || {
         for (signal, handler) in CHANGED.into_iter().zip(before) {
             set_disposition(signal, handler);

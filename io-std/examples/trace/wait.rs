@@ -57,7 +57,9 @@ fn reap(command: Option<Pid>) -> io::Result<Option<Ended>> {
                 ended = code.or(status.terminating_signal().map(Ended::Signal));
             }
             Ok(Some(_)) => {}
-            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Ok(None) => return Ok(ended),
+            // Nobody is left; but the command was, if it was not waited for before.
+            Err(Errno::CHILD) if ended.is_some() || command.is_none() => return Ok(ended),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -89,7 +89,8 @@ fn the_launcher_dies_of_the_programs_signal() {
 fn signal_settings_and_closed_descriptors_are_passed_on() {
     let trace = example("trace").to_str().expect("UTF-8");
     // What the shell ignores and closes, its programs find ignored and closed.
-    for setup in ["", "trap '' PIPE INT;", "trap '' TERM HUP QUIT;", "exec <&-;", "exec <&- 2>&-;"]
+    for setup in
+        ["", "trap '' PIPE INT;", "trap '' TERM HUP QUIT CHLD;", "exec <&-;", "exec <&- 2>&-;"]
     {
         let script = format!("{setup} exec \"$@\"");
         let status = ["grep", "-E", "Sig(Blk|Ign|Cgt)", "/proc/self/status"];
