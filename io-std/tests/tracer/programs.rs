@@ -118,11 +118,12 @@ pub(crate) struct Tracer {
     /// An object in front of the tracer's.
     pub(crate) before: Option<PathBuf>,
     pub(crate) spool: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 impl Tracer {
     pub(crate) fn new(backend: Backend) -> Tracer {
-        Tracer { backend, drops: false, before: None, spool: None }
+        Tracer { backend, drops: false, before: None, spool: None, dir: None }
     }
 
     /// Runs a program to its end, at most a minute.
@@ -132,6 +133,7 @@ impl Tracer {
         let dir =
             if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() }.expect("a folder");
         let spool = TempDir::new().expect("a folder");
+        let live = self.dir.as_deref().unwrap_or(dir.path());
         let files = self.spool.as_deref().unwrap_or(spool.path());
         let mut preload = OsString::from(object);
         if let Some(before) = &self.before {
@@ -142,11 +144,11 @@ impl Tracer {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", &format!("{}s", limit.as_secs())]).arg("env");
         command.arg(format!("LD_PRELOAD={}", preload.display())).arg(program).args(arguments);
-        command.env("IO_TRACE_DIR", dir.path()).env("IO_TRACE_SPOOL", files);
+        command.env("IO_TRACE_DIR", live).env("IO_TRACE_SPOOL", files);
         command.env("IO_TRACE_BACKEND", self.backend.name());
         command.env("IO_TRACE_FULL", if self.drops { "drop" } else { "wait" });
         let output = command.output().map_err(|error| format!("no timeout: {error}"))?;
-        let mut lives = read(dir.path(), files);
+        let mut lives = read(live, files);
         // `env` itself is not traced: the loader saw no preload when it was started.
         lives.retain(|life| life.counted > 0);
         Ok(Run { output, lives })

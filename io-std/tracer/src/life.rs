@@ -89,6 +89,17 @@ impl Life {
         self.live.header.ended.store(now(), Ordering::Relaxed);
     }
 
+    /// Lets more blocks be used, if there are more and there is room. Whether any are new.
+    pub(crate) fn grow(self) -> bool {
+        let usable = BUFFER.usable();
+        let to = (usable + 4).min(BLOCKS);
+        let grown = usable < to && !quiet::is_on() && files::grow(self.live, usable, to);
+        if grown {
+            BUFFER.extend(to);
+        }
+        grown
+    }
+
     pub(crate) fn header(self) -> &'static Header {
         &self.live.header
     }
@@ -162,7 +173,7 @@ fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
     let (mapping, life) = files::map(settings, pid, place).ok()?;
     // SAFETY: mapped for ever, and zero.
     let live: &'static Live = unsafe { mapping.as_ref() };
-    BUFFER.renew(&live.blocks);
+    BUFFER.renew(&live.blocks, files::FIRST_BLOCKS);
     writer::renew();
     MAPPING.store(mapping.as_ptr(), Ordering::Release);
     PID.store(pid, Ordering::Relaxed);

@@ -236,6 +236,11 @@ pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
     let drops = Life::settings().is_none_or(|settings| settings.drops);
     let mut quiet = now();
     loop {
+        if life.grow()
+            && let Some(room) = reserve()
+        {
+            return Some(room);
+        }
         match Turn::begin() {
             Err(Refused::Here) => return None,
             Err(Refused::Now) => {}
