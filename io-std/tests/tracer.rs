@@ -1,17 +1,18 @@
 //! What the tracer may never do, each on a real program that provokes it: lose or tear an event, hang, allocate, or
 //! change what the program sees. The programs are in `tracer/programs`; each says what it has done.
 
-#[allow(dead_code, missing_docs, unreachable_pub, reason = "the tracer's own file")]
-#[path = "../tracer/src/format.rs"]
-mod format;
 #[allow(dead_code, reason = "the tracer's own file")]
 #[path = "../tracer/src/buffer.rs"]
 mod buffer;
+#[allow(dead_code, missing_docs, unreachable_pub, reason = "the tracer's own file")]
+#[path = "../tracer/src/format.rs"]
+mod format;
 #[path = "tracer/lives.rs"]
 mod lives;
 #[path = "tracer/programs.rs"]
 mod programs;
 
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use programs::{Backend, Run, Tracer, object, program};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -163,7 +164,8 @@ fn a_filter_against_the_ring_alone() {
         assert_exit(run, 5);
         run.assert_whole();
         let [life] = &run.lives[..] else { panic!("one life") };
-        let (route, detours) = if backend == Backend::Uring { (1, 1) } else { (backend as u32 + 1, 0) };
+        let (route, detours) =
+            if backend == Backend::Uring { (1, 1) } else { (backend as u32 + 1, 0) };
         assert_eq!((life.route, life.detours), (route, detours));
         assert_eq!(life.in_file, life.events.len());
     });
@@ -246,14 +248,13 @@ fn no_room_for_the_mapping() {
 
 #[test]
 fn the_event_buffer_alone() {
-    use std::sync::atomic::Ordering;
     const THREADS: usize = 4;
-    let each = io_std_rounds(20_000);
+    let each = programs::rounds(20_000);
     let mut live: Box<[format::Block; format::BLOCKS]> = zeroed();
     let blocks: &[format::Block; format::BLOCKS] = &mut live;
     let buffer = buffer::Buffer::new();
     buffer.renew(blocks, format::BLOCKS);
-    let working = std::sync::atomic::AtomicUsize::new(THREADS);
+    let working = AtomicUsize::new(THREADS);
     let seen = std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (buffer, working) = (&buffer, &working);
@@ -306,13 +307,6 @@ fn the_event_buffer_alone() {
     }
 }
 
-/// How often, as in the other suites.
-fn io_std_rounds(count: usize) -> usize {
-    let set = std::env::var("IO_TEST_ROUNDS").ok();
-    set.and_then(|rounds| rounds.parse::<f64>().ok())
-        .map_or(count, |scale| ((count as f64 * scale) as usize).max(100))
-}
-
 /// Blocks with nothing in them.
 fn zeroed() -> Box<[format::Block; format::BLOCKS]> {
     let block = || format::Block {
@@ -320,10 +314,9 @@ fn zeroed() -> Box<[format::Block; format::BLOCKS]> {
         committed: 0.into(),
         written: 0.into(),
         reserved: [0; 6],
-        slots: [const { format::Slot { words: [const { std::sync::atomic::AtomicU64::new(0) }; 8] } };
-            format::SLOTS],
+        slots: [const { format::Slot { words: [const { AtomicU64::new(0) }; 8] } }; format::SLOTS],
     };
-    let blocks: Vec<format::Block> = std::iter::repeat_with(block).take(format::BLOCKS).collect();
+    let blocks: Vec<format::Block> = core::iter::repeat_with(block).take(format::BLOCKS).collect();
     blocks.try_into().unwrap_or_else(|_| unreachable!("as many as were made"))
 }
 

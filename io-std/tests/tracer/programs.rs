@@ -1,13 +1,13 @@
 //! Builds the tracer's objects and the small C programs, and runs one under the other.
 
 use super::lives::{Life, read};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const TRACER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tracer");
@@ -45,6 +45,8 @@ fn build_object(name: &str, features: &str) -> Result<PathBuf, String> {
             cargo.env_remove(name);
         }
     }
+    // As the launcher does: a cancelled thread is unwound through the hooks.
+    cargo.env("RUSTFLAGS", "-Cforce-unwind-tables=yes");
     let built = cargo.output().map_err(|error| format!("no cargo: {error}"))?;
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     Ok(target().join(name).join("release/libio_tracer.so"))
@@ -155,8 +157,24 @@ impl Tracer {
     }
 }
 
-/// As in the other suites.
+fn factor(name: &str) -> f64 {
+    let set = std::env::var(name).ok();
+    set.and_then(|factor| factor.parse().ok()).unwrap_or(1.0)
+}
+
+/// The factor on time limits, as in the other suites.
 fn scale() -> f64 {
-    let set = std::env::var("IO_TEST_SCALE").ok();
-    set.and_then(|scale| scale.parse().ok()).unwrap_or(1.0)
+    factor("IO_TEST_SCALE")
+}
+
+/// How often something is repeated, as in the other suites; at least a hundred times.
+pub(crate) fn rounds(count: u32) -> usize {
+    let scaled = f64::from(count) * factor("IO_TEST_ROUNDS");
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive; saturates"
+    )]
+    let scaled = scaled as usize;
+    scaled.max(100)
 }
