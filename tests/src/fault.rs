@@ -6,13 +6,14 @@
 //! * [`FaultyFile`]: a file whose reads and writes are answered by us (FUSE).
 //! * [`Tmpfs`]: a file system of a few pages. [`Files`], [`Disabled`]: limits that are set back.
 //! * [`Storm`]: a timer that interrupts whatever waits. [`stopped_and_continued`]: `SIGSTOP` and `SIGCONT`.
-//! * [`Census`]: what the process holds: descriptors, threads, mappings, memory.
+//! * [`Census`]: what the process holds: descriptors, threads, mappings, memory; with [`Heap`], to the byte.
 //! * [`Cell`]: each fault has a process of its own, because a filter cannot be taken off again.
 
 mod cell;
 mod census;
 mod filter;
 mod fuse;
+mod heap;
 mod limits;
 mod mount;
 mod signals;
@@ -20,6 +21,7 @@ mod supervisor;
 
 pub use cell::{Cell, chosen, not_here};
 pub use census::{Census, flat};
+pub use heap::Heap;
 pub use fuse::{Behaviour, FaultyFile};
 pub use limits::{Disabled, FileSize, Files, without_threads};
 pub use mount::Tmpfs;

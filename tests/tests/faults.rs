@@ -28,9 +28,13 @@ mod storage;
 #[path = "faults/table.rs"]
 mod table;
 
-use io_conformance::fault;
+use io_conformance::fault::{self, Heap};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
+
+// So that what a fault leaves behind is counted to the byte.
+#[global_allocator]
+static HEAP: Heap = Heap;
 
 fn main() -> ExitCode {
     if let Some(name) = fault::chosen() {

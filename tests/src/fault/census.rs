@@ -1,5 +1,6 @@
 //! [`Census`]: what the process holds, to be the same after a fault as before it.
 
+use super::heap;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,6 +9,8 @@ use std::time::Instant;
 /// How many mappings and how much memory may come and go with the allocator.
 const SPARE_MAPS: usize = 24;
 const SPARE_KIB: usize = 6 * 1024;
+/// How many bytes of the heap: names of threads, and what the standard library keeps for the next time.
+const SPARE_BYTES: usize = 512;
 /// Threads and rings end a little later than whoever ends them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,6 +25,11 @@ pub struct Census {
     pub maps: usize,
     /// The resident memory.
     pub kib: usize,
+    /// Bytes of the heap that are in use, without this value's own; 0 where the allocator is not
+    /// [`Heap`](super::Heap).
+    pub heap: usize,
+    /// This value's own.
+    own: usize,
 }
 
 fn files() -> BTreeSet<String> {
@@ -53,8 +61,11 @@ impl Census {
     /// Counts now.
     #[must_use]
     pub fn take() -> Census {
+        let heap = heap::bytes();
         let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default().lines().count();
-        Census { files: files(), threads: threads(), maps, kib: resident_kib() }
+        let (files, threads, kib) = (files(), threads(), resident_kib());
+        let own = heap::bytes().saturating_sub(heap);
+        Census { files, threads, maps, kib, heap, own }
     }
 
     /// What there is more of than before.
@@ -69,6 +80,11 @@ impl Census {
         }
         if self.maps > before.maps + SPARE_MAPS {
             return Some(format!("mappings: {} and not {}", self.maps, before.maps));
+        }
+        // `before` is there by now.
+        let heap = self.heap.saturating_sub(before.own);
+        if heap > before.heap + SPARE_BYTES {
+            return Some(format!("heap: {heap} bytes and not {}", before.heap));
         }
         (self.kib > before.kib + SPARE_KIB)
             .then(|| format!("memory: {} KiB and not {}", self.kib, before.kib))
