@@ -22,9 +22,9 @@ mod supervisor;
 
 pub use cell::{Cell, Made, chosen, made, not_here};
 pub use census::{Census, flat};
-pub use heap::Heap;
-pub use fuse::{Behaviour, FaultyFile};
 pub use filter::denied;
+pub use fuse::{Behaviour, FaultyFile};
+pub use heap::Heap;
 pub use limits::{
     AddressSpace, Disabled, FileSize, Files, LockedMemory, as_nobody, without_threads,
 };

@@ -69,7 +69,7 @@ impl Census {
     }
 
     /// What there is more of than before.
-    fn grown(&self, before: &Census) -> Option<String> {
+    fn grown(&self, before: &Census, spare_kib: usize) -> Option<String> {
         // Some may have been about to be closed before.
         let new: Vec<_> = self.files.difference(&before.files).collect();
         if !new.is_empty() {
@@ -86,7 +86,7 @@ impl Census {
         if heap > before.heap + SPARE_BYTES {
             return Some(format!("heap: {heap} bytes and not {}", before.heap));
         }
-        (self.kib > before.kib + SPARE_KIB)
+        (self.kib > before.kib + spare_kib)
             .then(|| format!("memory: {} KiB and not {}", self.kib, before.kib))
     }
 
@@ -95,8 +95,16 @@ impl Census {
     /// # Panics
     /// If it does not become so.
     pub fn assert_same(&self, what: &str) {
+        self.assert_same_within(SPARE_KIB, what);
+    }
+
+    /// As [`assert_same`](Self::assert_same), with so much resident memory that may come with the allocator.
+    ///
+    /// # Panics
+    /// If it does not become so.
+    pub fn assert_same_within(&self, spare_kib: usize, what: &str) {
         let begin = Instant::now();
-        while let Some(grown) = Census::take().grown(self) {
+        while let Some(grown) = Census::take().grown(self, spare_kib) {
             assert!(begin.elapsed() < PATIENCE, "{what} leaves something behind: {grown}");
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -1,6 +1,6 @@
 //! The table: each fault, how it is made, what is expected, and what tries it in each column.
 
-use crate::after::{borne, delivered_once};
+use crate::after::borne;
 use crate::matrix::{Cell, Row};
 use crate::support::{epoll, pool, uring};
 use crate::{calls, denied, descriptors, forks, of_the_suite, peers, ring, signals, storage};
@@ -79,19 +79,28 @@ pub(crate) const ROWS: &[Row] = &[
         name: "denied_eperm",
         fault: "`io_uring_setup` gives `EPERM` (seccomp)",
         expected: "a typed error with its cause; `Auto` takes epoll and says why",
-        cells: of_the_choice(|| denied::ring(&denied::SETUP_EPERM), || denied::auto(&denied::SETUP_EPERM)),
+        cells: of_the_choice(
+            || denied::ring(&denied::SETUP_EPERM),
+            || denied::auto(&denied::SETUP_EPERM),
+        ),
     },
     Row {
         name: "denied_enter",
         fault: "`io_uring_enter` gives `EPERM`, setting up does not (seccomp)",
         expected: "noticed at construction",
-        cells: of_the_choice(|| denied::ring(&denied::ENTER_EPERM), || denied::auto(&denied::ENTER_EPERM)),
+        cells: of_the_choice(
+            || denied::ring(&denied::ENTER_EPERM),
+            || denied::auto(&denied::ENTER_EPERM),
+        ),
     },
     Row {
         name: "denied_register",
         fault: "`io_uring_register` gives `EPERM`, setting up does not (seccomp)",
         expected: "noticed at construction",
-        cells: of_the_choice(|| denied::ring(&denied::REGISTER_EPERM), || denied::auto(&denied::REGISTER_EPERM)),
+        cells: of_the_choice(
+            || denied::ring(&denied::REGISTER_EPERM),
+            || denied::auto(&denied::REGISTER_EPERM),
+        ),
     },
     Row {
         name: "denied_later_eperm",
@@ -127,7 +136,10 @@ pub(crate) const ROWS: &[Row] = &[
         name: "memlock_enomem",
         fault: "`io_uring_setup` gives `ENOMEM` (seccomp)",
         expected: "a typed error with its cause; `Auto` takes epoll and says why",
-        cells: of_the_choice(|| denied::ring(&denied::SETUP_ENOMEM), || denied::auto(&denied::SETUP_ENOMEM)),
+        cells: of_the_choice(
+            || denied::ring(&denied::SETUP_ENOMEM),
+            || denied::auto(&denied::SETUP_ENOMEM),
+        ),
     },
     Row {
         name: "opcode_missing",
@@ -186,7 +198,9 @@ pub(crate) const ROWS: &[Row] = &[
         name: "cq_overflow",
         fault: "500 completions at one moment and 5000 more for a queue of 2",
         expected: "all arrive",
-        cells: ring_only(Cell::Here(|| uring::narrow().into_iter().for_each(|fx| borne(fx, ring::overflow)))),
+        cells: ring_only(Cell::Here(|| {
+            uring::narrow().into_iter().for_each(|fx| borne(fx, ring::overflow))
+        })),
     },
     Row {
         name: "no_worker",
@@ -205,9 +219,9 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "a timer at 2 kHz without `SA_RESTART` while the suite runs",
         expected: "the suite passes",
         cells: [
-            Cell::Here(|| delivered_once(uring::shared()[0].clone(), signals::suite_in_a_storm)),
-            Cell::Here(|| delivered_once(epoll::offloaded()[0].clone(), signals::suite_in_a_storm)),
-            Cell::Here(|| delivered_once(four_workers(), signals::suite_in_a_storm)),
+            Cell::Here(|| signals::suite_in_a_storm(&uring::shared()[0])),
+            Cell::Here(|| signals::suite_in_a_storm(&epoll::offloaded()[0])),
+            Cell::Here(|| signals::suite_in_a_storm(&four_workers())),
             THROUGH,
         ],
     },
@@ -380,4 +394,3 @@ pub(crate) const ROWS: &[Row] = &[
         cells: not_tried("nothing here gives a sleep that no signal ends"),
     },
 ];
-
