@@ -61,9 +61,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             let process = Process { name: row.name, body };
             Some(Trial::ignorable_test(name, move || process.run(&inside)))
         }
-        Cell::NotTried(why) => {
-            Some(Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why))))
-        }
+        Cell::NotTried(why) => Some(Trial::ignorable_test(name, move || {
+            Ok(Completion::ignored_with(format!("not tried: {why}")))
+        })),
         Cell::Senseless(_) => None,
     };
     cells().filter_map(trial).collect()

@@ -33,8 +33,31 @@ macro_rules! on {
 
 /// Tries it on each backend; io-std does nothing of its own with it.
 macro_rules! on_each {
-    ($($test:path),+) => {
+    ($test:path, $argument:expr) => {
+        [
+            on!(uring, $test, $argument),
+            on!(epoll, $test, $argument),
+            on!(pool, $test, $argument),
+            THROUGH,
+        ]
+    };
+    ($($test:path);+) => {
         [on!(uring, $($test);+), on!(epoll, $($test);+), on!(pool, $($test);+), THROUGH]
+    };
+}
+
+/// As [`on_each`], for system calls that the kernel's ring makes itself: its variant without opcodes.
+macro_rules! on_each_that_calls {
+    ($test:path) => {
+        [
+            Cell::Here(|| {
+                let [.., masked] = uring::shared();
+                borne(masked, $test);
+            }),
+            on!(epoll, $test),
+            on!(pool, $test),
+            THROUGH,
+        ]
     };
 }
 
@@ -215,6 +238,41 @@ pub(crate) const ROWS: &[Row] = &[
         cells: on_each!(calls::interrupted),
     },
     Row {
+        name: "eintr_partial",
+        fault: "signals every 100 µs while writes of 300 kB fill a pipe that is read page by page",
+        expected: "what the results say is what arrives, in order",
+        cells: on_each!(signals::cut_short),
+    },
+    Row {
+        name: "spurious_wake",
+        fault: "each `epoll_wait`, `ppoll`, `futex` wait of a load in turn is over at once, with 0; every 2nd, every 3rd",
+        expected: "the results of a quiet run",
+        cells: [
+            Cell::Senseless("waits by `io_uring_enter`: enter_takes_none"),
+            on!(epoll, calls::spurious),
+            on!(pool, calls::spurious),
+            THROUGH,
+        ],
+    },
+    Row {
+        name: "ready_and_eagain",
+        fault: "each read and write of a pipe or socket in turn finds that somebody was faster (`EAGAIN`, supervisor)",
+        expected: "the results of a quiet run",
+        cells: on_each_that_calls!(calls::ready_and_yet_not),
+    },
+    Row {
+        name: "enomem_each_op",
+        fault: "`ENOMEM` from the system call of each operation in turn (supervisor)",
+        expected: "`ENOMEM` for that operation and no other",
+        cells: on_each_that_calls!(calls::no_memory_for_one),
+    },
+    Row {
+        name: "close_fails",
+        fault: "`close` gives `EINTR`, then `EIO`, has closed, and the number is another file's by then (supervisor)",
+        expected: "0, then `EIO`; nothing is closed twice",
+        cells: on_each_that_calls!(calls::close_fails),
+    },
+    Row {
         name: "eintr_storm",
         fault: "a timer at 2 kHz without `SA_RESTART` while the suite runs",
         expected: "the suite passes",
@@ -303,7 +361,19 @@ pub(crate) const ROWS: &[Row] = &[
         name: "eio_file",
         fault: "a file whose second half cannot be read, written or synced (FUSE)",
         expected: "`EIO` there, and the count up to there",
-        cells: on_each!(storage::a_broken_file),
+        cells: on_each!(storage::a_broken_file, Errno::IO),
+    },
+    Row {
+        name: "enospc_file",
+        fault: "the same with `ENOSPC`, also from the sync",
+        expected: "as for `EIO`",
+        cells: on_each!(storage::a_broken_file, Errno::NOSPC),
+    },
+    Row {
+        name: "edquot_file",
+        fault: "the same with `EDQUOT`",
+        expected: "as for `EIO`",
+        cells: on_each!(storage::a_broken_file, Errno::DQUOT),
     },
     Row {
         name: "short_writes",
@@ -329,7 +399,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "peer_reset",
         fault: "a peer resets the connection (`SO_LINGER` of 0): receives, sends and polls before and after",
         expected: "`ECONNRESET` once, then 0; `EPIPE`; `POLLHUP`",
-        cells: on_each!(peers::peer_resets, peers::peer_resets_a_full_connection),
+        cells: on_each!(peers::peer_resets; peers::peer_resets_a_full_connection),
     },
     Row {
         name: "closed_under",

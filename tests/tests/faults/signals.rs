@@ -4,6 +4,8 @@ use crate::load::{Props, batch, works};
 use core::time::Duration;
 use io_conformance::fault::{Census, Storm, flat, not_here, stopped_and_continued};
 use io_conformance::fixture::{Fixture, Flavour};
+use io_conformance::mem::Mem;
+use io_conformance::rig::Form;
 use io_conformance::suite;
 use io_conformance::tally;
 use io_conformance::watchdog::rounds;
@@ -11,6 +13,8 @@ use io_core::Errno;
 use io_core::ops::Ops;
 use io_core::syscall::{deadline_in, now_ns};
 use libtest_mimic::{Arguments, Trial};
+use std::io::Read as _;
+use std::thread;
 
 /// Two thousand signals a second.
 const PERIOD: Duration = Duration::from_micros(500);
@@ -66,6 +70,50 @@ pub(crate) fn suite_in_a_storm<F: Fixture + Clone>(fx: &F) {
     before.assert_same_within(ALLOCATORS_KIB, "the suite in a storm of signals");
     fx.both(works);
     tally::all_delivered(fx.name()).expect("nothing twice");
+}
+
+/// Signals, each of which may end a write that is half done: what the results say is what arrives, in order.
+pub(crate) fn cut_short<F: Fixture>(fx: &F) {
+    const LEN: usize = 300_000;
+    flat(rounds(1), "writes that signals cut short", || {
+        fx.started(|rig| {
+            let (reader, writer) = io_conformance::Desc::pipe();
+            let mem = Mem::zeroed(LEN);
+            mem.write(
+                0,
+                &(0..LEN).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect::<Vec<_>>(),
+            );
+            let storm = Storm::every(Duration::from_micros(100));
+            let mut told = Vec::new();
+            let arrived = thread::scope(|scope| {
+                let all = scope.spawn(|| drain(reader));
+                for form in Form::ALL.into_iter().cycle().take(24) {
+                    let count = rig.run_as(form, writer.write_op(&mem), mem.only());
+                    let count = usize::try_from(count).expect("a count");
+                    assert!((1..=LEN).contains(&count), "{form:?}: {count}");
+                    told.extend_from_slice(&mem.bytes(count));
+                }
+                drop(writer);
+                all.join().expect("the reader")
+            });
+            assert!(storm.seen() > 10, "no storm");
+            assert!(told == arrived, "{} bytes told, {} arrived", told.len(), arrived.len());
+            works(rig);
+        });
+    });
+}
+
+/// All that comes, a page at a time.
+fn drain(reader: io_conformance::Desc) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut page = [0_u8; 4096];
+    loop {
+        match reader.std().read(&mut page) {
+            Ok(0) => return all,
+            Ok(count) => all.extend_from_slice(&page[..count]),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}"),
+        }
+    }
 }
 
 /// While another process stops and continues this one: the same results, no wait cut short, no deadline lost.

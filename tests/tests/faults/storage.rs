@@ -114,8 +114,8 @@ pub(crate) fn no_such_memory<F: Fixture>(fx: &F) {
 const HALF: u64 = 512 << 10;
 
 /// A file whose second half cannot be read, written or synced.
-pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
-    let broken = Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 128 << 10 };
+pub(crate) fn a_broken_file<F: Fixture>(fx: &F, errno: Errno) {
+    let broken = Behaviour { fails_from: HALF, errno, at_most: 128 << 10 };
     // One mount for all rounds, because the kernel ends one in its own time.
     let broken = FaultyFile::new(broken);
     flat(rounds(3), "a broken file", || {
@@ -129,7 +129,7 @@ pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
                     assert_eq!(rig.run_as(form, op, mem.only()), plain, "{form:?}: {op:?}");
                     plain
                 };
-                let broken = Errno::IO.to_result();
+                let broken = errno.to_result();
                 assert_eq!(run(pread(&file, &mem, half)), broken);
                 assert_eq!(run(pread(&file, &mem, half + 12_345)), broken);
                 assert_eq!(run(pwrite(&file, &mem, half)), broken);
