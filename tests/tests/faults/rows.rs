@@ -318,6 +318,17 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "address_space",
+        fault: "room for 0, 1, 2… pages at construction (`RLIMIT_AS`)",
+        expected: "`ENOMEM` until there is room",
+        cells: [
+            Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::uring, 1)),
+            Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::epoll, 0)),
+            Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::pool, 0)),
+            Cell::NotTried("the standard library panics where a thread has no room for its signal stack"),
+        ],
+    },
+    Row {
         name: "no_thread",
         fault: "the 1st, 2nd… thread of io-std cannot be started (`EAGAIN` from `clone`, supervisor)",
         expected: "the next backend, or an error with every reason",
