@@ -325,7 +325,7 @@ pub(crate) const ROWS: &[Row] = &[
             Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::uring, 1)),
             Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::epoll, 0)),
             Cell::Here(|| descriptors::no_address_space_at_construction(descriptors::pool, 0)),
-            Cell::NotTried("the standard library panics where a thread has no room for its signal stack"),
+            Cell::NotTried("a new thread that finds no memory for itself ends the process, in the standard library"),
         ],
     },
     Row {
