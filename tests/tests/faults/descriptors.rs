@@ -2,7 +2,7 @@
 
 use crate::load::works;
 use core::cell::Cell;
-use io_conformance::fault::{Answer, AddressSpace, Call, Files, Supervisor, flat, nth};
+use io_conformance::fault::{AddressSpace, Answer, Call, Files, Supervisor, flat, nth};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
 use io_conformance::rig::{Form, Rig};
