@@ -5,8 +5,9 @@
 //! The system calls here take numbers and locals.
 
 use super::not_here;
+use core::panic::AssertUnwindSafe;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 
 /// A limit on the number of descriptors, until it is dropped.

@@ -463,6 +463,23 @@ pub(crate) const ROWS: &[Row] = &[
         cells: on_each!(of_the_suite::thread_exit),
     },
     Row {
+        name: "own_closed",
+        fault: "the backend's own descriptors closed behind its back, as by a program that closes all",
+        expected: "",
+        cells: not_tried(
+            "whoever closes another's descriptor may meet any file under its number: the standard library aborts \
+             where it can tell",
+        ),
+    },
+    Row {
+        name: "frozen",
+        fault: "the process is frozen and thawed by its control group",
+        expected: "",
+        cells: not_tried(
+            "stop_continue without the signals; a test that dies in between leaves itself frozen for ever",
+        ),
+    },
+    Row {
         name: "block_device_eio",
         fault: "a disk that fails below the page cache (dm-flakey, null_blk)",
         expected: "",
