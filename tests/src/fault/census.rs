@@ -9,10 +9,13 @@ use std::time::Instant;
 /// How many mappings and how much memory may come and go with the allocator.
 const SPARE_MAPS: usize = 24;
 const SPARE_KIB: usize = 6 * 1024;
-/// How many bytes of the heap: names of threads, and what the standard library keeps for the next time.
-const SPARE_BYTES: usize = 512;
+/// How many bytes of the heap: what the standard library makes when it is first needed, such as a thread's handle
+/// for parking. A round that leaves something behind does so each time.
+const SPARE_BYTES: usize = 128;
 /// Threads and rings end a little later than whoever ends them.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So many counts of the same, a millisecond apart, are the end of what goes on.
+const SETTLED: u32 = 8;
 
 /// What the process holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +71,22 @@ impl Census {
         Census { files, threads, maps, kib, heap, own }
     }
 
+    /// Counts until nothing has changed for a while: what ends a little later than whoever ends it is gone.
+    #[must_use]
+    pub fn settled() -> Census {
+        let (begin, mut last, mut same) = (Instant::now(), Census::take(), 0);
+        while same < SETTLED && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+            let now = Census::take();
+            // The last one's own is part of the next one's.
+            let heap = now.heap.saturating_sub(last.own);
+            let unchanged = heap == last.heap && now.threads == last.threads;
+            same = if unchanged && now.files == last.files { same + 1 } else { 0 };
+            last = Census { heap, ..now };
+        }
+        last
+    }
+
     /// What there is more of than before.
     fn grown(&self, before: &Census, spare_kib: usize) -> Option<String> {
         // Some may have been about to be closed before.
@@ -118,7 +137,7 @@ impl Census {
 /// If it holds more.
 pub fn flat(rounds: u32, what: &str, mut body: impl FnMut()) {
     body();
-    let before = Census::take();
+    let before = Census::settled();
     for _ in 0..rounds {
         body();
     }

@@ -39,7 +39,7 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
     let seen = Arc::new(AtomicU64::new(0));
     // What is filled once is filled.
     fx.started(works);
-    let before = Census::take();
+    let before = Census::settled();
     fx.started(|rig| {
         let props = Props::new(4);
         works(rig);
@@ -68,9 +68,8 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
         }
         calls.calm();
         works(rig);
-        for child in children.lock().expect("as above").drain(..) {
-            child.join("a fork in a system call");
-        }
+        let all = core::mem::take(&mut *children.lock().expect("as above"));
+        all.into_iter().for_each(|child| child.join("a fork in a system call"));
         works(rig);
     });
     before.assert_same("forks in system calls");

@@ -59,7 +59,7 @@ pub(crate) fn suite_in_a_storm<F: Fixture + Clone>(fx: &F) {
     let first = libtest_mimic::run(&args, first);
     // What is filled once is filled: pools that all share, and what the library keeps.
     fx.both(works);
-    let before = Census::take();
+    let before = Census::settled();
     let rest = libtest_mimic::run(&args, rest);
     let seen = storm.seen();
     drop(storm);
