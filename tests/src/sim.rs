@@ -21,8 +21,8 @@ mod run;
 mod submit;
 
 pub use backend::SimBackend;
-pub use coverage::{Coverage, End, claimed};
-pub use errnos::{errnos, is_possible};
+pub use coverage::{Claim, Coverage, End, claimed};
+pub use errnos::{errnos, is_possible, works_on};
 pub use exercise::exercise;
 pub use fd::SimFd;
 pub use flight::Asked;

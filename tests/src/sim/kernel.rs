@@ -7,7 +7,7 @@
 //! A node that is not completed is in the list that its flight's stage says; only this file moves it. What a
 //! flight points to is used only until then (I1, I2).
 
-use super::coverage::{Coverage, End};
+use super::coverage::{Claim, Coverage, End};
 use super::flight::{Asked, Flight, Stage};
 use super::log::{Log, What};
 use super::plan::{Bogus, Plan};
@@ -133,6 +133,7 @@ impl Kernel {
             node: node.ptr(),
             op,
             kind: op.kind(),
+            on: op.fd().and_then(|fd| self.world.with(|world| world.kind(fd))),
             stage: Stage::Queued,
             due_ns: 0,
             stamps: [stamp(op.fd()), stamp(other)],
@@ -438,7 +439,8 @@ impl Kernel {
             Err(Errno::CANCELED) => End::Cancelled,
             Err(errno) => End::Failed(errno),
         };
-        self.coverage.add(flight.kind, end, flight.asked);
+        let Flight { kind, on, asked, .. } = *flight;
+        self.coverage.add(Claim { kind, on, end, asked });
     }
 
     /// Crosses a completed submission off.
