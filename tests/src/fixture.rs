@@ -47,8 +47,6 @@ pub enum Needs {
     Signal,
     /// More threads than one.
     Threads,
-    /// A way of running that only a backend over the kernel has: a route, a system call, a registration.
-    Way,
 }
 
 impl Needs {
@@ -62,7 +60,6 @@ impl Needs {
             Needs::Memory => "memory that faults",
             Needs::Signal => "signals",
             Needs::Threads => "threads",
-            Needs::Way => "a way of the kernel",
         }
     }
 }

@@ -155,7 +155,7 @@ impl Kernel {
             Op::Cancel(cancel) => return Tried::Done(self.cancel_in(cancel.scope, seq)),
             Op::Close(close) => self.before_close(seq, close.fd),
             _ if self.means_another(flight) => {
-                return self.bare(seq, flight.stage == Stage::Waiting);
+                return self.bare(seq);
             }
             _ => {}
         }
@@ -176,12 +176,13 @@ impl Kernel {
         }
     }
 
-    /// Its number was closed behind the backend's back.
-    fn bare(&self, seq: u64, waits: bool) -> Tried {
-        let done = self.flights.get(&seq).map_or(0, |flight| flight.done);
-        match i64::try_from(done) {
-            _ if waits => Tried::Blocked,
+    /// Its number was closed behind the backend's back. It belongs to the file that the number meant at submit: what
+    /// can wait waits for that, which nobody can see any more, and what cannot has come too late.
+    fn bare(&self, seq: u64) -> Tried {
+        let Some(flight) = self.flights.get(&seq) else { return Tried::Blocked };
+        match i64::try_from(flight.done) {
             Ok(done) if done > 0 => Tried::Done(done),
+            _ if flight.op.interest().is_some() => Tried::Blocked,
             _ => Tried::Done(Errno::BADF.to_result()),
         }
     }

@@ -421,10 +421,12 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn route(&self, op: &Op) -> Route {
-        match op {
-            Op::Timeout(_) => Route { way: Way::Readiness, why: "the simulated clock" },
-            _ => Route { way: Way::Ring, why: "the simulated kernel, whenever it likes" },
-        }
+        let why = match way(op.kind()) {
+            Way::Readiness => "the simulated clock",
+            Way::Inline => "it never waits",
+            _ => "the simulated kernel, whenever it likes",
+        };
+        Route { way: way(op.kind()), why }
     }
 
     fn counters(&self) -> Counters {
@@ -443,16 +445,19 @@ unsafe impl IoBackend for SimBackend {
     fn dump(&self, out: &mut [InFlight]) -> usize {
         self.with(|kernel| {
             for (place, node) in out.iter_mut().zip(kernel.nodes()) {
-                *place = InFlight::of(&node, self.way(node.op().kind()));
+                *place = InFlight::of(&node, way(node.op().kind()));
             }
             kernel.nodes().count()
         })
     }
 }
 
-impl SimBackend {
-    fn way(&self, kind: OpKind) -> Way {
-        if kind == OpKind::Timeout { Way::Readiness } else { Way::Ring }
+/// How this kind of operation runs: what no backend gives away is not given away here.
+pub(super) const fn way(kind: OpKind) -> Way {
+    match kind {
+        OpKind::Timeout => Way::Readiness,
+        OpKind::Cancel | OpKind::Listen | OpKind::Shutdown => Way::Inline,
+        _ => Way::Ring,
     }
 }
 

@@ -80,8 +80,8 @@ pub(super) struct Flight {
     pub(super) expired: bool,
 }
 
-/// A direction of a descriptor, which those that wait for it share.
-pub(super) type Lane = (Fd, bool);
+/// A direction of a descriptor, which those that wait for it share: its number, what that meant, and which way.
+pub(super) type Lane = (Fd, Option<u64>, bool);
 
 impl Flight {
     /// Its direction, if it waits for one in line: polls and connects wait side by side.
@@ -90,7 +90,7 @@ impl Flight {
             return None;
         }
         let (fd, interest) = self.op.interest()?;
-        Some((fd, interest == io_core::Interest::Readable))
+        Some((fd, self.stamps[0].1, interest == io_core::Interest::Readable))
     }
 
     /// Whether the kernel may still act on it.

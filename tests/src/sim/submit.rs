@@ -4,6 +4,7 @@
 //! After a step has unwound, a node that is in no list is nobody's; its backend may complete it (I5).
 
 use super::attempt::Tried;
+use super::backend::way;
 use super::flight::Stage;
 use super::kernel::Kernel;
 use crate::explore;
@@ -20,7 +21,7 @@ impl Kernel {
     pub(super) fn submit(&mut self, node: Node) {
         let seq = self.enter(&node);
         let kind = node.op().kind();
-        let way = if kind == OpKind::Timeout { Way::Readiness } else { Way::Ring };
+        let way = way(kind);
         self.by_way[way as usize] += 1;
         self.by_kind[kind as usize] += u64::from(way == Way::Ring);
         let now = self.now_ns();
