@@ -89,7 +89,8 @@ impl Kernel {
         use core::fmt::Write;
         let mut text = String::new();
         for (seq, flight) in &self.flights {
-            let fd = flight.op.fd().map_or(String::new(), |fd| format!(" on {}", fd.raw()));
+            let fd = flight.op.fd();
+            let fd = fd.map_or(String::new(), |fd| format!(" on {}", self.describe(fd)));
             let what = match (flight.stage, flight.op.interest()) {
                 (Stage::Waiting, Some((_, interest))) => format!("waits to be {interest:?}"),
                 (Stage::Waiting, None) => "waits for a cancel".to_owned(),
@@ -137,7 +138,7 @@ impl Kernel {
         }
         assert_eq!(owned, 0, "a stop without deadline leaves nothing owned");
         assert_eq!(
-            self.completed,
+            self.completed + self.lost,
             self.submitted,
             "each submission is completed once:\n{}",
             self.waiting()
