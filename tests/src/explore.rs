@@ -184,6 +184,17 @@ fn parse(text: &str, what: &str) -> Trace {
     text.parse().unwrap_or_else(|_| panic!("{what} is a line such as 1.0*3.7, not '{text}'"))
 }
 
+/// The seeds of a test that runs its own programs and does not shrink them: 0 to `count`, scaled by `IO_TEST_ROUNDS`,
+/// or that of `IO_SIM_SEED` alone.
+///
+/// # Panics
+/// If that is set to something else than a number.
+#[must_use]
+pub fn seed_range(count: u32) -> Range<u64> {
+    let all = 0..u64::from(crate::watchdog::rounds(count));
+    chosen_seed().map_or(all, |seed| seed..seed.saturating_add(1))
+}
+
 /// Runs the test with the seeds 0 to `count`, or, if `IO_SIM_SEED` or `IO_SIM_TRACE` is set, with that one
 /// alone. `count` is scaled by `IO_TEST_ROUNDS`.
 ///
