@@ -142,6 +142,7 @@ fn two_things(choices: &Choices) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of runs")]
 fn few_deviations_find_what_depth_does_not() {
     if explore::is_replay() {
         return;
@@ -165,7 +166,7 @@ fn few_deviations_find_what_depth_does_not() {
     let deep = explore::exhaustive(usize::MAX, 10_000, two_things);
     assert!(!deep.complete, "{deep}");
     let cut = explore::deviations(2, 100, |choices| {
-        assert_eq!((0..60).map(|_| choices.below(3)).count(), 60);
+        assert!((0..60).all(|_| choices.below(3) < 3));
     });
     assert_eq!(
         (cut.runs, cut.complete, cut.to_string().as_str()),

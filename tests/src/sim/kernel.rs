@@ -251,10 +251,11 @@ impl Kernel {
         self.flights.clear();
         self.echoes.clear();
         self.quiet = 0;
+        // Lists and heap are links in the nodes: they let go without a look at them.
         for list in [&mut self.queued, &mut self.flying, &mut self.late, &mut self.ready] {
-            core::mem::forget(core::mem::take(list));
+            *list = Fifo::new();
         }
-        core::mem::forget(core::mem::replace(&mut self.timers, Timers::new()));
+        self.timers = Timers::new();
     }
 
     /// A backend that was just made.
