@@ -23,7 +23,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(eight_receives_and_eight_sends_share_a_socket_and_its_duplicates::<F>),
         Case::of(what_waits_is_served_in_order::<F>),
         Case::of(data_that_comes_between_the_try_and_the_wait_is_seen::<F>).needs(Needs::Threads),
-        Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>).needs(Needs::Way),
+        Case::of(a_number_that_is_reused_behind_our_back_is_another_file::<F>),
         Case::of(one_descriptor_in_two_backends::<F>).needs(Needs::Object),
         Case::of(a_hang_up_ends_both_directions::<F>),
         Case::of(a_thousand_idle_receives_do_not_delay_a_file::<F>).needs(Needs::Clock),
