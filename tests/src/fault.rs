@@ -3,6 +3,7 @@
 //!
 //! * [`Supervisor`]: the kernel asks us before each of this process's system calls, by seccomp's user
 //!   notification. It works on bare system calls, so nothing in between can be missed.
+//! * [`Entries`]: what a ring is about to submit, for a script to change: a cancel gets the answer that a test wants.
 //! * [`FaultyFile`]: a file whose reads and writes are answered by us (FUSE).
 //! * [`Tmpfs`]: a file system of a few pages. [`Files`], [`Disabled`]: limits that are set back.
 //! * [`Storm`]: a timer that interrupts whatever waits. [`stopped_and_continued`]: `SIGSTOP` and `SIGCONT`.
@@ -11,6 +12,7 @@
 
 mod cell;
 mod census;
+mod entries;
 mod filter;
 mod fuse;
 mod limits;
@@ -20,6 +22,7 @@ mod supervisor;
 
 pub use cell::{Cell, chosen, not_here};
 pub use census::{Census, flat};
+pub use entries::{Entries, give_up};
 pub use fuse::{Behaviour, FaultyFile};
 pub use limits::{Disabled, FileSize, Files, without_threads};
 pub use mount::Tmpfs;

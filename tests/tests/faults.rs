@@ -7,6 +7,8 @@ mod support;
 
 #[path = "faults/calls.rs"]
 mod calls;
+#[path = "faults/cancels.rs"]
+mod cancels;
 #[path = "faults/denied.rs"]
 mod denied;
 #[path = "faults/descriptors.rs"]
