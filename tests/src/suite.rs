@@ -22,6 +22,7 @@ pub mod errors;
 pub mod explain;
 pub mod fork;
 pub mod fs;
+pub mod kinds;
 pub mod leak;
 pub mod lines;
 pub mod names;
@@ -101,6 +102,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(ready::cases());
     cases.extend(errors::cases());
     cases.extend(odd::cases());
+    cases.extend(kinds::cases());
     cases.extend(prompt::cases());
     cases.extend(cancel::cases());
     cases.extend(close::cases());
