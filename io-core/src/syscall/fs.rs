@@ -3,7 +3,7 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{BADF, SPIPE, borrow, counted, failed, on, retry};
+use super::{BADF, INVAL, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -135,8 +135,6 @@ pub(super) fn is_terminal(fd: Fd) -> bool {
     };
     on(fd, counts) == 1
 }
-
-const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
 pub(super) fn position(fd: Fd) -> i64 {

@@ -8,7 +8,10 @@
 //! As in the parent module.
 
 use super::rw::{no_bytes, one, refused, slices, slices_mut, with_slices_mut};
-use super::{BADF, INLINE_MAX, SPIPE, act, borrow, check_seekable, counted, fs, net, poll, retry, vectors};
+use super::{
+    BADF, INLINE_MAX, INVAL, SPIPE, act, borrow, check_seekable, counted, fs, net, poll, retry,
+    vectors,
+};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -22,8 +25,6 @@ use rustix::io::{Errno as SysErrno, IoSliceMut};
 const POSITION: u64 = u64::MAX;
 
 const AGAIN: i64 = Errno::AGAIN.to_result();
-
-const INVAL: i64 = Errno::INVAL.to_result();
 
 const NOT_A_SOCKET: i64 = Errno::NOTSOCK.to_result();
 

@@ -194,8 +194,7 @@ impl Props {
 
     /// The operations of [`each_op`], and some that only a fresh object lets one try.
     fn ops(&self, fd: Fd) -> Vec<Op> {
-        let mut ops =
-            each_op(fd, &self.mem, &self.iov, &self.out, &self.to, self.file.raw());
+        let mut ops = each_op(fd, &self.mem, &self.iov, &self.out, &self.to, self.file.raw());
         let (path, flags) = (self.path.ptr().cast(), OpenFlags::CLOEXEC);
         ops.extend([
             Op::Open(Open { dir: fd, path, flags, mode: 0 }),
@@ -281,9 +280,8 @@ pub fn every_operation_on_every_type_of_file<F: Fixture>(fx: &F) {
                 }
                 for form in Form::ALL {
                     for nonblocking in [false, true] {
-                        let run = |op, keep: &[Mem]| {
-                            rig.run_timed(form, op, keep, deadline_in(SOON))
-                        };
+                        let run =
+                            |op, keep: &[Mem]| rig.run_timed(form, op, keep, deadline_in(SOON));
                         let got = on_fresh(make, nonblocking, &props, index, run);
                         check(&format!("{form:?}"), &got, &expected);
                     }
