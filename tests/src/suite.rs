@@ -33,6 +33,7 @@ pub mod poll;
 pub mod prompt;
 pub mod ready;
 pub mod rw;
+pub mod side;
 pub mod signals;
 pub mod sources;
 pub mod stop;
@@ -103,6 +104,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(errors::cases());
     cases.extend(odd::cases());
     cases.extend(kinds::cases());
+    cases.extend(side::cases());
     cases.extend(prompt::cases());
     cases.extend(cancel::cases());
     cases.extend(close::cases());
