@@ -1,6 +1,7 @@
 //! What the kernel may say of a cancel, and what is true of the operation meanwhile: nine cells.
 
 use crate::load::{Noted, works};
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use io_conformance::Desc;
 use io_conformance::fault::{Answer, Entries, Supervisor, flat, give_up};
@@ -10,7 +11,6 @@ use io_conformance::rig::Rig;
 use io_conformance::watchdog::rounds;
 use io_core::{Errno, IoBackend};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 static ENTER: &[i64] = &[libc::SYS_io_uring_enter];
 
