@@ -3,6 +3,7 @@
 //!
 //! * [`Supervisor`]: the kernel asks us before each of this process's system calls, by seccomp's user
 //!   notification. It works on bare system calls, so nothing in between can be missed.
+//! * [`Entries`]: what a ring is about to submit, for a script to change: a cancel gets the answer that a test wants.
 //! * [`FaultyFile`]: a file whose reads and writes are answered by us (FUSE).
 //! * [`Tmpfs`]: a file system of a few pages. [`Files`], [`Disabled`] and others: limits that are set back.
 //!   [`denied`], [`as_nobody`], [`without_threads`]: threads that may do less.
@@ -12,6 +13,7 @@
 
 mod cell;
 mod census;
+mod entries;
 mod filter;
 mod fuse;
 mod heap;
@@ -22,6 +24,7 @@ mod supervisor;
 
 pub use cell::{Cell, Made, chosen, made, not_here};
 pub use census::{Census, flat};
+pub use entries::{Entries, give_up};
 pub use filter::denied;
 pub use fuse::{Behaviour, FaultyFile};
 pub use heap::Heap;

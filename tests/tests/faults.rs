@@ -9,6 +9,8 @@ mod support;
 mod after;
 #[path = "faults/calls.rs"]
 mod calls;
+#[path = "faults/cancels.rs"]
+mod cancels;
 #[path = "faults/denied.rs"]
 mod denied;
 #[path = "faults/descriptors.rs"]

@@ -3,7 +3,9 @@
 use crate::after::borne;
 use crate::matrix::{Cell, Row};
 use crate::support::{epoll, pool, uring};
-use crate::{calls, denied, descriptors, forks, of_the_suite, peers, ring, signals, storage};
+use crate::{
+    calls, cancels, denied, descriptors, forks, of_the_suite, peers, ring, signals, storage,
+};
 use io_conformance::fault::Answer;
 use io_core::Errno;
 
@@ -216,6 +218,12 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "the kernel takes a batch up to an entry it refuses (old set of flags, no path)",
         expected: "its error for that one; the rest goes without another call",
         cells: ring_only(Cell::Here(|| borne(uring::old(), ring::a_bad_entry_in_mid_batch))),
+    },
+    Row {
+        name: "cancel_answers",
+        fault: "a cancel is answered with 0, `ENOENT` and `EALREADY`, of a read that is done, was given up by the kernel, and still waits (the supervisor puts a no-op with that answer in the cancel's place)",
+        expected: "the read ends when the kernel ends it, with the kernel's result, whatever the cancel was told; no byte is lost",
+        cells: ring_only(on!(uring, cancels::answered)),
     },
     Row {
         name: "cq_overflow",
