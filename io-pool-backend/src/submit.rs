@@ -157,7 +157,7 @@ impl<L: RawLock> PoolBackend<L> {
         let fd = node.op().fd();
         let (waits, first) = self.queues(|queues| {
             let first = self.arm(queues, &node);
-            (queues.wait_again(node, claim), first)
+            (queues.wait_again(node, claim, Arrival::Bare), first)
         });
         self.notice(first);
         self.after_wait(waits, fd, Turn::Reap);
