@@ -8,6 +8,10 @@
 //! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
 //!
+//! A descriptor may stay ready and yet have nothing for an operation, for as long as it likes: an unread error
+//! queue, data that was peeked at. What has been waited for in vain a few times is waited for again after a
+//! pause, so that it is not tried without end.
+//!
 //! A poll is nothing but its wait: what is ready then, `poll(2)` says, because the ring's answer can hold
 //! less, or more, than is true.
 #![allow(unsafe_code, reason = "takes nodes back from the kernel")]
@@ -121,7 +125,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 return self.finish(node, result);
             }
         }
-        self.again(node, place::WAITS);
+        let wait = note_stale(&node);
+        self.again(node, wait);
     }
 
     /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
@@ -152,11 +157,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             self.leave(node.scratch());
             node.set_scratch(place::ASLEEP);
             self.asleep.push(node);
+        } else if result == PAUSED {
+            self.again(node, place::WAITS);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {
             self.again(node, place::WAS_READY);
         } else {
             node.requeue();
-            node.set_scratch(place::TURN | place::WAS_READY);
+            node.set_scratch(place::TURN | place::WAS_READY | (node.scratch() & place::KEPT));
             self.turn.push(node);
         }
     }
@@ -235,6 +242,22 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
         }
     }
+}
+
+/// What a pause ends with (`ETIME`).
+const PAUSED: i64 = Errno::from_raw(62).to_result();
+
+/// An operation that may have been ready has to wait. The flags for its next entry: a wait, or a pause before that.
+pub(crate) fn note_stale(node: &Node) -> u32 {
+    let word = node.scratch();
+    if word & place::WAS_READY == 0 {
+        return place::WAITS;
+    }
+    if word & place::STALE == place::STALE {
+        return place::WAITS | place::WAS_READY;
+    }
+    node.set_scratch(word + place::ONCE_STALE);
+    place::WAITS
 }
 
 /// The kernel's own codes for "restart the system call", which the ring lets through when a worker is

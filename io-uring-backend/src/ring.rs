@@ -57,6 +57,9 @@ static_assertions::assert_eq_align!(Entry, squeue::Entry);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, op_flags), 28);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, token), 32);
 
+/// How long [`Sqe::pause`] takes.
+static PAUSE: types::Timespec = types::Timespec::new().nsec(10_000_000);
+
 /// The descriptor's file position as an offset.
 pub(crate) const AT_POSITION: u64 = u64::MAX;
 
@@ -126,6 +129,11 @@ impl Sqe {
     pub(crate) fn openat(dir: c_int, path: *const c_char, flags: u32, mode: u32) -> Sqe {
         let sqe = Sqe::new(opcode::OpenAt::CODE, dir);
         Sqe { addr: word(path), len: mode, op_flags: flags, ..sqe }
+    }
+
+    /// Completes with `ETIME` in a hundredth of a second.
+    pub(crate) fn pause() -> Sqe {
+        Sqe { addr: word(&raw const PAUSE), len: 1, ..Sqe::new(opcode::Timeout::CODE, -1) }
     }
 
     /// Completes when one of `events` (`poll(2)`) holds, once.

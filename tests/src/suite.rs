@@ -34,6 +34,7 @@ pub mod ready;
 pub mod rw;
 pub mod signals;
 pub mod sources;
+pub mod stale;
 pub mod stop;
 pub mod sync;
 pub mod threads;
@@ -120,6 +121,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(leak::cases());
     cases.extend(signals::cases());
     cases.extend(sources::cases());
+    cases.extend(stale::cases());
     cases
 }
 
