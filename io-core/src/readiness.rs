@@ -34,7 +34,7 @@ pub use events::{Event, Events, Readiness, Trigger};
 pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
-pub use spin_lock::SpinLock;
+pub use spin_lock::{SpinLock, give_way};
 #[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
 pub use turns::Claim;

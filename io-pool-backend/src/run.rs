@@ -154,6 +154,7 @@ impl<L: RawLock> PoolBackend<L> {
     pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn<'_>) -> usize {
         if node.home() != self.address() {
             node.go_home(result);
+            self.count.delivered();
             self.notify_others();
             return 0;
         }

@@ -11,11 +11,12 @@ use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::Rig;
 use crate::watchdog::rounds;
+use core::net::SocketAddr;
 use core::time::Duration;
 use io_core::op::{MsgFlags, Recv};
 use io_core::{Errno, IoBackend, Op, Phase};
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 /// The cases of this module.
@@ -34,7 +35,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// it tries again and again.
 const FEW: u64 = 500;
 
-fn option<T>(socket: &impl std::os::fd::AsRawFd, level: i32, name: i32, value: &T) {
+fn option<T>(socket: &impl AsRawFd, level: i32, name: i32, value: &T) {
     let len = libc::socklen_t::try_from(size_of::<T>()).expect("a few bytes");
     let value = core::ptr::from_ref(value).cast();
     // SAFETY: so many bytes are there.
