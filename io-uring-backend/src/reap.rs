@@ -184,7 +184,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         match unsafe { attempt(node.op()) } {
             Attempt::Done(result) => self.finish(node, result),
             _ => match if is_restart(waited) { INTR } else { waited } {
-                0.. | CANCELED | INTR => self.again(node, place::WAITS),
+                CANCELED | INTR | PAUSED => self.again(node, place::WAITS),
+                0.. => {
+                    node.set_scratch(node.scratch() | place::WAS_READY);
+                    let wait = note_stale(&node);
+                    self.again(node, wait);
+                }
                 // A file without readiness, and the ring says so in its own way.
                 INVAL => self.finish(node, Errno::PERM.to_result()),
                 errno => self.finish(node, errno),
