@@ -34,24 +34,22 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Takes every completion that is there. Runs no waker and no callback.
     #[inline]
     pub(crate) fn reap(&self) {
-        for (word, result) in self.ring.completions() {
+        self.ring.complete(|word, result| {
             // The common cases by themselves, without a table of jumps: this is the innermost loop.
             // SAFETY: it came back in a CQE.
             if let Some(node) = unsafe { Token::plain(word) } {
                 // SAFETY: a token that comes back names a node in flight.
                 let node = unsafe { self.in_flight.remove(node) };
-                self.operated(node, i64::from(result));
-                continue;
+                return self.operated(node, i64::from(result));
             }
             // SAFETY: as above.
             if let Some(node) = unsafe { Token::filed(word) } {
                 // SAFETY: as above.
                 let node = unsafe { self.in_flight.remove_filed(node) };
-                self.operated(node, i64::from(result));
-                continue;
+                return self.operated(node, i64::from(result));
             }
             self.reap_other(word, result);
-        }
+        });
     }
 
     #[inline(never)]
