@@ -44,6 +44,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_file_that_keeps_its_position_keeps_it::<F>).needs(Needs::Object),
         Case::of(a_transfer_of_nothing_does_not_queue_at_a_terminal::<F>).needs(Needs::Object),
         Case::of(a_read_of_nothing_waits_where_the_system_call_waits::<F>).needs(Needs::Object),
+        Case::of(a_read_of_nothing_at_the_end_of_the_log_waits::<F>).needs(Needs::Object),
         Case::of(a_timer_whose_clock_was_set_says_so_once::<F>).needs(Needs::Clock),
     ]
 }
@@ -375,6 +376,31 @@ pub fn a_timer_whose_clock_was_set_says_so_once<F: Fixture>(fx: &F) {
             let got = rig.run_timed(Form::Future, read, mem.only(), soon);
             assert_eq!(got, Errno::TIMEDOUT.to_result(), "told once");
         }
+    });
+}
+
+/// A read of nothing from the kernel's log waits at its end; whoever submits does not.
+pub fn a_read_of_nothing_at_the_end_of_the_log_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let log = match File::open("/dev/kmsg") {
+            Ok(log) => Desc::from(OwnedFd::from(log)),
+            Err(error) => skip(format!("/dev/kmsg: {error}")),
+        };
+        let (invalid, timed_out) = (Errno::INVAL.to_result(), Errno::TIMEDOUT.to_result());
+        let mem = Mem::zeroed(1);
+        let read = Op::Read(Read { fd: log.raw(), buf: mem.ptr(), len: 0 });
+        log.seek_to(0);
+        same(rig, read, mem.only(), invalid);
+        // The kernel may have something to say meanwhile.
+        let waited = (0..5).any(|_| {
+            // SAFETY: a number only.
+            assert_eq!(unsafe { libc::lseek(log.raw().raw(), 0, libc::SEEK_END) }, 0);
+            let soon = deadline_in(Duration::from_millis(20));
+            let got = rig.run_timed(Form::Future, read, mem.only(), soon);
+            assert!([invalid, timed_out].contains(&got), "{got}");
+            got == timed_out
+        });
+        assert!(waited);
     });
 }
 
