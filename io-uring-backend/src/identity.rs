@@ -23,11 +23,6 @@ pub(crate) fn stat_of(fd: Fd) -> Option<Stat> {
 }
 
 /// Whether no file is behind it at all: a counter, a timer, an epoll, a process.
-pub(crate) fn is_no_file(fd: Fd) -> bool {
-    stat_of(fd).is_some_and(|stat| has_no_type(&stat))
-}
-
-/// Whether that is what it says.
 pub(crate) fn has_no_type(stat: &Stat) -> bool {
     stat.st_mode & 0o170_000 == 0
 }

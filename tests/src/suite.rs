@@ -36,6 +36,7 @@ pub mod rw;
 pub mod side;
 pub mod signals;
 pub mod sources;
+pub mod stale;
 pub mod stop;
 pub mod sync;
 pub mod threads;
@@ -124,6 +125,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(leak::cases());
     cases.extend(signals::cases());
     cases.extend(sources::cases());
+    cases.extend(stale::cases());
     cases
 }
 

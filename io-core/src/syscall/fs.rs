@@ -7,7 +7,8 @@ use super::{BADF, INVAL, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
-    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, Sendfile, Stat,
+    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, PollEvents, Sendfile,
+    Stat,
 };
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, IntoRawFd};
@@ -115,12 +116,20 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
 }
 
 /// Whether a read of nothing waits: of an `inotify(7)` or `fanotify(7)` it does, for an event, and then fails. What
-/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`).
+/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`). And so it does at the end
+/// of the kernel's log (`/dev/kmsg`).
 pub(super) fn waits_for_nothing(fd: Fd) -> bool {
-    let counts = |fd: BorrowedFd<'_>| {
-        let anonymous = rustix::fs::fstat(fd)?.st_mode & 0o170_000 == 0;
-        let counted = anonymous && rustix::io::ioctl_fionread(fd)? == 0;
-        Ok(usize::from(counted))
+    let counts = |borrowed: BorrowedFd<'_>| {
+        let stat = rustix::fs::fstat(borrowed)?;
+        let waits = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => {
+                stat.st_rdev == rustix::fs::makedev(1, 11)
+                    && super::poll::is_idle(fd, PollEvents::IN)
+            }
+            _ if stat.st_mode & 0o170_000 == 0 => rustix::io::ioctl_fionread(borrowed)? == 0,
+            _ => false,
+        };
+        Ok(usize::from(waits))
     };
     on(fd, counts) == 1 && !super::describe::is_nonblocking(fd)
 }
