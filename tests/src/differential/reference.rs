@@ -200,7 +200,10 @@ impl Reference<'_> {
             return None;
         }
         let groups = self.groups(act);
+        // It ends what is under way on its number, also where no file is behind that.
+        let ends_others = act.kind == OpKind::Close && matches!(act.at, Target::Number(_));
         if alone(act.kind)
+            || ends_others
             || groups.iter().any(|group| self.busy.contains(group))
             || limit == Limit::Soon
         {
