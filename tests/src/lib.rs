@@ -8,6 +8,7 @@ pub mod differential;
 pub mod explore;
 pub mod fault;
 pub mod fixture;
+mod leaked;
 pub mod mem;
 pub mod model;
 pub mod oracle;
