@@ -12,7 +12,13 @@ use crate::probe::Plan;
 use crate::ring::Sqe;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use io_core::{Errno, Node, NodePtr, OffloadHandle};
+use core::time::Duration;
+use io_core::syscall::{deadline_in, now_ns};
+use io_core::{Deadline, Errno, Node, NodePtr, OffloadHandle};
+
+/// How long what all cancels have missed is left alone at first, and at most: twice as long each time.
+const FIRST_DOUBT: Duration = Duration::from_millis(1);
+const LAST_DOUBT: Duration = Duration::from_millis(64);
 
 impl<M: Mode, O: OffloadHandle> UringBackend<M, O> {
     /// The contract's `cancel`, from any thread.
@@ -101,7 +107,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             return;
         }
         self.end_queued(|node| self.unwanted(node));
-        let limit = if due == Cancels::Again { place::CANCEL_LIMIT } else { 1 };
+        let limit = match due {
+            Cancels::None | Cancels::First => 1,
+            Cancels::Again => place::CANCEL_LIMIT,
+            Cancels::Late => u32::MAX,
+        };
+        let before = self.pushed.get();
         // SAFETY: the closure pushes entries and writes scratch words; it leaves the list alone.
         unsafe {
             self.in_flight.for_each(|node| {
@@ -111,6 +122,26 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 }
                 sent
             });
+        }
+        if due == Cancels::Again && self.pushed.get() == before {
+            self.doubt();
+        }
+    }
+
+    /// All cancels of something have missed it: the kernel is moving it to and fro, which it may do more than
+    /// a hundred times where a file says that it is ready and is not, and may then start it in earnest.
+    #[cold]
+    fn doubt(&self) {
+        let patience = (self.patience.get() * 2).clamp(FIRST_DOUBT, LAST_DOUBT);
+        self.patience.set(patience);
+        self.doubt.set(deadline_in(patience));
+    }
+
+    /// Sends another cancel to what all cancels have missed, when it is time.
+    pub(crate) fn ask_again(&self) {
+        if self.doubt.get() != Deadline::NEVER && self.doubt.get().as_nanos() <= now_ns() {
+            self.doubt.set(Deadline::NEVER);
+            self.want_cancels(Cancels::Late);
         }
     }
 
@@ -125,7 +156,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if room {
             let first = word & place::CANCELS == 0;
             self.being_cancelled.set(self.being_cancelled.get() + usize::from(first));
-            node.set_scratch(word + place::CANCEL_SENT);
+            if word & place::CANCELS != place::CANCELS {
+                node.set_scratch(word + place::CANCEL_SENT);
+            }
         }
         room
     }
@@ -134,6 +167,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     #[cold]
     pub(crate) fn end_cancelling(&self) {
         self.being_cancelled.set(self.being_cancelled.get() - 1);
+        if self.being_cancelled.get() == 0 {
+            self.doubt.set(Deadline::NEVER);
+            self.patience.set(Duration::ZERO);
+        }
     }
 
     fn push_cancel(&self, node: &Node) -> bool {

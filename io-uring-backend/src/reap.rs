@@ -192,7 +192,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 
     /// `ENOENT` may mean that the operation was just being moved inside the kernel: it is asked again, a
-    /// few times, if there is one. `EALREADY` means that it runs and has been told; 0, that it comes back cancelled.
+    /// few times, if there is one, and then now and again. `EALREADY` means that it runs and has been told; 0, that it comes back cancelled.
     fn cancel_answered(&self, result: i32) {
         if result == -Errno::NOENT.raw() && self.being_cancelled.get() > 0 {
             self.want_cancels(Cancels::Again);

@@ -38,6 +38,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     pub(crate) fn round(&self, wait: Wait, old_news: usize) -> Result<Ended, Errno> {
         self.intake();
         self.expire();
+        self.ask_again();
         self.wind_down();
         self.run_turns();
         self.reap();
@@ -78,7 +79,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let entered = match self.send_all() {
             // Sending may have reaped the read that a bell ends: without it nothing would end this wait.
             Ok(true) if self.wake_armed.get() && self.nothing_new(old_news) && !wound_down => {
-                self.enter(1, remaining(deadline.min(self.clock.next())))
+                let next = self.clock.next().min(self.doubt.get());
+                self.enter(1, remaining(deadline.min(next)))
             }
             Ok(_) => self.enter(0, None),
             Err(errno) => Err(errno),

@@ -16,7 +16,8 @@ use crate::ring::Ring;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::ops::Deref;
-use io_core::{Errno, OffloadHandle};
+use core::time::Duration;
+use io_core::{Deadline, Errno, OffloadHandle};
 
 /// Where a node is: the low bits of its scratch word, written by who holds it.
 pub(crate) mod place {
@@ -70,8 +71,8 @@ pub(crate) mod place {
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
     pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
-    /// How many cancels one wait in the ring is worth: a cancel can miss an operation that is just
-    /// being moved.
+    /// How many cancels one wait in the ring is worth at once: a cancel can miss an operation that is just
+    /// being moved. More follow after some time each.
     pub(crate) const CANCEL_LIMIT: u32 = 3;
 }
 
@@ -111,6 +112,10 @@ pub(crate) struct Owned {
     pub(crate) cancels: Cell<Cancels>,
     /// How many entries in the ring have been sent one.
     pub(crate) being_cancelled: Cell<usize>,
+    /// When those whose cancels have all missed are sent another one.
+    pub(crate) doubt: Cell<Deadline>,
+    /// How long until then, the last time.
+    pub(crate) patience: Cell<Duration>,
     /// Whether a waker or callback is running inside [`Seat::deliver`].
     pub(crate) delivering: Cell<bool>,
     /// Whether `start` has succeeded since the last `stop`.
@@ -128,6 +133,8 @@ pub(crate) enum Cancels {
     First,
     /// Also of those whose cancel may have missed.
     Again,
+    /// Also of those for which that did not help, some time later.
+    Late,
 }
 
 impl Owned {
@@ -150,6 +157,8 @@ impl Owned {
             wake_armed: Cell::new(false),
             cancels: Cell::new(Cancels::None),
             being_cancelled: Cell::new(0),
+            doubt: Cell::new(Deadline::NEVER),
+            patience: Cell::new(Duration::ZERO),
             delivering: Cell::new(false),
             started: Cell::new(false),
             dead: Cell::new(None),

@@ -10,11 +10,12 @@ use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Rig};
+use crate::watchdog::rounds;
 use core::ptr;
 use core::time::Duration;
 use io_core::op::{
     Accept, AcceptFlags, Connect, Ftruncate, Lseek, MsgFlags, Open, OpenFlags, Pread, Pwrite, Read,
-    Readv, Recv, Sendfile, Write, Writev,
+    Readv, Recv, Send, Sendfile, Write, Writev,
 };
 use io_core::ops::{How, Ops};
 use io_core::syscall::deadline_in;
@@ -38,6 +39,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_sendfile_that_is_refused_does_not_wait::<F>).needs(Needs::Object),
         Case::of(an_error_queue_never_waits::<F>).needs(Needs::Object),
         Case::of(what_no_longer_receives_does_not_wait::<F>).needs(Needs::Object),
+        Case::of(what_says_that_it_is_ready_and_is_not::<F>).needs(Needs::Object),
         Case::of(a_file_that_keeps_its_position_keeps_it::<F>).needs(Needs::Object),
         Case::of(a_transfer_of_nothing_does_not_queue_at_a_terminal::<F>).needs(Needs::Object),
         Case::of(a_read_of_nothing_waits_where_the_system_call_waits::<F>).needs(Needs::Object),
@@ -423,4 +425,43 @@ fn receives_the_end<B: IoBackend>(rig: &Rig<'_, B>, near: &Desc) {
     ] {
         same(rig, op, &keep, 0);
     }
+}
+
+/// A Unix stream with out-of-band data at its head says that it is readable, and a look at nothing of it waits all
+/// the same; a kernel that is told to wait (6.18) does so without a rest. It can be cancelled, dropped and overdue.
+pub fn what_says_that_it_is_ready_and_is_not<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mem = Mem::zeroed(1);
+        for way in 0..3 {
+            for _ in 0..rounds(8) {
+                let (near, far) = pair_of(libc::SOCK_STREAM);
+                for _ in 0..2 {
+                    let (fd, buf, flags) = (far.raw(), mem.ptr(), MsgFlags::OOB);
+                    let send = Op::Send(Send { fd, flags, buf, len: 1 });
+                    assert_eq!(rig.run_as(Form::Wait, send, mem.only()), 1);
+                }
+                let flags = MsgFlags::PEEK;
+                let op = Op::Recv(Recv { fd: near.raw(), flags, buf: mem.ptr(), len: 0 });
+                match way {
+                    0 => {
+                        let mut raw = rig.raw(op, mem.only());
+                        assert_eq!(raw.submit(), Ok(()));
+                        rig.poll(Some(Duration::ZERO));
+                        raw.cancel();
+                        assert_eq!(raw.wait(), Errno::CANCELED.to_result());
+                    }
+                    1 => {
+                        let mut raw = rig.raw(op, mem.only());
+                        assert_eq!(raw.submit(), Ok(()));
+                        rig.poll(Some(Duration::ZERO));
+                    }
+                    _ => {
+                        let soon = deadline_in(Duration::from_millis(1));
+                        let waited = rig.run_timed(Form::Future, op, mem.only(), soon);
+                        assert_eq!(waited, Errno::TIMEDOUT.to_result());
+                    }
+                }
+            }
+        }
+    });
 }
