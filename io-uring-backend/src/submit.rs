@@ -256,6 +256,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
+    /// Ends an operation that the ring does not see.
+    pub(crate) fn end_at_once(&self, node: Node, result: i64, known: Known) {
+        match known {
+            Known::Here => {
+                if node.is_timed() {
+                    self.clock.disarm(&node);
+                }
+                self.finish_inline(node, result);
+            }
+            Known::Elsewhere => self.finish(node, result),
+        }
+    }
+
     /// What the owner does itself.
     fn run_own(&self, node: Node, known: Known) {
         self.backend.tally.owner.way(own_way(node.op().kind())).add(1);
@@ -264,10 +277,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 let count = self.cancel_scope(cancel.scope, known);
                 // And what its submitter has asked.
                 let result = node.result() + i64::try_from(count).unwrap_or(i64::MAX);
-                match known {
-                    Known::Here => self.finish_inline(node, result),
-                    Known::Elsewhere => self.finish(node, result),
-                }
+                self.end_at_once(node, result, known);
             }
             _ => self.fall_asleep(node, known),
         }

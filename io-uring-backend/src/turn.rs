@@ -6,6 +6,7 @@
 //! # Safety
 //! An operation is performed only while its node is in this thread's hands.
 
+use crate::identity::is_no_file;
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
 use io_core::syscall::{Attempt, attempt, attempt_again, check_seekable, perform, perform_from};
@@ -59,7 +60,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 }
 
-/// Whether the operation waits for a device, not for readiness.
+/// Whether the operation waits for a device, not for readiness. A process has positions, says the kernel, and waits.
 fn on_device(op: &Op) -> bool {
-    op.interest().is_some_and(|(fd, _)| check_seekable(fd).is_ok())
+    op.interest().is_some_and(|(fd, _)| check_seekable(fd).is_ok() && !is_no_file(fd))
 }

@@ -3,7 +3,7 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{BADF, SPIPE, borrow, counted, failed, on, retry};
+use super::{BADF, INVAL, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -87,11 +87,18 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     }
     let is_pipe = |fd: BorrowedFd<'_>| {
         let mode = rustix::fs::fstat(fd)?.st_mode;
-        Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo))
+        match mode & 0o170_000 {
+            // No file is behind it: a timer, a counter, an epoll. None takes anything from a sendfile, also one that
+            // can be written to, and some are never writable.
+            0 => Err(SysErrno::INVAL),
+            _ => Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo)),
+        }
     };
-    if on(op.out_fd, is_pipe) != 1 {
+    match on(op.out_fd, is_pipe) {
+        1 => {}
+        INVAL => return false,
         // What is wrong with it is wrong with one of nothing, which does not wait.
-        return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0;
+        _ => return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0,
     }
     // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
@@ -128,8 +135,6 @@ pub(super) fn is_terminal(fd: Fd) -> bool {
     };
     on(fd, counts) == 1
 }
-
-const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
 pub(super) fn position(fd: Fd) -> i64 {
