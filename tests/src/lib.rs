@@ -9,6 +9,7 @@ pub mod explore;
 pub mod fault;
 pub mod fixture;
 mod keep;
+mod leaked;
 pub mod mem;
 pub mod model;
 pub mod oracle;

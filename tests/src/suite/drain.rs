@@ -3,9 +3,9 @@
 use super::Case;
 use crate::desc::Desc;
 use crate::fixture::{Fixture, Flavour};
+use crate::leaked::leaked;
 use crate::mem::Mem;
 use crate::watchdog::{rounds, tell};
-use core::mem::forget;
 use core::time::Duration;
 use io_core::op::{Accept, AcceptFlags, MsgFlags, Nop, Readv, Recv, Send, Sendfile};
 use io_core::ops::Ops;
@@ -23,6 +23,11 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_backend_is_dropped_with_deliveries_left::<F>),
         Case::of(backends_in_turn_leave_nothing_behind::<F>),
     ]
+}
+
+/// Forgets an operation on the heap, and says so to LeakSanitizer.
+pub(super) fn forget<T>(operation: core::pin::Pin<Box<T>>) {
+    leaked(Box::new(operation));
 }
 
 struct Ends {
