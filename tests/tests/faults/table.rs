@@ -19,7 +19,7 @@ Expected of every cell: each operation completes once, with the right result; no
 memory is left behind, also when it is repeated; and the backend works afterwards.
 
 A dash makes no sense, and the list below says why. A cell that cannot be made on a machine is ignored there, with the
-reason, and counted; with `IO_FAULTS_REQUIRED=1`, as in CI, it is a failure.
+reason, and counted; with `IO_FAULTS_REQUIRED=1`, as in `.ci/long`, it is a failure.
 
 ";
 
