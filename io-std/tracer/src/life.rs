@@ -154,18 +154,25 @@ pub(crate) fn renew() {
     };
     if quiet::is_on() {
         // It may not make a mapping.
-        STATE.store(INERT, Ordering::Release);
+        go_unseen();
     } else if STATE.load(Ordering::Acquire) == LIVE {
         let own = &local().own;
         own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
         if start(settings, place).is_none() {
-            // The mapping is still the parent's.
-            STATE.store(INERT, Ordering::Release);
+            go_unseen();
         }
         own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
     adoption.finish();
+}
+
+/// The program goes on without us. The mapping is still the parent's, which says so.
+fn go_unseen() {
+    if let Some(parent) = Life::current().filter(|_| STATE.load(Ordering::Acquire) == LIVE) {
+        parent.header().untraced.fetch_add(1, Ordering::Relaxed);
+    }
+    STATE.store(INERT, Ordering::Release);
 }
 
 fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {

@@ -101,7 +101,9 @@ fn meet(life: Life, local: &Local) -> u32 {
     local.life.store(Life::number(), Ordering::Relaxed);
     life.header().threads.fetch_add(1, Ordering::Relaxed);
     let mut room = [0; 16];
+    let errno = crate::libc::errno();
     let name = if quiet::is_on() { &[] } else { crate::libc::thread_name(&mut room) };
+    crate::libc::set_errno(errno);
     put(life, &Event::note(Call::Thread), name);
     tid
 }

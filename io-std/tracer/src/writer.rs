@@ -63,14 +63,15 @@ pub(crate) fn renew() {
 
 impl Turn {
     fn begin() -> Result<Turn, Refused> {
+        let errno = errno();
         if local().own.load(Ordering::Relaxed) != 0
             || quiet::is_on()
             || Life::is_borrowed()
             || is_on_signal_stack()
         {
+            set_errno(errno);
             return Err(Refused::Here);
         }
-        let errno = errno();
         let signals = Blocked::new().ok_or(Refused::Here)?;
         let exclusive = route::is_exclusive();
         if exclusive && TAKEN.swap(true, Ordering::Acquire) {
