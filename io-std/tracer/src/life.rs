@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
 use crate::format::{BLOCKS, Block, Call, Header, Live};
-use crate::libc::now;
+use crate::libc::{Blocked, now};
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
@@ -75,10 +75,7 @@ impl Life {
         if begun.is_err() {
             return None;
         }
-        let own = &local().own;
-        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let born = begin().is_some();
-        own.store(own.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        let born = undisturbed(|| begin().is_some());
         // Ordering: Release publishes all of it.
         STATE.store(if born { LIVE } else { INERT }, Ordering::Release);
         if born { Life::mapped() } else { None }
@@ -132,6 +129,16 @@ fn process() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()
 }
 
+/// Runs what makes calls of the tracer's own. Signals wait: what their handlers do would look like ours.
+fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
+    let own = &local().own;
+    let _signals = Blocked::new();
+    own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let done = act();
+    own.store(own.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    done
+}
+
 /// Begins the first life. `None` if there is nobody to share it with.
 fn begin() -> Option<()> {
     let settings = Settings::read()?;
@@ -156,13 +163,10 @@ pub(crate) fn renew() {
         // It may not make a mapping.
         go_unseen();
     } else if STATE.load(Ordering::Acquire) == LIVE {
-        let own = &local().own;
-        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
-        if start(settings, place).is_none() {
+        if undisturbed(|| start(settings, place)).is_none() {
             go_unseen();
         }
-        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
     adoption.finish();
 }

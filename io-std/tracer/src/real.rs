@@ -16,7 +16,7 @@ unsafe extern "C" {
 /// `RTLD_NEXT`: the next object that has the name.
 const NEXT: *mut c_void = ptr::without_provenance_mut(usize::MAX);
 /// In [`Local::own`](crate::local::Local::own), added: a name is being looked up on this thread.
-const RESOLVING: u32 = 1 << 16;
+pub(crate) const RESOLVING: u32 = 1 << 16;
 /// So many lookups inside of each other end it: one that fails may allocate, and the program's allocator may call a hook,
 /// whose function is looked up in turn.
 const DEEPEST: u32 = 4 * RESOLVING;

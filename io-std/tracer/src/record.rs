@@ -10,6 +10,7 @@ use crate::format::{
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
+use crate::real::RESOLVING;
 use crate::{quiet, writer};
 use core::sync::atomic::Ordering;
 
@@ -43,7 +44,9 @@ impl Event {
 /// When a call begins; 0 if it is not to be recorded.
 #[inline]
 pub(crate) fn begin() -> u64 {
-    if local().own.load(Ordering::Relaxed) != 0 || Life::get().is_none() { 0 } else { now() }
+    // A signal handler that interrupts a lookup is the program's all the same.
+    let own = local().own.load(Ordering::Relaxed) & (RESOLVING - 1) != 0;
+    if own || Life::get().is_none() { 0 } else { now() }
 }
 
 /// Records a call of the program's. `errno` is not changed.
