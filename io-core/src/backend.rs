@@ -93,8 +93,7 @@ pub unsafe trait IoBackend {
     /// Refuses new operations, cancels the rest, and waits until the kernel and the workers own none
     /// or `deadline` passes. Wakers and callbacks are not run: the next [`poll`](Self::poll) does.
     ///
-    /// What a worker has just finished may be "done" a few instructions later only: whoever needs to see that
-    /// waits for the operation, as its drop does.
+    /// Then every operation that was submitted before is done, or has its result and waits for that poll.
     ///
     /// Not started, or stopped before, is fine. From a thread that does not own the ring, it asks the
     /// owner, who is to poll, and waits.

@@ -569,8 +569,11 @@ impl Node {
     /// * The backend is not `Sync`, so that the awaitable, which borrows it, has never left this thread.
     #[inline]
     pub unsafe fn complete_unshared(self) -> Delivery {
-        let result = self.told(self.result());
-        self.set_result(result);
+        let mut result = self.result();
+        if self.is_timed() {
+            result = self.told_timed(result);
+            self.set_result(result);
+        }
         let context = self.context();
         let (full, waiter) = context.state.finish_unshared();
         // SAFETY: I6, this thread is the only one, it is not in a window of the caller's, and the SINK bit

@@ -69,6 +69,8 @@ errnos! {
     NOTEMPTY = 39, "directory not empty";
     LOOP = 40, "too many levels of symbolic links";
     TIME = 62, "timer expired";
+    NONET = 64, "machine is not on the network";
+    PROTO = 71, "protocol error";
     OVERFLOW = 75, "value too large for defined data type";
     BADFD = 77, "file descriptor in bad state";
     NOTSOCK = 88, "socket operation on non-socket";
@@ -91,6 +93,7 @@ errnos! {
     NOTCONN = 107, "transport endpoint is not connected";
     TIMEDOUT = 110, "connection timed out";
     CONNREFUSED = 111, "connection refused";
+    HOSTDOWN = 112, "host is down";
     HOSTUNREACH = 113, "no route to host";
     ALREADY = 114, "operation already in progress";
     INPROGRESS = 115, "operation now in progress";

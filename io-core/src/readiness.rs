@@ -29,14 +29,14 @@ mod waiting;
 
 #[cfg(feature = "syscall")]
 pub use count::Count;
-pub use events::{Event, Events, Readiness};
+pub use events::{Event, Events, Readiness, Trigger};
 #[cfg(feature = "syscall")]
 pub use park::{Park, Role};
 pub use source::{Entry, Lane, Source, SourceState, Sources, Traits, Tried};
 #[cfg(feature = "syscall")]
-pub use spin_lock::SpinLock;
+pub use spin_lock::{SpinLock, give_way};
 #[cfg(feature = "syscall")]
 pub use tellers::{Teller, Tellers, Telling};
 pub use turns::Claim;
 #[cfg(feature = "syscall")]
-pub use waiting::{BACKEND_BITS, Waiting};
+pub use waiting::{BACKEND_BITS, Waiting, Wanted};

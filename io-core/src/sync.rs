@@ -16,13 +16,19 @@ pub mod steps;
 pub use core::sync::atomic::Ordering;
 
 #[cfg(io_loom)]
+pub use modelled::AtomicU64;
+#[cfg(io_loom)]
 pub use modelled::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, spin_loop,
 };
+#[cfg(all(target_has_atomic = "64", not(any(io_loom, feature = "steps"))))]
+pub use plain::AtomicU64;
 #[cfg(not(any(io_loom, feature = "steps")))]
 pub use plain::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, real, spin_loop,
 };
+#[cfg(all(target_has_atomic = "64", feature = "steps", not(io_loom)))]
+pub use steps::AtomicU64;
 #[cfg(all(feature = "steps", not(io_loom)))]
 pub use steps::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Critical, UnsafeCell, real, spin_loop,

@@ -126,7 +126,30 @@ pub fn check_seekable(fd: Fd) -> Result<(), Errno> {
     }
 }
 
+/// [`check_seekable`] of a read's or a write's descriptor, and [`check_transfers`] where that could be wrong.
+///
+/// # Errors
+/// As those.
+pub fn check_positional(op: &Op) -> Result<(), Errno> {
+    let Some(fd) = rw::positional(op) else { return Ok(()) };
+    match rw::no_bytes(fd) {
+        result @ (BADF | SPIPE) => crate::errno::decode(result).map(drop),
+        INVAL => check_transfers(op),
+        _ => Ok(()),
+    }
+}
+
+/// Asks whether the file of a read or write can be read or written to at all, by a vector of nothing, which never
+/// reaches it: a timer or an epoll cannot, and yet may be waited for.
+///
+/// # Errors
+/// `EINVAL`; `EBADF` for the wrong direction.
+pub fn check_transfers(op: &Op) -> Result<(), Errno> {
+    crate::errno::decode(rw::no_pieces(op)).map(drop)
+}
+
 const BADF: i64 = Errno::BADF.to_result();
+const INVAL: i64 = Errno::INVAL.to_result();
 const SPIPE: i64 = Errno::SPIPE.to_result();
 
 /// A descriptor whose file is known to be seekable: the value is the proof, so positional operations

@@ -10,6 +10,7 @@
 use crate::backend::EpollBackend;
 use crate::note::{Place, Stage, set};
 use crate::run::Turn;
+use io_core::readiness::give_way;
 use io_core::{Fd, Node, NodePtr, Offload, OffloadHandle, Op, RawLock, Scope, Way, op};
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
@@ -77,7 +78,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// Waits until no thread is on its way to the offload backend: from then on it knows what is away.
     pub(crate) fn await_handing(&self) {
         while self.queues(|queues| queues.handing) > 0 {
-            rustix::thread::sched_yield();
+            give_way();
         }
     }
 

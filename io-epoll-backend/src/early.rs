@@ -162,7 +162,7 @@ impl Queues {
         let mut withdrawn = self.withdraw_waiting(fd);
         if self.busy.maybe(fd) {
             let ready = self.work.take_all(|node| {
-                let waited = Note::of(node).stage() == Stage::Ready;
+                let waited = Note::of(node).stage().is_ready();
                 waited && lane(node.op()).is_some_and(|(its, _)| its == fd)
             });
             self.move_out(ready, Place::Work, &mut withdrawn);

@@ -8,10 +8,10 @@
 //! in `work` or `running`; `busy` finds out quickly that there is none. Whoever leaves `work` or `running`
 //! without going back to wait [passes the line on](Queues::release).
 
-use crate::note::{Note, Place, Stage, set};
+use crate::note::{Note, Place, Stage, set, set_missed};
 use crate::queues::{Claim, Queues};
 use io_core::queue::Fifo;
-use io_core::readiness::{Lane, Readiness, Tried};
+use io_core::readiness::{Lane, Readiness, Tried, Waiting, Wanted};
 use io_core::{Fd, Interest, Node, Op};
 
 /// What `let_wait` did.
@@ -36,6 +36,18 @@ pub(crate) enum Arrival {
     Tried,
     /// It waited before: in front.
     Again,
+    /// As [`Again`](Self::Again), and it was tried by its number upon an event, which has brought nothing. Whether its
+    /// registration stands, so that it hears of the next one.
+    Stale { stands: bool },
+    /// As [`Stale`](Self::Stale), and the next event came during the try.
+    Missed,
+}
+
+impl Arrival {
+    /// Whether its timer is armed.
+    fn is_new(self) -> bool {
+        matches!(self, Arrival::New | Arrival::Tried)
+    }
 }
 
 pub(crate) fn lane(op: &Op) -> Option<(Fd, Lane)> {
@@ -63,9 +75,26 @@ impl Queues {
     }
 
     /// What is to be registered for a bare number: what waits and has nobody before it.
-    pub(crate) fn wanted(&self, fd: Fd) -> Readiness {
+    pub(crate) fn wanted(&self, fd: Fd) -> Wanted {
         let busy = Lane::ALL.map(|its| self.is_busy(fd, its));
-        self.waiting.union_of(fd, |interest| !busy[Lane::of(interest) as usize])
+        self.waiting.wanted(fd, |interest| !busy[Lane::of(interest) as usize], self.standing(fd))
+    }
+
+    /// What those want whose registration of this bare number stands, of those that are being tried.
+    fn standing(&self, fd: Fd) -> Readiness {
+        if !self.busy.maybe(fd) {
+            return Readiness::empty();
+        }
+        let mut standing = Readiness::empty();
+        for node in self.work.iter().chain(self.running.iter()) {
+            if Note::of(&node).stage() == Stage::Edge
+                && let Some((its, interest)) = node.op().interest()
+                && its == fd
+            {
+                standing |= Readiness::wanted(interest);
+            }
+        }
+        standing
     }
 
     /// Somebody left `work` or `running` without going back to wait: the next in line is tried.
@@ -83,8 +112,14 @@ impl Queues {
             && !self.is_busy(fd, its)
             && let Some(node) = self.waiting.take_of(fd, in_lane(its))
         {
-            self.push_work(node, Stage::Ready);
+            self.push_taken(node);
         }
+    }
+
+    /// Makes an operation work that was taken from the waiting table.
+    fn push_taken(&mut self, node: Node) {
+        let stage = if Waiting::stood(&node) { Stage::Edge } else { Stage::Ready };
+        self.push_work(node, stage);
     }
 
     /// Hands the direction of a source to the first in its line, if it may be tried.
@@ -158,10 +193,18 @@ impl Queues {
             while !self.is_busy(fd, its)
                 && let Some(node) = self.waiting.take_of(fd, concerned)
             {
-                self.push_work(node, Stage::Ready);
+                self.push_taken(node);
             }
         }
-        !self.wanted(fd).is_empty()
+        if self.busy.maybe(fd) {
+            for node in &self.running {
+                let here = node.op().interest().filter(|&(its, _)| its == fd);
+                if here.is_some_and(|(_, interest)| events.concerns(interest)) {
+                    set_missed(&node);
+                }
+            }
+        }
+        !self.wanted(fd).new.is_empty()
     }
 
     /// Lets a node wait for readiness. It comes back if it is to end early: a stop or cancel that came while
@@ -171,7 +214,7 @@ impl Queues {
             self.timers.disarm(&node);
             return Waits::Refused(node);
         }
-        if from != Arrival::Again {
+        if from.is_new() {
             self.news.earlier |= self.timers.arm(&node);
         }
         if let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused()) {
@@ -179,17 +222,22 @@ impl Queues {
             let register = state.register().then(|| state.generation());
             match from {
                 Arrival::New => state.push(its, node),
-                Arrival::Tried | Arrival::Again => state.push_front(its, node),
+                _ => state.push_front(its, node),
             }
             self.in_lines += 1;
             // It may have become a source while it was tried by its number.
             self.next_of_source(fd, its);
             return Waits::Source(register);
         }
+        if from == Arrival::Missed {
+            self.push_work(node, Stage::Edge);
+            return Waits::Tries;
+        }
         set(&node, Place::Waiting, Stage::Fresh);
         match from {
             Arrival::New => self.waiting.push(fd, node),
-            Arrival::Tried | Arrival::Again => self.waiting.push_front(fd, node),
+            Arrival::Stale { stands } => self.waiting.push_stale(fd, node, stands),
+            _ => self.waiting.push_front(fd, node),
         }
         Waits::Bare
     }
@@ -210,7 +258,7 @@ impl Queues {
             let wanted = !self.mode.refuses() && !node.cancel_asked();
             let tried = if wanted { Tried::WouldBlock } else { Tried::Nothing };
             if state.settle(its, tick, tried) {
-                if from != Arrival::Again {
+                if from.is_new() {
                     self.news.earlier |= self.timers.arm(&node);
                 }
                 self.push_claimed(node, Stage::Ready, generation);
@@ -227,14 +275,14 @@ impl Queues {
         {
             // It was tried by its number, which has become a source since: an event may have come meanwhile.
             let generation = state.generation();
-            if from != Arrival::Again {
+            if from.is_new() {
                 self.news.earlier |= self.timers.arm(&node);
             }
             self.push_claimed(node, Stage::Ready, generation);
             return Waits::Tries;
         }
         let waits = self.let_wait(node, fd, its, from);
-        if from == Arrival::Again && claim.is_none() && matches!(waits, Waits::Refused(_)) {
+        if !from.is_new() && claim.is_none() && matches!(waits, Waits::Refused(_)) {
             // Those behind it are registered by nobody else.
             self.release(fd, its, None, Tried::Nothing);
         }

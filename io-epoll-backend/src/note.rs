@@ -37,9 +37,20 @@ pub(crate) enum Stage {
     Ready = 1,
     /// Nothing to wait for: perform, blocking, or give it to the offload backend.
     Block = 2,
+    /// As [`Ready`](Self::Ready), and its registration stands.
+    Edge = 3,
+}
+
+impl Stage {
+    /// Whether readiness was seen.
+    pub(crate) fn is_ready(self) -> bool {
+        matches!(self, Stage::Ready | Stage::Edge)
+    }
 }
 
 const PLACE: u32 = 0x7;
+/// While a thread has it, an event came that its system call may not have seen.
+const MISSED: u32 = 1 << 3;
 const STAGE_SHIFT: u32 = 4;
 /// It has its source's direction: nobody else tries meanwhile.
 const CLAIM: u32 = 1 << 6;
@@ -72,8 +83,13 @@ impl Note {
         match self.0 >> STAGE_SHIFT & 0x3 {
             1 => Stage::Ready,
             2 => Stage::Block,
+            3 => Stage::Edge,
             _ => Stage::Fresh,
         }
+    }
+
+    pub(crate) fn has_missed(self) -> bool {
+        self.0 & MISSED != 0
     }
 
     /// The generation of the source whose direction it has.
@@ -91,6 +107,10 @@ pub(crate) fn set(node: &Node, place: Place, stage: Stage) {
 pub(crate) fn set_claimed(node: &Node, place: Place, stage: Stage, generation: u32) {
     set(node, place, stage);
     node.set_scratch(node.scratch() | CLAIM | generation << BACKEND_BITS);
+}
+
+pub(crate) fn set_missed(node: &Node) {
+    node.set_scratch(node.scratch() | MISSED);
 }
 
 pub(crate) fn set_place(node: &Node, place: Place) {

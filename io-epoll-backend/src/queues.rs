@@ -5,7 +5,7 @@
 //! A node that is not at the offload backend is in the list that its note says; every method has the lock.
 
 use crate::busy::Busy;
-use crate::line::lane;
+use crate::line::{Arrival, lane};
 use crate::note::{Note, Place, Stage, place_of, set, set_claimed, set_place};
 use io_core::queue::Fifo;
 pub(crate) use io_core::readiness::Claim;
@@ -274,16 +274,28 @@ impl Queues {
     /// Takes a node back from the thread that ran it. Its line is to be [released](Self::release), unless it
     /// goes back to wait.
     pub(crate) fn end_run(&mut self, job: &Job) -> Node {
+        self.end_try(job).0
+    }
+
+    /// [`end_run`](Self::end_run), and how it comes to wait if it must.
+    pub(crate) fn end_try(&mut self, job: &Job) -> (Node, Arrival) {
         // SAFETY: `run` put it into `running`, and only who has the job takes it out.
         let node = unsafe { self.running.remove(job.node) };
         self.busy.leave(&job.op);
+        let missed = Note::of(&node).has_missed();
+        let from = match job.stage {
+            Stage::Edge if missed => Arrival::Missed,
+            Stage::Edge => Arrival::Stale { stands: true },
+            Stage::Ready => Arrival::Stale { stands: false },
+            Stage::Fresh | Stage::Block => Arrival::Again,
+        };
         set(&node, Place::Nowhere, Stage::Fresh);
         self.news.left |= self.leaving > 0;
         // Each looks again whether it still has to wait.
         while let Some(close) = self.held.pop() {
             self.push_work(close, Stage::Block);
         }
-        node
+        (node, from)
     }
 
     /// [`end_run`](Self::end_run) for an operation that has its result: its line is passed on, and its timer

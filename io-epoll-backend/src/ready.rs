@@ -20,30 +20,33 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         0
     }
 
-    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile.
+    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile, and
+    /// until what must stand does.
     pub(crate) fn register(&self, fd: Fd) {
+        let mut spoilt = false;
         loop {
             let (wanted, since) = self.queues(|queues| (queues.wanted(fd), queues.waiting.stamp()));
-            if wanted.is_empty() {
+            if wanted.all().is_empty() || wanted.new.is_empty() && !spoilt {
                 return;
             }
             self.count.syscall();
-            let fresh = match self.park.register(fd, wanted) {
+            let fresh = match self.park.register(fd, wanted.all(), wanted.trigger()) {
                 Ok(fresh) => fresh,
                 Err(errno) => return self.no_readiness(fd, errno),
             };
-            let (covered, lost) = self.queues(|queues| {
+            let (now, lost) = self.queues(|queues| {
                 queues.waiting.registered(fd, wanted, since, fresh);
                 // It became a source meanwhile, whose registration this may have undone.
                 let lost = queues.sources.find(fd).map(|state| state.generation());
-                (wanted.contains(queues.wanted(fd)), lost)
+                (queues.wanted(fd), lost)
             });
             if let Some(generation) = lost {
                 self.register_source(fd, generation);
             }
-            if covered {
+            if now.is_met_by(wanted) {
                 return;
             }
+            spoilt = now.is_spoilt_by(wanted);
         }
     }
 

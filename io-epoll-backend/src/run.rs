@@ -4,7 +4,7 @@
 //! An operation is performed only while its node is in this thread's hands.
 
 use crate::backend::EpollBackend;
-use crate::line::{Arrival, lane};
+use crate::line::lane;
 use crate::note::Stage;
 use crate::plan::{Next, after, tells};
 use crate::queues::{Alone, Job, Queues};
@@ -104,9 +104,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             (Outcome::Wait, Some((fd, its))) => {
                 // In one step: between two, a stop would find it neither running nor waiting.
                 let waits = self.queues(|queues| {
-                    let node = queues.end_run(job);
+                    let (node, from) = queues.end_try(job);
                     node.requeue();
-                    queues.wait_again(node, fd, its, job.claim, Arrival::Again)
+                    queues.wait_again(node, fd, its, job.claim, from)
                 });
                 self.after_wait(waits, fd, turn)
             }
@@ -138,8 +138,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         }
         self.count.syscall();
         // A source's call itself does not wait, so nobody has to look first.
-        let again =
-            job.stage == Stage::Ready && (job.claim.is_none() || op.kind() == OpKind::Connect);
+        let again = job.stage.is_ready() && (job.claim.is_none() || op.kind() == OpKind::Connect);
         // SAFETY: the operation of a node that is in this thread's hands, and not completed.
         if again { unsafe { attempt_again(op) } } else { unsafe { attempt(op) } }
     }
@@ -159,7 +158,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     fn act(&self, job: &Job, tried: Attempt) -> Outcome {
         let op = &job.op;
         // Readiness is what the operation waited for, if it did.
-        let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Inline };
+        let way = if job.stage.is_ready() { Way::Readiness } else { Way::Inline };
         let tried = self.attempt_last(job, tried);
         // Before anybody is asked who else could do it.
         if let Attempt::Done(result) = tried {

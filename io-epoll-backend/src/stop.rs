@@ -7,7 +7,7 @@ use crate::backend::EpollBackend;
 use crate::queues::{Mode, Queues};
 use crate::run::Turn;
 use core::time::Duration;
-use io_core::readiness::{Role, Teller};
+use io_core::readiness::{Role, Teller, give_way};
 use io_core::sync::{AtomicU32, Ordering};
 use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Deadline, Errno, NodePtr, OffloadHandle, RawLock, Scope, StopError};
@@ -225,22 +225,29 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
             let seen = self.park.epoch();
-            let owned = self.queues(|queues| {
+            let (owned, left) = self.queues(|queues| {
+                // A thread that has the result of what it took off the lists may be about to store it.
+                let telling = self.count.undelivered().saturating_sub(queues.ready.len() as u64);
                 let owned = queues.owned();
+                let left = owned.max(usize::try_from(telling).unwrap_or(usize::MAX));
                 // Under the same lock: a start cannot come in between.
-                if owned == 0 && queues.mode == Mode::Stopping {
+                if left == 0 && queues.mode == Mode::Stopping {
                     queues.mode = Mode::Stopped;
                 }
-                owned
+                (owned, left)
             });
-            if owned == 0 {
+            if left == 0 {
                 self.await_visitors();
             }
-            if owned == 0 || deadline.is_over(now_ns) {
+            if left == 0 || deadline.is_over(now_ns) {
                 self.park.leave();
-                return owned;
+                return left;
             }
-            self.help(seen, deadline);
+            if owned == 0 {
+                give_way();
+            } else {
+                self.help(seen, deadline);
+            }
         }
     }
 
@@ -248,7 +255,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// at most one write of an eventfd, each.
     fn await_visitors(&self) {
         while self.queues(|queues| queues.bringing + queues.handing) > 0 {
-            rustix::thread::sched_yield();
+            give_way();
         }
     }
 

@@ -67,11 +67,18 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
 
     /// Joins a line, or tries at once if there is none.
     fn join(&self, node: Node, fd: Fd, its: Lane) {
-        match self.queues(|queues| look(queues, node, fd, its)) {
+        let line = self.queues(|queues| {
+            let line = look(queues, node, fd, its);
+            if matches!(line, Line::Queued(_)) {
+                // Before anybody can deliver it.
+                self.count.queued();
+            }
+            line
+        });
+        match line {
             Line::Free(node) => self.try_inline(node, None),
             Line::Claimed(node, claim) => self.try_inline(node, Some(claim)),
             Line::Queued(waits) => {
-                self.count.queued();
                 self.after_wait(waits, fd, Turn::Reap);
             }
         }

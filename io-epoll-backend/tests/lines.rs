@@ -9,11 +9,15 @@ use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Fd, IoBackend, OwnedFd, Phase};
 use io_epoll_backend::EpollBackend;
+use leaked::leaked;
 use std::io::{Read, Write};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
+
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
 
 type Shared = Pin<&'static EpollBackend>;
 
@@ -22,13 +26,13 @@ type Shared = Pin<&'static EpollBackend>;
 #[test]
 fn who_is_cancelled_during_its_try_passes_the_line_on() {
     const ROUNDS: usize = if cfg!(debug_assertions) { 5_000 } else { 50_000 };
-    let backend: Shared = Pin::static_ref(Box::leak(Box::new(EpollBackend::new().expect("one"))));
+    let backend: Shared = Pin::static_ref(leaked(Box::new(EpollBackend::new().expect("one"))));
     let (near, mut far) = UnixStream::pair().expect("a pair");
     let mut thief = near.try_clone().expect("a second number");
     near.set_nonblocking(true).expect("non-blocking");
     // SAFETY: `into_raw_fd` gives the ownership up.
     let near = unsafe { OwnedFd::from_raw(Fd::new(near.into_raw_fd()), close_fd) };
-    let near: &'static OwnedFd = Box::leak(Box::new(near));
+    let near: &'static OwnedFd = leaked(Box::new(near));
     let over = AtomicBool::new(false);
     let (done, heard) = mpsc::channel();
     thread::scope(|scope| {

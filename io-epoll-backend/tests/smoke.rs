@@ -11,6 +11,7 @@ use io_core::syscall::close_fd;
 use io_core::{Deadline, Errno, Fd, IoBackend, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll, SpinLock};
 use io_pool_backend::{PoolBackend, Worker};
+use leaked::leaked;
 #[allow(unused_imports, reason = "is std's own if somebody switches rustix's `std` on")]
 use rustix::fd::IntoRawFd as _;
 use rustix::pipe::PipeFlags;
@@ -18,13 +19,16 @@ use std::io::Write;
 use std::os::fd::IntoRawFd;
 use std::thread;
 
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
+
 fn owned(fd: impl IntoRawFd) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives the ownership up.
     unsafe { OwnedFd::from_raw(Fd::new(fd.into_raw_fd()), close_fd) }
 }
 
-fn leaked<B>(backend: B) -> Pin<&'static B> {
-    Pin::static_ref(Box::leak(Box::new(backend)))
+fn pinned<B>(backend: B) -> Pin<&'static B> {
+    Pin::static_ref(leaked(Box::new(backend)))
 }
 
 fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
@@ -53,9 +57,9 @@ fn a_local_backend_reads_what_was_written() {
 /// Reads on one bare number are served in the order of submission, also beside one that is cancelled.
 #[test]
 fn reads_on_a_bare_number_take_turns() {
-    let backend = leaked(LocalEpoll::new().expect("a backend"));
+    let backend = pinned(LocalEpoll::new().expect("a backend"));
     let (read, mut write) = std::io::pipe().expect("pipe");
-    let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+    let read: &'static OwnedFd = leaked(Box::new(owned(read)));
     let mut reads: Vec<_> = (0..5).map(|_| Box::pin(backend.read(read, [0_u8; 2]))).collect();
     for one in &mut reads {
         one.as_mut().submit().expect("submit");
@@ -84,9 +88,9 @@ fn reads_on_a_bare_number_take_turns() {
 
 #[test]
 fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
-    let backend = leaked(LocalEpoll::new().expect("a backend"));
+    let backend = pinned(LocalEpoll::new().expect("a backend"));
     let (read, mut write) = std::io::pipe().expect("pipe");
-    let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+    let read: &'static OwnedFd = leaked(Box::new(owned(read)));
     let mut cx = Context::from_waker(Waker::noop());
     {
         let mut dropped = Box::pin(backend.read(read, [0_u8; 8]));
@@ -94,9 +98,8 @@ fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
         assert_eq!(backend.in_flight(), 1);
     }
     assert_eq!(backend.in_flight(), 0, "dropping waits for the final completion");
-    let mut forgotten = Box::pin(backend.read(read, vec![0_u8; 8]));
-    assert!(forgotten.as_mut().poll(&mut cx).is_pending());
-    core::mem::forget(forgotten);
+    let forgotten = Pin::static_mut(leaked(Box::new(backend.read(read, vec![0_u8; 8]))));
+    assert!(forgotten.poll(&mut cx).is_pending());
     let mut stopped = Box::pin(backend.read(read, [0_u8; 8]));
     assert!(stopped.as_mut().poll(&mut cx).is_pending());
     assert_eq!(backend.stop(Deadline::NEVER), Ok(()));
@@ -109,8 +112,8 @@ fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
 
 #[test]
 fn what_has_no_readiness_is_performed_by_the_offload() {
-    let pool: &'static PoolBackend = Box::leak(Box::new(PoolBackend::new().expect("a pool")));
-    let backend = leaked(EpollBackend::<SpinLock, _>::with_offload(pool).expect("a backend"));
+    let pool: &'static PoolBackend = leaked(Box::new(PoolBackend::new().expect("a pool")));
+    let backend = pinned(EpollBackend::<SpinLock, _>::with_offload(pool).expect("a backend"));
     assert_eq!(backend.name(), "epoll+threadpool");
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -136,15 +139,15 @@ fn what_has_no_readiness_is_performed_by_the_offload() {
 /// With a pool that nobody has lent a thread, the caller of poll does the work.
 #[test]
 fn an_offload_without_workers_is_not_waited_for() {
-    let pool: &'static PoolBackend = Box::leak(Box::new(PoolBackend::new().expect("a pool")));
-    let backend = leaked(EpollBackend::<SpinLock, _>::with_offload(pool).expect("a backend"));
+    let pool: &'static PoolBackend = leaked(Box::new(PoolBackend::new().expect("a pool")));
+    let backend = pinned(EpollBackend::<SpinLock, _>::with_offload(pool).expect("a backend"));
     let file = owned(std::fs::File::open("Cargo.toml").expect("open"));
     assert_eq!(drive(&*backend, backend.fsync(file)), Ok(()));
 }
 
 #[test]
 fn deadlines_pass_while_operations_wait() {
-    let backend = leaked(LocalEpoll::new().expect("a backend"));
+    let backend = pinned(LocalEpoll::new().expect("a backend"));
     let (read, _write) = std::io::pipe().expect("pipe");
     let read = backend.read(owned(read), [0_u8; 8]).with_timeout(Duration::from_millis(5));
     assert_eq!(drive(&*backend, read).0, Err(Errno::TIMEDOUT));
@@ -172,11 +175,11 @@ fn callbacks_run_in_poll_and_not_in_submit() {
 /// A pipe as a source: its record is linked, used and unlinked.
 #[test]
 fn a_source_is_used_and_given_back() {
-    let backend = leaked(LocalEpoll::new().expect("a backend"));
+    let backend = pinned(LocalEpoll::new().expect("a backend"));
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK).expect("pipe");
     // SAFETY: the number is given up just before.
     let read = unsafe { OwnedFd::from_raw(Fd::new(read.into_raw_fd()), close_fd) };
-    let read: &'static OwnedFd = Box::leak(Box::new(read));
+    let read: &'static OwnedFd = leaked(Box::new(read));
     for _ in 0..2 {
         let source = Box::pin(Registered::new(backend, read));
         source.as_ref().attach();

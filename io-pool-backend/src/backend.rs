@@ -14,7 +14,7 @@ use core::time::Duration;
 use io_core::fork::Lineage;
 use io_core::queue::Fifo;
 use io_core::readiness::SpinLock;
-use io_core::readiness::{Count, Park, Role, Source, Teller, Tellers};
+use io_core::readiness::{Count, Park, Role, Source, Teller, Tellers, give_way};
 use io_core::sync::{AtomicU32, Ordering};
 use io_core::syscall::{close_fd, now_ns};
 use io_core::{
@@ -198,23 +198,26 @@ impl<L: RawLock> PoolBackend<L> {
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
             let seen = self.park.epoch();
-            let owned = self.queues(|queues| {
+            let (owned, left) = self.queues(|queues| {
+                // A thread that has the result of what it took off the lists may be about to store it.
+                let telling = self.count.undelivered().saturating_sub(queues.ready.len() as u64);
                 let owned = queues.owned();
+                let left = owned.max(usize::try_from(telling).unwrap_or(usize::MAX));
                 // Under the same lock: a start cannot come in between.
-                if owned == 0 && queues.mode == Mode::Stopping {
+                if left == 0 && queues.mode == Mode::Stopping {
                     queues.mode = Mode::Stopped;
                 }
-                owned
+                (owned, left)
             });
+            if left == 0 || deadline.is_over(now_ns) {
+                self.park.leave();
+                return left;
+            }
             if owned == 0 {
-                self.park.leave();
-                return 0;
+                give_way();
+            } else {
+                self.help(seen, deadline);
             }
-            if deadline.is_over(now_ns) {
-                self.park.leave();
-                return owned;
-            }
-            self.help(seen, deadline);
         }
     }
 }

@@ -5,9 +5,9 @@
 //! going back to wait [passes the line on](Queues::release). What waits by a bare number is not in line: each
 //! is tried when the number is ready.
 
-use crate::note::{Place, Stage, set_claim, set_place, set_stage};
+use crate::note::{Note, Place, Stage, set_claim, set_missed, set_place, set_stage};
 use crate::queues::Queues;
-use io_core::readiness::{Claim, Entry, Lane, Readiness, Tried};
+use io_core::readiness::{Claim, Entry, Lane, Readiness, Tried, Wanted};
 use io_core::{Fd, Node, Op};
 
 /// What became of an operation that was let wait.
@@ -33,6 +33,23 @@ pub(crate) enum Arrival {
     Bare,
     /// Tried with a claim, which is given up: in front of those that came meanwhile.
     Tried,
+    /// As [`Bare`](Self::Bare), upon an event, which has brought nothing. Whether its registration stands, so that it
+    /// hears of the next one.
+    Stale { stands: bool },
+    /// As [`Stale`](Self::Stale), and the next event came during the try.
+    Missed,
+}
+
+impl Arrival {
+    /// How an operation comes to wait that was tried by its number in this stage.
+    pub(crate) fn after(stage: Stage, node: &Node) -> Arrival {
+        match stage {
+            Stage::Edge if Note::of(node).has_missed() => Arrival::Missed,
+            Stage::Edge => Arrival::Stale { stands: true },
+            Stage::Ready => Arrival::Stale { stands: false },
+            Stage::Fresh | Stage::Block => Arrival::Bare,
+        }
+    }
 }
 
 impl Queues {
@@ -143,12 +160,11 @@ impl Queues {
         };
         set_stage(&node, Stage::Fresh);
         let Some(state) = self.sources.find(fd).filter(|state| !state.is_refused()) else {
-            set_place(&node, Place::Waiting);
-            self.waiting.push(fd, node);
-            return Waits::Bare;
+            return self.let_wait_bare(node, fd, from);
         };
         let generation = state.generation();
-        if from == Arrival::Bare && matches!(state.enter(its), Entry::Try(_)) {
+        let bare = !matches!(from, Arrival::Untried | Arrival::Tried);
+        if bare && matches!(state.enter(its), Entry::Try(_)) {
             self.passed += 1;
             self.push_claimed(node, Stage::Ready, generation);
             return Waits::Tries;
@@ -157,17 +173,61 @@ impl Queues {
         let register = state.register().then_some(generation);
         match from {
             Arrival::Untried => state.push(its, node),
-            Arrival::Bare | Arrival::Tried => state.push_front(its, node),
+            _ => state.push_front(its, node),
         }
         self.in_lines += 1;
         Waits::Source(register)
     }
 
-    /// A try would have blocked: ends it, and lets the node wait in front of its line; if an event came
-    /// during the try, it is in `work` again.
-    pub(crate) fn wait_again(&mut self, node: Node, claim: Option<Claim>) -> Waits {
+    fn let_wait_bare(&mut self, node: Node, fd: Fd, from: Arrival) -> Waits {
+        if from == Arrival::Missed {
+            self.passed += 1;
+            self.push_work(node, Stage::Edge);
+            return Waits::Tries;
+        }
+        set_place(&node, Place::Waiting);
+        match from {
+            Arrival::Stale { stands } => {
+                self.edges = true;
+                self.waiting.push_stale(fd, node, stands);
+            }
+            _ => self.waiting.push(fd, node),
+        }
+        Waits::Bare
+    }
+
+    /// What is to be registered for a bare number.
+    pub(crate) fn wanted(&mut self, fd: Fd) -> Wanted {
+        let mut standing = Readiness::empty();
+        if self.edges {
+            self.edges = self.owned() > 0;
+            for node in self.work.iter().chain(self.running.iter()) {
+                if Note::of(&node).stage() == Stage::Edge
+                    && let Some((its, interest)) = node.op().interest()
+                    && its == fd
+                {
+                    standing |= Readiness::wanted(interest);
+                }
+            }
+        }
+        self.waiting.wanted(fd, |_| true, standing)
+    }
+
+    /// An event on a bare number concerns what threads try there, too.
+    pub(crate) fn note_missed(&mut self, fd: Fd, events: Readiness) {
+        for node in &self.running {
+            let here = node.op().interest().filter(|&(its, _)| its == fd);
+            if here.is_some_and(|(_, interest)| events.concerns(interest)) {
+                set_missed(&node);
+            }
+        }
+    }
+
+    /// A try would have blocked: ends it, and lets the node wait in front of its line, or as `bare` without a claim;
+    /// if an event came during the try, it is in `work` again.
+    pub(crate) fn wait_again(&mut self, node: Node, claim: Option<Claim>, bare: Arrival) -> Waits {
         let Some(Claim { generation, tick }) = claim else {
-            return self.let_wait(node, Arrival::Bare);
+            return self.let_wait(node, bare);
         };
         if let Some((fd, its)) = Lane::of_op(node.op())
             && let Some(state) = self.sources.find_generation(fd, generation)

@@ -35,7 +35,20 @@ pub(crate) enum Stage {
     Ready = 1,
     /// Nothing to wait for: perform, blocking.
     Block = 2,
+    /// As [`Ready`](Self::Ready), and its registration stands.
+    Edge = 3,
 }
+
+impl Stage {
+    /// Whether readiness was seen.
+    pub(crate) fn is_ready(self) -> bool {
+        matches!(self, Stage::Ready | Stage::Edge)
+    }
+}
+
+const PLACE: u32 = 0x7;
+/// While a thread has it, an event came that its system call may not have seen.
+const MISSED: u32 = 1 << 3;
 
 /// Its home wants it back while a worker has it: it must not wait again.
 const RECALLED: u32 = 1 << 6;
@@ -54,7 +67,7 @@ impl Note {
     }
 
     pub(crate) fn place(self) -> Place {
-        match self.0 & 0xf {
+        match self.0 & PLACE {
             1 => Place::Work,
             2 => Place::Waiting,
             3 => Place::Running,
@@ -70,8 +83,13 @@ impl Note {
         match self.0 >> 4 & 0x3 {
             1 => Stage::Ready,
             2 => Stage::Block,
+            3 => Stage::Edge,
             _ => Stage::Fresh,
         }
+    }
+
+    pub(crate) fn has_missed(self) -> bool {
+        self.0 & MISSED != 0
     }
 
     pub(crate) fn is_recalled(self) -> bool {
@@ -85,12 +103,12 @@ impl Note {
 }
 
 pub(crate) fn set_place(node: &Node, place: Place) {
-    node.set_scratch(node.scratch() & !0xf | place as u32);
+    node.set_scratch(node.scratch() & !PLACE | place as u32);
 }
 
 pub(crate) fn set_stage(node: &Node, stage: Stage) {
-    // A node that moves on is recalled by nobody yet, and has no direction.
-    node.set_scratch(node.scratch() & 0xf | (stage as u32) << 4);
+    // A node that moves on is recalled by nobody yet, has no direction, and has missed nothing.
+    node.set_scratch(node.scratch() & PLACE | (stage as u32) << 4);
 }
 
 /// It has the direction of the source of this generation.
@@ -98,6 +116,10 @@ pub(crate) fn set_claim(node: &Node, generation: u32) {
     node.set_scratch(
         node.scratch() & ((1 << BACKEND_BITS) - 1) | CLAIM | generation << BACKEND_BITS,
     );
+}
+
+pub(crate) fn set_missed(node: &Node) {
+    node.set_scratch(node.scratch() | MISSED);
 }
 
 pub(crate) fn set_recalled(node: &Node) {

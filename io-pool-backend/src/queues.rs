@@ -36,6 +36,8 @@ pub(crate) struct Queues {
     /// Threads that wait, to detach a source, until nobody's system call uses it.
     pub(crate) leaving: usize,
     pub(crate) timers: Timers,
+    /// Whether any operation may have a registration that stands.
+    pub(crate) edges: bool,
 }
 
 /// A node in a worker's hands: what to do, copied, so that no lock is needed to read it.
@@ -65,6 +67,7 @@ impl Queues {
             held: Fifo::new(),
             leaving: 0,
             timers: Timers::new(),
+            edges: false,
         }
     }
 
@@ -313,7 +316,7 @@ impl Queues {
     fn withdraw_before_close(&mut self, fd: Fd) -> Fifo {
         let mut withdrawn = self.withdraw_fd(fd, |_| true);
         let ready = self.work.take_all(|node| {
-            let waited = Note::of(node).stage() == Stage::Ready;
+            let waited = Note::of(node).stage().is_ready();
             waited && node.op().interest().is_some_and(|(its, _)| its == fd)
         });
         ready.iter().for_each(|node| self.taken_out(&node));

@@ -5,7 +5,7 @@ use crate::line::Waits;
 use crate::note::Stage;
 use crate::run::Turn;
 use io_core::queue::Fifo;
-use io_core::readiness::{Event, Events};
+use io_core::readiness::{Event, Events, Readiness, Waiting};
 use io_core::{Errno, Fd, RawLock};
 
 impl<L: RawLock> PoolBackend<L> {
@@ -24,31 +24,33 @@ impl<L: RawLock> PoolBackend<L> {
         0
     }
 
-    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile.
+    /// Registers a bare number for everything that waits on it, again until nothing was added meanwhile, and
+    /// until what must stand does.
     fn register(&self, fd: Fd) {
+        let mut spoilt = false;
         loop {
-            let (wanted, since) =
-                self.queues(|queues| (queues.waiting.union(fd), queues.waiting.stamp()));
-            if wanted.is_empty() {
+            let (wanted, since) = self.queues(|queues| (queues.wanted(fd), queues.waiting.stamp()));
+            if wanted.all().is_empty() || wanted.new.is_empty() && !spoilt {
                 return;
             }
             self.count.syscall();
-            let fresh = match self.park.register(fd, wanted) {
+            let fresh = match self.park.register(fd, wanted.all(), wanted.trigger()) {
                 Ok(fresh) => fresh,
                 Err(errno) => return self.no_readiness(fd, errno),
             };
-            let (covered, lost) = self.queues(|queues| {
+            let (now, lost) = self.queues(|queues| {
                 queues.waiting.registered(fd, wanted, since, fresh);
                 // It became a source meanwhile, whose registration this may have undone.
                 let lost = queues.sources.find(fd).map(|state| state.generation());
-                (wanted.contains(queues.waiting.union(fd)), lost)
+                (queues.wanted(fd), lost)
             });
             if let Some(generation) = lost {
                 self.register_source(fd, generation);
             }
-            if covered {
+            if now.is_met_by(wanted) {
                 return;
             }
+            spoilt = now.is_spoilt_by(wanted);
         }
     }
 
@@ -113,13 +115,15 @@ impl<L: RawLock> PoolBackend<L> {
         }
     }
 
-    fn number_ready(&self, fd: Fd, readiness: io_core::readiness::Readiness) {
+    fn number_ready(&self, fd: Fd, readiness: Readiness) {
         let more = self.queues(|queues| {
             while let Some(node) = queues.waiting.take(fd, readiness) {
-                queues.push_work(node, Stage::Ready);
+                let stood = Waiting::stood(&node);
+                queues.push_work(node, if stood { Stage::Edge } else { Stage::Ready });
                 queues.passed += 1;
             }
-            !queues.waiting.union(fd).is_empty()
+            queues.note_missed(fd, readiness);
+            !queues.wanted(fd).new.is_empty()
         });
         if more {
             self.register(fd);

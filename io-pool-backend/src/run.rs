@@ -4,6 +4,7 @@
 //! An operation is performed only while its node is in this thread's hands.
 
 use crate::backend::PoolBackend;
+use crate::line::Arrival;
 use crate::note::{Place, Stage, set_place};
 use crate::queues::Job;
 use io_core::readiness::{Teller, Telling, Tried};
@@ -88,8 +89,9 @@ impl<L: RawLock> PoolBackend<L> {
                 let (waits, held, leaving) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     let node = queues.end_run(&job);
+                    let from = Arrival::after(job.stage, &node);
                     node.requeue();
-                    (queues.wait_again(node, job.claim), held, queues.leaving > 0)
+                    (queues.wait_again(node, job.claim, from), held, queues.leaving > 0)
                 });
                 self.notify_held(held);
                 if leaving {
@@ -107,7 +109,7 @@ impl<L: RawLock> PoolBackend<L> {
             Attempt::Partial(job.done)
         } else {
             self.count.syscall();
-            if job.stage == Stage::Ready {
+            if job.stage.is_ready() {
                 // SAFETY: the operation of a node that is in this thread's hands, and not completed.
                 unsafe { attempt_again(op) }
             } else {
@@ -116,7 +118,7 @@ impl<L: RawLock> PoolBackend<L> {
             }
         };
         // Readiness is what the operation waited for, if it did.
-        let way = if job.stage == Stage::Ready { Way::Readiness } else { Way::Offload };
+        let way = if job.stage.is_ready() { Way::Readiness } else { Way::Offload };
         let result = match (tried, op.interest()) {
             (Attempt::Done(result), _) => return Outcome::Done(result, way),
             (Attempt::WouldBlock, Some(_)) => return Outcome::Wait,
@@ -152,6 +154,7 @@ impl<L: RawLock> PoolBackend<L> {
     pub(crate) fn finish(&self, node: Node, result: i64, turn: Turn<'_>) -> usize {
         if node.home() != self.address() {
             node.go_home(result);
+            self.count.delivered();
             self.notify_others();
             return 0;
         }

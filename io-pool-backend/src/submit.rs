@@ -44,6 +44,8 @@ impl<L: RawLock> PoolBackend<L> {
     fn join(&self, node: Node) {
         let line = self.queues(|queues| {
             queues.enter_line(node).map_err(|node| {
+                // Before anybody can deliver it.
+                self.count.queued();
                 let first = self.arm(queues, &node);
                 let fd = node.op().fd();
                 (queues.let_wait(node, Arrival::Untried), fd, first)
@@ -52,7 +54,6 @@ impl<L: RawLock> PoolBackend<L> {
         match line {
             Ok((node, claim)) => self.try_inline(node, claim),
             Err((waits, fd, first)) => {
-                self.count.queued();
                 self.notice(first);
                 self.after_wait(waits, fd, Turn::Reap);
             }
@@ -157,7 +158,7 @@ impl<L: RawLock> PoolBackend<L> {
         let fd = node.op().fd();
         let (waits, first) = self.queues(|queues| {
             let first = self.arm(queues, &node);
-            (queues.wait_again(node, claim), first)
+            (queues.wait_again(node, claim, Arrival::Bare), first)
         });
         self.notice(first);
         self.after_wait(waits, fd, Turn::Reap);

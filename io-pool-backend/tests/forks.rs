@@ -15,10 +15,14 @@ use io_core::{
     CompletionFn, Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Registered, StopError,
 };
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
+use leaked::leaked;
 use std::io::Write;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
 
 unsafe extern "C" {
     fn fork() -> i32;
@@ -49,8 +53,8 @@ fn wait_for(child: i32) -> i32 {
     status
 }
 
-fn leaked<T>(pool: T) -> Pin<&'static T> {
-    Pin::static_ref(Box::leak(Box::new(pool)))
+fn pinned<T>(pool: T) -> Pin<&'static T> {
+    Pin::static_ref(leaked(Box::new(pool)))
 }
 
 /// What a callback that forks leaves behind.
@@ -64,14 +68,13 @@ struct Forker {
 
 impl Forker {
     fn new(renews: bool) -> &'static Forker {
-        let pool = leaked(PoolBackend::new().expect("a pool"));
+        let pool = pinned(PoolBackend::new().expect("a pool"));
         let (calls, child) = (AtomicI32::new(0), AtomicI32::new(-1));
-        Box::leak(Box::new(Forker { pool, renews, calls, child, result: Mutex::new(None) }))
+        leaked(Box::new(Forker { pool, renews, calls, child, result: Mutex::new(None) }))
     }
 
     fn submit(&'static self, function: CompletionFn) {
-        let nop = Box::leak(Box::new(self.pool.nop()));
-        let nop = Pin::static_mut(nop);
+        let nop = Pin::static_mut(leaked(Box::new(self.pool.nop())));
         nop.submit_with_callback(function, core::ptr::from_ref(self).cast_mut().cast())
             .expect("submit");
     }
@@ -175,7 +178,7 @@ fn a_worker_that_comes_back_in_a_child_goes_home() {
 /// there, whatever it still says.
 #[test]
 fn a_deadline_of_before_the_fork_is_forgotten() {
-    let pool = leaked(LocalPool::new().expect("a pool"));
+    let pool = pinned(LocalPool::new().expect("a pool"));
     let mut timed = [100, 50, 70].map(|seconds| {
         // SAFETY: no pointers, no descriptor.
         let op = unsafe { IoAwaitable::new(pool, Op::Timeout(Timeout)) };
@@ -226,12 +229,12 @@ fn serve(
 /// child; its descriptor can be a source there too, and the parent's waits on.
 #[test]
 fn a_source_of_before_the_fork_is_the_parents() {
-    let pool = leaked(LocalPool::new().expect("a pool"));
+    let pool = pinned(LocalPool::new().expect("a pool"));
     let (near, far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
     // SAFETY: `into_raw_fd` gives the ownership up.
     let near = unsafe { OwnedFd::from_raw(Fd::new(near.into_raw_fd()), close_fd) };
-    let near: &'static OwnedFd = Box::leak(Box::new(near));
+    let near: &'static OwnedFd = leaked(Box::new(near));
     let source = Box::pin(Registered::new(pool, near));
     source.as_ref().attach();
     let recv = || Box::pin(pool.recv(near, [0_u8; 1], MsgFlags::empty()));

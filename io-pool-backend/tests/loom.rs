@@ -234,7 +234,7 @@ fn a_stop_against_a_worker() {
             let worker = lend(pool);
             let mut operation = submitted(pool);
             assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
-            // A worker that has its result may still be about to say so.
+            assert_eq!(operation.phase(), Phase::Done);
             assert_done_or_ended(operation.as_mut().wait());
             pool.release_workers();
             join(worker);

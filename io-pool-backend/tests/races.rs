@@ -21,6 +21,7 @@ use io_core::ops::Ops;
 use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, IoBackend, IoFd, OpenFlags, OwnedFd, Phase, RawOps};
 use io_pool_backend::{PoolBackend, Worker};
+use leaked::leaked;
 use std::ffi::CString;
 use std::io::{Write, stderr};
 use std::net::{TcpListener, TcpStream};
@@ -33,6 +34,9 @@ use std::sync::{Arc, Barrier};
 use std::task::Wake;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
+
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
 
 /// A pool that is never freed, so that a test that fails leaves no thread without it.
 type Pool = Pin<&'static PoolBackend>;
@@ -47,7 +51,7 @@ struct Rig {
 impl Rig {
     /// A pool with this many lent threads, all of them asleep.
     fn new(name: &'static str, workers: usize) -> Rig {
-        let pool = Pin::static_ref(Box::leak(Box::new(PoolBackend::new().expect("a pool"))));
+        let pool = Pin::static_ref(leaked(Box::new(PoolBackend::new().expect("a pool"))));
         let lend = |_| {
             let worker = Worker::new(pool);
             Sleeper::spawn(move || worker.run())
@@ -322,7 +326,7 @@ fn a_wait_inside_a_callback_on_the_only_worker_returns() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let (reader, writer) = (owned(reader), owned(writer));
     let done = AtomicBool::new(false);
-    let inside: &Inside = Box::leak(Box::new(Inside { pool: rig.pool, reader, writer, done }));
+    let inside: &Inside = leaked(Box::new(Inside { pool: rig.pool, reader, writer, done }));
     let context = core::ptr::from_ref(inside).cast_mut().cast();
     let mut nop = Box::pin(rig.pool.nop());
     nop.as_mut().submit_with_callback(wait_inside, context).expect("submit");

@@ -13,12 +13,16 @@ use io_core::{
     Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, OwnedFd, Phase, Registered, StopError,
 };
 use io_pool_backend::{LocalPool, PoolBackend, Worker};
+use leaked::leaked;
 #[allow(unused_imports, reason = "is std's own if somebody switches rustix's `std` on")]
 use rustix::fd::IntoRawFd as _;
 use rustix::pipe::PipeFlags;
 use std::io::Write;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::thread;
+
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
 
 fn owned(fd: impl IntoRawFd) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives the ownership up.
@@ -52,11 +56,10 @@ fn a_local_pool_reads_what_was_written() {
 
 #[test]
 fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
-    let pool = Box::leak(Box::new(LocalPool::new().expect("pool")));
-    let pool = Pin::static_ref(pool);
+    let pool = Pin::static_ref(leaked(Box::new(LocalPool::new().expect("pool"))));
     let (read, mut write) = std::io::pipe().expect("pipe");
     let number = read.as_raw_fd();
-    let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+    let read: &'static OwnedFd = leaked(Box::new(owned(read)));
     let mut cx = Context::from_waker(Waker::noop());
     {
         let mut dropped = Box::pin(pool.read(read, [0_u8; 8]));
@@ -64,9 +67,8 @@ fn a_read_in_flight_is_dropped_forgotten_and_stopped() {
         assert_eq!(pool.in_flight(), 1);
     }
     assert_eq!(pool.in_flight(), 0, "dropping waits for the final completion");
-    let mut forgotten = Box::pin(pool.read(read, vec![0_u8; 8]));
-    assert!(forgotten.as_mut().poll(&mut cx).is_pending());
-    core::mem::forget(forgotten);
+    let forgotten = Pin::static_mut(leaked(Box::new(pool.read(read, vec![0_u8; 8]))));
+    assert!(forgotten.poll(&mut cx).is_pending());
     let mut stopped = Box::pin(pool.read(read, [0_u8; 8]));
     assert!(stopped.as_mut().poll(&mut cx).is_pending());
     assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
@@ -151,7 +153,7 @@ fn callbacks_run_in_poll_and_not_in_submit() {
 fn deadlines_pass_lose_and_go_with_their_operations() {
     fn turns<L: io_core::RawLock>(pool: Pin<&PoolBackend<L>>) {
         let (read, mut write) = std::io::pipe().expect("pipe");
-        let read: &'static OwnedFd = Box::leak(Box::new(owned(read)));
+        let read: &'static OwnedFd = leaked(Box::new(owned(read)));
         // Passes; and again in the same storage, where it is over from the start.
         // SAFETY: no pointers, no descriptor.
         let op = unsafe { IoAwaitable::new(pool, Op::Timeout(Timeout)) };
@@ -191,15 +193,13 @@ fn deadlines_pass_lose_and_go_with_their_operations() {
         pool.release_workers();
     });
     assert_eq!(pool.in_flight(), 0);
-    let forgotten = Box::leak(Box::new(LocalPool::new().expect("pool")));
-    let forgotten = Pin::static_ref(forgotten);
+    let pool = Pin::static_ref(leaked(Box::new(LocalPool::new().expect("pool"))));
     for _ in 0..2 {
-        let mut sleep = Box::pin(forgotten.sleep(Duration::from_secs(9)));
-        sleep.as_mut().op().submit().expect("submit");
-        core::mem::forget(sleep);
+        let forgotten = Pin::static_mut(leaked(Box::new(pool.sleep(Duration::from_secs(9)))));
+        forgotten.op().submit().expect("submit");
     }
-    assert_eq!(drive(&forgotten, forgotten.sleep(Duration::from_micros(50))), Ok(()));
-    assert_eq!(forgotten.stop(Deadline::NEVER), Ok(()));
+    assert_eq!(drive(&pool, pool.sleep(Duration::from_micros(50))), Ok(()));
+    assert_eq!(pool.stop(Deadline::NEVER), Ok(()));
 }
 
 /// Who polls an operation that a callback waits for may look just before it completes elsewhere: what is
@@ -254,11 +254,11 @@ fn a_stuck_worker_is_counted_by_a_stop_with_a_deadline() {
 /// A pipe as a source: its record is linked, used and unlinked.
 #[test]
 fn a_source_is_used_and_given_back() {
-    let pool = Pin::static_ref(Box::leak(Box::new(LocalPool::new().expect("a pool"))));
+    let pool = Pin::static_ref(leaked(Box::new(LocalPool::new().expect("a pool"))));
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK).expect("pipe");
     // SAFETY: the number is given up just before.
     let read = unsafe { OwnedFd::from_raw(Fd::new(read.into_raw_fd()), close_fd) };
-    let read: &'static OwnedFd = Box::leak(Box::new(read));
+    let read: &'static OwnedFd = leaked(Box::new(read));
     for _ in 0..2 {
         let source = Box::pin(Registered::new(pool, read));
         source.as_ref().attach();

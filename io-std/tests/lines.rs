@@ -9,13 +9,17 @@ use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, IoBackend, OpSet, OwnedFd, Phase, Registered};
 use io_pool_backend::{PoolBackend, Worker};
 use io_uring_backend::{Config, Shared, UringBackend};
+use leaked::leaked;
 use std::io::Write;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-fn leaked<T>(value: T) -> Pin<&'static T> {
-    Pin::static_ref(Box::leak(Box::new(value)))
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
+
+fn pinned<T>(value: T) -> Pin<&'static T> {
+    Pin::static_ref(leaked(Box::new(value)))
 }
 
 fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
@@ -33,18 +37,18 @@ fn drive<B: IoBackend, F: Future>(backend: &B, future: F) -> F::Output {
 /// called back, and one of the pool's again. Those that stay are served in the order in which they came.
 #[test]
 fn what_another_backend_hands_on_takes_its_turn() {
-    let pool = leaked(PoolBackend::new().expect("a pool"));
+    let pool = pinned(PoolBackend::new().expect("a pool"));
     let config = Config::new().mask(OpSet::empty());
     let ring =
         match UringBackend::<Shared, &'static PoolBackend>::with_offload(&config, pool.get_ref()) {
-            Ok(ring) => leaked(ring),
+            Ok(ring) => pinned(ring),
             Err(error) => return eprintln!("skipped: no ring: {error}"),
         };
     let (near, mut far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
     // SAFETY: `into_raw_fd` gives the ownership up.
     let near = unsafe { OwnedFd::from_raw(Fd::new(near.into_raw_fd()), close_fd) };
-    let near: &'static Registered<_, _> = Box::leak(Box::new(Registered::new(pool, near)));
+    let near: &'static Registered<_, _> = leaked(Box::new(Registered::new(pool, near)));
     Pin::static_ref(near).attach();
     let workers: Vec<_> = (0..3)
         .map(|_| Worker::new(pool))

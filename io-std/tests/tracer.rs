@@ -1,6 +1,9 @@
 //! What the tracer may never do, each on a real program that provokes it: lose or tear an event, hang, allocate, or
 //! change what the program sees. The programs are in `tracer/programs`; each says what it has done.
 
+#[allow(dead_code, reason = "the tracer's own file")]
+#[path = "../tracer/src/buffer.rs"]
+mod buffer;
 #[allow(dead_code, missing_docs, unreachable_pub, reason = "the tracer's own file")]
 #[path = "../tracer/src/format.rs"]
 mod format;
@@ -9,6 +12,7 @@ mod lives;
 #[path = "tracer/programs.rs"]
 mod programs;
 
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use programs::{Backend, Run, Tracer, object, program};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -155,7 +159,169 @@ fn a_filter_in_the_middle_of_the_work() {
 }
 
 #[test]
-fn a_limit_on_files_and_a_full_disk() {
+fn a_filter_against_the_ring_alone() {
+    with_each("seccomp", &["ring"], |backend, run| {
+        assert_exit(run, 5);
+        run.assert_whole();
+        let [life] = &run.lives[..] else { panic!("one life") };
+        let (route, detours) =
+            if backend == Backend::Uring { (1, 1) } else { (backend as u32 + 1, 0) };
+        assert_eq!((life.route, life.detours), (route, detours));
+        assert_eq!(life.in_file, life.events.len());
+    });
+}
+
+/// A file system with no more room than this; taken away when dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn new(size: &str) -> Result<Small, String> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(dir.path());
+        match mount.output() {
+            Ok(output) if output.status.success() => Ok(Small(dir)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(format!("no mount: {error}")),
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    for backend in BACKENDS {
+        let run = Small::new("200k").and_then(|small| {
+            let mut tracer = Tracer::new(backend);
+            tracer.spool = Some(small.0.path().to_owned());
+            tracer.run(&program("ends", &[])?, &["exit", "20000"])
+        });
+        let run = match run {
+            Ok(run) => run,
+            Err(why) => return println!("SKIPPED: {why}"),
+        };
+        assert_exit(&run, 7);
+        let [life] = &run.lives[..] else { panic!("one life") };
+        println!("{backend:?}: {} failed, {} missing", life.failed, life.missing());
+        let missing = u64::try_from(life.missing()).expect("not too many");
+        assert!(life.failed > 0 && missing == life.failed, "{backend:?}");
+        // What came last is still in the mapping.
+        assert!(life.events.iter().any(|event| event.call == "exit"));
+    }
+}
+
+#[test]
+fn no_room_for_the_mapping() {
+    // The header does not fit: the program runs, and nobody hears of it.
+    let run = Small::new("64k").and_then(|small| {
+        let mut tracer = Tracer::new(Backend::Pool);
+        tracer.dir = Some(small.0.path().to_owned());
+        tracer.run(&program("ends", &[])?, &["exit", "20000"])
+    });
+    match run {
+        Ok(run) => {
+            assert_exit(&run, 7);
+            assert!(run.lives.is_empty());
+        }
+        Err(why) => return println!("SKIPPED: {why}"),
+    }
+    // The first blocks fit, no more: it makes do with them.
+    let run = Small::new("140k").and_then(|small| {
+        let mut tracer = Tracer::new(Backend::Pool);
+        tracer.dir = Some(small.0.path().to_owned());
+        tracer.run(&program("ends", &[])?, &["exit", "20000"])
+    });
+    match run {
+        Ok(run) => {
+            assert_exit(&run, 7);
+            run.assert_whole();
+        }
+        Err(why) => println!("SKIPPED: {why}"),
+    }
+}
+
+#[test]
+fn the_event_buffer_alone() {
+    const THREADS: usize = 4;
+    let each = programs::rounds(20_000);
+    let mut live: Box<[format::Block; format::BLOCKS]> = zeroed();
+    let blocks: &[format::Block; format::BLOCKS] = &mut live;
+    let buffer = buffer::Buffer::new();
+    buffer.renew(blocks, format::BLOCKS);
+    let working = AtomicUsize::new(THREADS);
+    let seen = std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (buffer, working) = (&buffer, &working);
+            scope.spawn(move || {
+                for at in 0..each {
+                    let slots = 1 + (at + thread) % 7;
+                    let room = loop {
+                        if let Some(room) = buffer.reserve(blocks, slots, 1) {
+                            break room;
+                        }
+                        std::thread::yield_now();
+                    };
+                    let all = &blocks[room.index].slots[room.first..room.first + room.slots];
+                    for slot in all {
+                        slot.words[0].store((thread << 32 | at) as u64, Ordering::Relaxed);
+                        slot.words[7].store(room.mark(), Ordering::Release);
+                    }
+                    buffer.commit(blocks, room);
+                }
+                working.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        // The writer: every slot of a full block is whole, and says who wrote it.
+        let mut seen = [const { Vec::new() }; THREADS];
+        loop {
+            let over = working.load(Ordering::SeqCst) == 0 && buffer.close(blocks);
+            while let Some(full) = buffer.take_full(blocks, false) {
+                for slot in &blocks[full.index].slots[..full.to / format::SLOT_BYTES] {
+                    assert_eq!(slot.words[7].load(Ordering::Acquire), full.number + 1);
+                    let word = slot.words[0].load(Ordering::Relaxed);
+                    seen[usize::try_from(word >> 32).expect("a thread")].push(word & 0xffff_ffff);
+                }
+                let bytes = u32::try_from(full.to - full.from).expect("a block");
+                assert!(buffer.written(blocks, full.index, bytes));
+            }
+            if over && buffer.is_busy(blocks) == (false, false) {
+                return seen;
+            }
+            std::thread::yield_now();
+        }
+    });
+    for (thread, seen) in seen.iter().enumerate() {
+        let mut counts = vec![0; each];
+        for at in seen {
+            counts[usize::try_from(*at).expect("a number")] += 1;
+        }
+        for (at, count) in counts.iter().enumerate() {
+            assert_eq!(*count, 1 + (at + thread) % 7, "thread {thread}, event {at}");
+        }
+    }
+}
+
+/// Blocks with nothing in them.
+fn zeroed() -> Box<[format::Block; format::BLOCKS]> {
+    let block = || format::Block {
+        number: 0.into(),
+        committed: 0.into(),
+        written: 0.into(),
+        reserved: [0; 6],
+        slots: [const { format::Slot { words: [const { AtomicU64::new(0) }; 8] } }; format::SLOTS],
+    };
+    let blocks: Vec<format::Block> = core::iter::repeat_with(block).take(format::BLOCKS).collect();
+    blocks.try_into().unwrap_or_else(|_| unreachable!("as many as were made"))
+}
+
+#[test]
+fn a_limit_on_files() {
     // As a shell's `ulimit -f`: less than the mapping is, so there is no tracer; it says nothing and does nothing.
     for (blocks, lives) in [("600", 1), ("100", 0)] {
         let run = object(Backend::Pool).and_then(|_| {

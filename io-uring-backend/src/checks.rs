@@ -9,7 +9,7 @@
 
 use crate::tally::Count;
 use io_core::op::{AcceptFlags, IOV_MAX, IoVec, OpenFlags};
-use io_core::syscall::{Attempt, attempt, check_seekable, perform};
+use io_core::syscall::{Attempt, attempt, check_positional, perform};
 use io_core::{Errno, Op, OpKind, OpSet, Seekable};
 
 /// The operations that [`check`] has something to say about.
@@ -103,15 +103,15 @@ pub(crate) unsafe fn check(op: &Op, syscalls: &Count) -> Option<i64> {
             return Some(result);
         }
     }
-    let (fd, Seekable::Unknown) = (match op {
-        Op::Pread(op) => (op.fd, op.seekable),
-        Op::Pwrite(op) => (op.fd, op.seekable),
-        Op::Preadv(op) => (op.fd, op.seekable),
-        Op::Pwritev(op) => (op.fd, op.seekable),
+    let Seekable::Unknown = (match op {
+        Op::Pread(op) => op.seekable,
+        Op::Pwrite(op) => op.seekable,
+        Op::Preadv(op) => op.seekable,
+        Op::Pwritev(op) => op.seekable,
         _ => return None,
     }) else {
         return None;
     };
     syscalls.add_shared(1);
-    check_seekable(fd).err().map(Errno::to_result)
+    check_positional(op).err().map(Errno::to_result)
 }

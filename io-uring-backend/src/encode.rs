@@ -10,7 +10,7 @@ mod rw;
 
 use crate::ring::Sqe;
 use io_core::Op;
-use io_core::op::MAX_RW_COUNT;
+use io_core::op::{MAX_RW_COUNT, PollEvents};
 
 /// The entry that runs `op`. Operations without an opcode are never asked for; a nop stands in.
 #[inline(always)]
@@ -54,12 +54,22 @@ pub(crate) fn encode(op: &Op) -> Sqe {
 /// ask; a nop stands in.
 pub(crate) fn readiness(op: &Op) -> Sqe {
     match op.interest() {
-        Some((fd, interest)) => Sqe::poll(fd.raw(), interest.events().bits()),
+        Some((fd, interest)) => Sqe::poll(fd.raw(), with_wakes(interest.events()).bits()),
         None => {
             debug_assert!(false, "a wait for readiness without a descriptor");
             Sqe::nop()
         }
     }
+}
+
+/// The ring does not look at `POLLPRI` when it asks whether a wake-up is meant for a poll, so who waits for urgent data
+/// alone would sleep on. Sockets wake for `POLLRDBAND` with it, and are never ready for that.
+fn with_wakes(events: PollEvents) -> PollEvents {
+    let others = PollEvents::IN.union(PollEvents::RDNORM);
+    if events.contains(PollEvents::PRI) && !events.intersects(others) {
+        return events.union(PollEvents::RDBAND);
+    }
+    events
 }
 
 /// A length for the entry: what is longer than one transfer is a short transfer, never cut to 32 bits.

@@ -22,6 +22,11 @@ pub(crate) fn stat_of(fd: Fd) -> Option<Stat> {
     fstat(unsafe { BorrowedFd::borrow_raw(fd.raw()) }).ok()
 }
 
+/// Whether no file is behind it at all: a counter, a timer, an epoll, a process.
+pub(crate) fn has_no_type(stat: &Stat) -> bool {
+    stat.st_mode & 0o170_000 == 0
+}
+
 /// A number that two files rarely have in common.
 pub(crate) fn mix(stat: &Stat) -> u64 {
     (stat.st_ino ^ stat.st_dev.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -13,11 +13,12 @@
 //! # Safety
 //! The descriptor is that of an operation in flight, and its vector table is valid until that is completed.
 
-use crate::identity::{mix, stat_of};
+use crate::identity::{has_no_type, mix, stat_of};
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
 use crate::submit::Known;
 use io_core::op::{IoVec, Write, Writev};
+use io_core::syscall::check_transfers;
 use io_core::{Node, OffloadHandle, Op, OpKind, OpSet};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl};
@@ -32,7 +33,18 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// To the ring if nobody is at the file's position, else into the line.
     pub(crate) fn start_at_position(&self, node: Node, known: Known) {
         self.backend.tally.owner.syscalls.add(1);
-        let Some(key) = position_of(node.op()) else { return self.to_ring(node, known) };
+        let key = match position_of(node.op()) {
+            Position::Of(key) => key,
+            Position::None => return self.to_ring(node, known),
+            Position::NoFile => {
+                self.backend.tally.owner.syscalls.add(1);
+                return match check_transfers(node.op()) {
+                    Ok(()) => self.to_ring(node, known),
+                    // The ring would wait until it can be read.
+                    Err(errno) => self.end_at_once(node, errno.to_result(), known),
+                };
+            }
+        };
         let (busy, bit) = (self.positions.get(), 1 << key);
         if busy & bit != 0 {
             node.set_scratch(place::HELD | (key << place::KEY_SHIFT));
@@ -68,7 +80,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let key = word >> place::KEY_SHIFT;
         self.backend.tally.owner.syscalls.add(1);
         let unmoved = seek(op, SeekFrom::Current(0)) == self.starts[(key & 63) as usize].get();
-        if unmoved && position_of(op) == Some(key) {
+        if unmoved && position_of(op) == Position::Of(key) {
             let to = if appends(op) { SeekFrom::End(0) } else { SeekFrom::Current(result) };
             let _: u32 = seek(op, to);
             self.backend.tally.owner.syscalls.add(3);
@@ -124,13 +136,24 @@ fn appends(op: &Op) -> bool {
     fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))
 }
 
-/// Which of 64 positions the operation moves; `None` if its descriptor has none. Files that share a
-/// number by chance wait for each other without need.
-fn position_of(op: &Op) -> Option<u32> {
-    let (fd, _) = op.interest()?;
-    let stat = stat_of(fd)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
+/// What a transfer's descriptor has for a position.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Position {
+    /// Which of 64. Files that share a number by chance wait for each other without need.
+    Of(u32),
+    /// None: a pipe, a socket, a device.
+    None,
+    /// No file is behind it at all: a counter, a timer, an epoll.
+    NoFile,
+}
+
+fn position_of(op: &Op) -> Position {
+    let Some(stat) = op.interest().and_then(|(fd, _)| stat_of(fd)) else { return Position::None };
+    if has_no_type(&stat) {
+        return Position::NoFile;
     }
-    u32::try_from(mix(&stat) >> 58).ok()
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Position::None;
+    }
+    u32::try_from(mix(&stat) >> 58).map_or(Position::None, Position::Of)
 }

@@ -8,6 +8,10 @@
 //! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
 //!
+//! A descriptor may stay ready and yet have nothing for an operation, for as long as it likes: an unread error
+//! queue, data that was peeked at. What has been waited for in vain a few times is waited for again after a
+//! pause, so that it is not tried without end.
+//!
 //! A poll is nothing but its wait: what is ready then, `poll(2)` says, because the ring's answer can hold
 //! less, or more, than is true.
 #![allow(unsafe_code, reason = "takes nodes back from the kernel")]
@@ -30,24 +34,22 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Takes every completion that is there. Runs no waker and no callback.
     #[inline]
     pub(crate) fn reap(&self) {
-        for (word, result) in self.ring.completions() {
+        self.ring.complete(|word, result| {
             // The common cases by themselves, without a table of jumps: this is the innermost loop.
             // SAFETY: it came back in a CQE.
             if let Some(node) = unsafe { Token::plain(word) } {
                 // SAFETY: a token that comes back names a node in flight.
                 let node = unsafe { self.in_flight.remove(node) };
-                self.operated(node, i64::from(result));
-                continue;
+                return self.operated(node, i64::from(result));
             }
             // SAFETY: as above.
             if let Some(node) = unsafe { Token::filed(word) } {
                 // SAFETY: as above.
                 let node = unsafe { self.in_flight.remove_filed(node) };
-                self.operated(node, i64::from(result));
-                continue;
+                return self.operated(node, i64::from(result));
             }
             self.reap_other(word, result);
-        }
+        });
     }
 
     #[inline(never)]
@@ -121,7 +123,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 return self.finish(node, result);
             }
         }
-        self.again(node, place::WAITS);
+        let wait = note_stale(&node);
+        self.again(node, wait);
     }
 
     /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
@@ -152,11 +155,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             self.leave(node.scratch());
             node.set_scratch(place::ASLEEP);
             self.asleep.push(node);
+        } else if result == PAUSED {
+            self.again(node, place::WAITS);
         } else if self.backend.plans.of(node.op().kind()) == Plan::Ring {
             self.again(node, place::WAS_READY);
         } else {
             node.requeue();
-            node.set_scratch(place::TURN | place::WAS_READY);
+            node.set_scratch(place::TURN | place::WAS_READY | (node.scratch() & place::KEPT));
             self.turn.push(node);
         }
     }
@@ -177,7 +182,12 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         match unsafe { attempt(node.op()) } {
             Attempt::Done(result) => self.finish(node, result),
             _ => match if is_restart(waited) { INTR } else { waited } {
-                0.. | CANCELED | INTR => self.again(node, place::WAITS),
+                CANCELED | INTR | PAUSED => self.again(node, place::WAITS),
+                0.. => {
+                    node.set_scratch(node.scratch() | place::WAS_READY);
+                    let wait = note_stale(&node);
+                    self.again(node, wait);
+                }
                 // A file without readiness, and the ring says so in its own way.
                 INVAL => self.finish(node, Errno::PERM.to_result()),
                 errno => self.finish(node, errno),
@@ -235,6 +245,22 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             }
         }
     }
+}
+
+/// What a pause ends with (`ETIME`).
+const PAUSED: i64 = Errno::from_raw(62).to_result();
+
+/// An operation that may have been ready has to wait. The flags for its next entry: a wait, or a pause before that.
+pub(crate) fn note_stale(node: &Node) -> u32 {
+    let word = node.scratch();
+    if word & place::WAS_READY == 0 {
+        return place::WAITS;
+    }
+    if word & place::STALE == place::STALE {
+        return place::WAITS | place::WAS_READY;
+    }
+    node.set_scratch(word + place::ONCE_STALE);
+    place::WAITS
 }
 
 /// The kernel's own codes for "restart the system call", which the ring lets through when a worker is

@@ -16,7 +16,7 @@ use core::time::Duration;
 use io_core::op::IoVec;
 use io_core::syscall::close_fd;
 use io_core::{Errno, Fd, OpKind, OpSet};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
+use io_uring::{EnterFlags, IoUring, Probe, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -25,13 +25,19 @@ use std::os::fd::AsRawFd;
 /// What a submission entry says. Plain numbers, so that it stays in registers until it is stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sqe {
-    opcode: u8,
-    flags: u8,
+    head: u32,
     fd: i32,
     offset: u64,
     addr: u64,
     len: u32,
     op_flags: u32,
+}
+
+/// The first four bytes of an entry: opcode, flags, and a priority that is the kernel's choice. One word, so that
+/// they are stored at once.
+#[inline]
+const fn head(opcode: u8, flags: u8) -> u32 {
+    u32::from_ne_bytes([opcode, flags, 0, 0])
 }
 
 /// The layout of the kernel's `struct io_uring_sqe`.
@@ -40,9 +46,7 @@ pub(crate) struct Sqe {
 /// belongs.
 #[repr(C)]
 struct Entry {
-    opcode: u8,
-    flags: u8,
-    ioprio: u16,
+    head: u32,
     fd: i32,
     offset: u64,
     addr: u64,
@@ -57,6 +61,9 @@ static_assertions::assert_eq_align!(Entry, squeue::Entry);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, op_flags), 28);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Entry, token), 32);
 
+/// How long [`Sqe::pause`] takes.
+static PAUSE: types::Timespec = types::Timespec::new().nsec(10_000_000);
+
 /// The descriptor's file position as an offset.
 pub(crate) const AT_POSITION: u64 = u64::MAX;
 
@@ -69,12 +76,12 @@ impl Sqe {
 
     /// The same, run by a kernel worker from the start, where it may block (`IOSQE_ASYNC`).
     pub(crate) fn blocking(self) -> Sqe {
-        Sqe { flags: squeue::Flags::ASYNC.bits(), ..self }
+        Sqe { head: self.head | head(0, squeue::Flags::ASYNC.bits()), ..self }
     }
 
     #[inline]
     fn new(opcode: u8, fd: c_int) -> Sqe {
-        Sqe { opcode, fd, ..Sqe::default() }
+        Sqe { head: head(opcode, 0), fd, ..Sqe::default() }
     }
 
     #[inline]
@@ -128,6 +135,11 @@ impl Sqe {
         Sqe { addr: word(path), len: mode, op_flags: flags, ..sqe }
     }
 
+    /// Completes with `ETIME` in a hundredth of a second.
+    pub(crate) fn pause() -> Sqe {
+        Sqe { addr: word(&raw const PAUSE), len: 1, ..Sqe::new(opcode::Timeout::CODE, -1) }
+    }
+
     /// Completes when one of `events` (`poll(2)`) holds, once.
     #[inline]
     pub(crate) fn poll(fd: c_int, events: u16) -> Sqe {
@@ -178,9 +190,8 @@ impl Sqe {
 impl Entry {
     #[inline]
     fn new(sqe: Sqe, token: u64) -> Entry {
-        let Sqe { opcode, flags, fd, offset, addr, len, op_flags } = sqe;
-        let (ioprio, unused) = (0, [0; 3]);
-        Entry { opcode, flags, ioprio, fd, offset, addr, len, op_flags, token, unused }
+        let Sqe { head, fd, offset, addr, len, op_flags } = sqe;
+        Entry { head, fd, offset, addr, len, op_flags, token, unused: [0; 3] }
     }
 
     /// The bytes the kernel sees.
@@ -409,12 +420,22 @@ impl Ring {
         queue.taskrun() || queue.cq_overflow()
     }
 
-    /// The completions that are there, as word and result; they are given back to the kernel in one
-    /// store when the iterator is dropped.
+    /// Hands out the completions that are there, as word and result; they are given back to the kernel in one
+    /// store afterwards.
     #[inline]
-    pub(crate) fn completions(&self) -> Completions<'_> {
-        // SAFETY: not `Sync`, and callers take one iterator at a time: `Seat::reap` alone does.
-        Completions(self.live().map(|uring| unsafe { uring.completion_shared() }))
+    pub(crate) fn complete(&self, mut each: impl FnMut(u64, i32)) {
+        let Some(uring) = self.live() else { return };
+        // SAFETY: not `Sync`, and no completion leads back here: `Seat::reap` alone asks.
+        let queue = unsafe { uring.completion_shared() };
+        for cqe in queue {
+            each(cqe.user_data(), cqe.result());
+        }
+    }
+
+    fn has_completions(&self) -> bool {
+        let Some(uring) = self.live() else { return false };
+        // SAFETY: as in `complete`.
+        !unsafe { uring.completion_shared() }.is_empty()
     }
 
     /// `io_uring_enter(2)`: submits everything pushed, and waits for `want` completions or `timeout`
@@ -445,7 +466,7 @@ impl Ring {
         timeout: Option<Duration>,
     ) -> Result<Entered, Errno> {
         let entered = outcome(enter_plain(uring, unsent, 0))?;
-        if entered != Entered::Done || self.unsent() > 0 || !self.completions().is_empty() {
+        if entered != Entered::Done || self.unsent() > 0 || self.has_completions() {
             return Ok(entered);
         }
         Ok(self.nap(timeout))
@@ -489,24 +510,6 @@ impl core::fmt::Debug for Ring {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let params = self.live().map(IoUring::params);
         f.debug_struct("Ring").field("params", &params).finish_non_exhaustive()
-    }
-}
-
-/// See [`Ring::completions`].
-pub(crate) struct Completions<'r>(Option<io_uring::CompletionQueue<'r, cqueue::Entry>>);
-
-impl Completions<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|queue| queue.is_empty())
-    }
-}
-
-impl Iterator for Completions<'_> {
-    type Item = (u64, i32);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u64, i32)> {
-        self.0.as_mut()?.next().map(|cqe| (cqe.user_data(), cqe.result()))
     }
 }
 

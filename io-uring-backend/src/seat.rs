@@ -45,7 +45,7 @@ pub(crate) mod place {
     pub(crate) const MASK: u32 = 0b1111;
     /// Flag: the SQE, pushed or waiting, asks for readiness, not for the operation.
     pub(crate) const WAITS: u32 = 1 << 4;
-    /// Flag: readiness has come since the last attempt.
+    /// Flag: readiness has come since the last attempt. With [`WAITS`]: the SQE only lets time pass.
     pub(crate) const WAS_READY: u32 = 1 << 5;
     /// Flag: the SQE, pushed or waiting, goes to a kernel worker, which may block.
     pub(crate) const BLOCKS: u32 = 1 << 6;
@@ -67,10 +67,15 @@ pub(crate) mod place {
     pub(crate) const AWAITED: u32 = 1 << 14;
     /// Flag: the kernel has ended it once that nobody had asked; see `reap.rs`.
     pub(crate) const UNSTARTED: u32 = 1 << 15;
+    /// Readiness has come once and brought nothing; a small count from here up.
+    pub(crate) const ONCE_STALE: u32 = 1 << 24;
+    /// The bits of that count.
+    pub(crate) const STALE: u32 = 0x3 << 24;
     /// Which file's position: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
     /// What a retry keeps.
-    pub(crate) const KEPT: u32 = POSITION | CONNECTS | AWAITED | UNSTARTED | (!0 << KEY_SHIFT);
+    pub(crate) const KEPT: u32 =
+        POSITION | CONNECTS | AWAITED | UNSTARTED | STALE | (!0 << KEY_SHIFT);
     /// How many cancels one wait in the ring is worth at once: a cancel can miss an operation that is just
     /// being moved. More follow after some time each.
     pub(crate) const CANCEL_LIMIT: u32 = 3;

@@ -12,6 +12,7 @@ use crate::identity::{awaited_file, keep};
 use crate::inbox::Mode;
 use crate::position;
 use crate::probe::{Plan, own_way, turn_way};
+use crate::reap::note_stale;
 use crate::ring::Sqe;
 use crate::seat::{Seat, place};
 use crate::token::Token;
@@ -256,6 +257,19 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
     }
 
+    /// Ends an operation that the ring does not see.
+    pub(crate) fn end_at_once(&self, node: Node, result: i64, known: Known) {
+        match known {
+            Known::Here => {
+                if node.is_timed() {
+                    self.clock.disarm(&node);
+                }
+                self.finish_inline(node, result);
+            }
+            Known::Elsewhere => self.finish(node, result),
+        }
+    }
+
     /// What the owner does itself.
     fn run_own(&self, node: Node, known: Known) {
         self.backend.tally.owner.way(own_way(node.op().kind())).add(1);
@@ -264,10 +278,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 let count = self.cancel_scope(cancel.scope, known);
                 // And what its submitter has asked.
                 let result = node.result() + i64::try_from(count).unwrap_or(i64::MAX);
-                match known {
-                    Known::Here => self.finish_inline(node, result),
-                    Known::Elsewhere => self.finish(node, result),
-                }
+                self.end_at_once(node, result, known);
             }
             _ => self.fall_asleep(node, known),
         }
@@ -323,7 +334,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         if self.unwanted(&node) {
             return self.finish(node, Errno::CANCELED.to_result());
         }
-        node.set_scratch(place::RING | place::WAITS | (node.scratch() & place::KEPT));
+        let wait = note_stale(&node);
+        node.set_scratch(place::RING | wait | (node.scratch() & place::KEPT));
         self.to_ring(node, Known::Elsewhere);
     }
 
@@ -452,7 +464,8 @@ fn slow_entry(node: &Node) -> (Sqe, Token, i32) {
         let sqe = encode(node.op()).blocking();
         return (sqe, token_of(node.ptr(), sqe.fd()), sqe.fd());
     }
-    let sqe = readiness(node.op());
-    // Its token does not say whether it is filed: it always is.
-    (sqe, Token::Ready(node.ptr()), sqe.fd().max(0))
+    let wait = readiness(node.op());
+    let sqe = if node.scratch() & place::WAS_READY != 0 { Sqe::pause() } else { wait };
+    // Its token does not say whether it is filed: it always is, under its descriptor.
+    (sqe, Token::Ready(node.ptr()), wait.fd().max(0))
 }

@@ -6,10 +6,12 @@
 //! # Safety
 //! An operation is performed only while its node is in this thread's hands.
 
+use crate::identity::stat_of;
 use crate::inbox::Mode;
 use crate::seat::{Seat, place};
-use io_core::syscall::{Attempt, attempt, attempt_again, check_seekable, perform, perform_from};
+use io_core::syscall::{Attempt, attempt, attempt_again, perform, perform_from};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind};
+use rustix::fs::FileType;
 
 impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// Gives each operation that is here now its turn.
@@ -59,7 +61,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     }
 }
 
-/// Whether the operation waits for a device, not for readiness.
+/// Whether the operation waits for a device, not for readiness. (A position does not tell: the kernel's log has one.)
 fn on_device(op: &Op) -> bool {
-    op.interest().is_some_and(|(fd, _)| check_seekable(fd).is_ok())
+    let stat = op.interest().and_then(|(fd, _)| stat_of(fd));
+    let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Some(FileType::RegularFile | FileType::BlockDevice | FileType::Directory))
 }

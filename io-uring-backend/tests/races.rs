@@ -11,6 +11,7 @@
 use io_core::op::{Close, Nop, Open, OpenFlags, Read, Write};
 use io_core::{Deadline, Errno, Fd, IoAwaitable, IoBackend, Op, Phase};
 use io_uring_backend::{Config, Local, Shared, UringBackend};
+use leaked::leaked;
 use std::ffi::CString;
 use std::fs::File;
 use std::future::Future;
@@ -22,6 +23,9 @@ use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
+
+#[path = "../../tests/src/leaked.rs"]
+mod leaked;
 
 const BLOCK: usize = 4096;
 const SOON: Duration = Duration::from_millis(50);
@@ -268,7 +272,7 @@ fn a_close_left_by_an_owner_that_ended_is_performed() {
             backend.start().unwrap();
             let close = Op::Close(Close { fd: Fd::new(number) });
             // Nobody frees the operation: it is still the backend's when this thread ends.
-            let op = Box::leak(Box::new(awaitable(backend, close)));
+            let op = leaked(Box::new(awaitable(backend, close)));
             // SAFETY: leaked; and the backend's drop ends the operation before the backend is gone.
             let op: Pin<&mut IoAwaitable<Pin<&UringBackend<Shared>>>> =
                 unsafe { Pin::new_unchecked(&mut *core::ptr::from_mut(op).cast()) };

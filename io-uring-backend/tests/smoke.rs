@@ -493,7 +493,11 @@ fn entries_out_of_range_are_a_typed_error() {
         let error = UringBackend::<Local>::new(&Config::new().entries(entries)).unwrap_err();
         assert_eq!((error.cause, error.errno), (Cause::BadConfig, Errno::INVAL));
     }
-    drop(local(&Config::new().entries(32_768)));
+    for entries in [1, 3, 100, 1000, 32_767, 32_768] {
+        let backend = local(&Config::new().entries(entries));
+        let nop = Op::Nop(Nop);
+        assert!((0..3).all(|_| run(&backend, nop) == 0), "{entries} entries");
+    }
     drop(local(&Config::new().entries(1).completions(1_000_000)));
 }
 

@@ -109,6 +109,12 @@ impl Choices {
         self.0.borrow().answers.len()
     }
 
+    /// How many there were to choose from, each time.
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<u32> {
+        self.0.borrow().answers.iter().map(|(_, among)| *among).collect()
+    }
+
     /// Each answer so far.
     #[must_use]
     pub fn trace(&self) -> Trace {

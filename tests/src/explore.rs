@@ -1,18 +1,24 @@
-//! Running one test under many [`Choices`]: random ones, all up to a depth, or those of an earlier run; and
-//! making a run that fails small before it is reported.
+//! Running one test under many [`Choices`]: random ones, all up to a depth, all that are tame but for a few, or those
+//! of an earlier run; and making a run that fails small before it is reported.
 //!
 //! A failure prints its seed, its shrunk trace, what the test [attached](attach) (a simulation its log), and
 //! what to set to run exactly that again: `IO_SIM_SEED=…` or `IO_SIM_TRACE=…`, with the same test. What is
 //! run again is run once, and not made smaller. With `IO_SIM_LOG=1` runs that pass print what they attach.
 
+mod deviations;
+mod labels;
 mod shrink;
 
+pub use deviations::deviations;
+pub use labels::{must_reach, reached};
 pub use shrink::shrink;
 
 use crate::choices::{Choices, Trace};
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::ops::Range;
 use core::panic::AssertUnwindSafe;
+use labels::Many;
 use std::panic;
 use std::sync::{Once, OnceLock};
 
@@ -55,6 +61,7 @@ pub struct Failure {
 /// If it panics.
 pub fn run(choices: &Choices, test: &impl Fn(&Choices)) -> Result<(), Failure> {
     hush();
+    labels::next_run();
     ATTACHED.with_borrow_mut(String::clear);
     MESSAGE.with_borrow_mut(String::clear);
     PLACE.with_borrow_mut(String::clear);
@@ -140,6 +147,12 @@ fn print_passed(origin: &str) {
     }
 }
 
+fn print_reached(text: &str) {
+    if is_logged() {
+        print!("{text}");
+    }
+}
+
 /// What this variable is set to. Nothing is as good as not set.
 fn setting(name: &str) -> Option<String> {
     let text = std::env::var(name).ok()?;
@@ -171,11 +184,23 @@ fn parse(text: &str, what: &str) -> Trace {
     text.parse().unwrap_or_else(|_| panic!("{what} is a line such as 1.0*3.7, not '{text}'"))
 }
 
+/// The seeds of a test that runs its own programs and does not shrink them: 0 to `count`, scaled by `IO_TEST_ROUNDS`,
+/// or that of `IO_SIM_SEED` alone.
+///
+/// # Panics
+/// If that is set to something else than a number.
+#[must_use]
+pub fn seed_range(count: u32) -> Range<u64> {
+    let all = 0..u64::from(crate::watchdog::rounds(count));
+    chosen_seed().map_or(all, |seed| seed..seed.saturating_add(1))
+}
+
 /// Runs the test with the seeds 0 to `count`, or, if `IO_SIM_SEED` or `IO_SIM_TRACE` is set, with that one
 /// alone. `count` is scaled by `IO_TEST_ROUNDS`.
 ///
 /// # Panics
-/// If a run does: with the seed, the shrunk trace, and how to replay it.
+/// If a run does: with the seed, the shrunk trace, and how to replay it. If none does and a place was not reached that
+/// [must be](must_reach).
 pub fn seeds(count: u32, test: impl Fn(&Choices)) {
     seeds_in(0..u64::from(crate::watchdog::rounds(count)), test);
 }
@@ -193,13 +218,15 @@ pub fn seeds_in(range: Range<u64>, test: impl Fn(&Choices)) -> bool {
         run_once(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
         return false;
     }
+    let (many, runs) = (Many::begin(), range.end.saturating_sub(range.start));
     for seed in range {
         run_or_report(&Choices::seed(seed), &format!("IO_SIM_SEED={seed}"), &test);
     }
+    print_reached(&many.end(runs));
     true
 }
 
-/// What [`exhaustive`] has run.
+/// What [`exhaustive`] or [`deviations`] has run.
 #[must_use = "the runs may not have been all: see `assert_complete`"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Explored {
@@ -226,6 +253,13 @@ impl Explored {
     }
 }
 
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = if self.complete { "all there are" } else { "not all" };
+        write!(f, "{} runs, {all}", self.runs)
+    }
+}
+
 /// Runs the test with every combination of its first `depth` choices, the later ones being tame, but no
 /// more than `limit` runs; or, if `IO_SIM_TRACE` is set, with that one alone.
 ///
@@ -239,15 +273,20 @@ pub fn exhaustive(depth: usize, limit: u64, test: impl Fn(&Choices)) -> Explored
         run_once(&Choices::replay(&trace.0), &origin, &test);
         return Explored { runs: 1, complete: false, replayed: true };
     }
+    let many = Many::begin();
     let mut trace = Trace::default();
     for runs in 1..=limit {
         let choices = Choices::replay(&trace.0);
         run_or_report(&choices, &format!("run {runs} of all to depth {depth}"), &test);
         match choices.successor(depth) {
             Some(next) => trace = next,
-            None => return Explored { runs, complete: true, replayed: false },
+            None => {
+                print_reached(&many.end(runs));
+                return Explored { runs, complete: true, replayed: false };
+            }
         }
     }
+    print_reached(&many.end(limit));
     Explored { runs: limit, complete: false, replayed: false }
 }
 

@@ -1,4 +1,63 @@
 //! [`Fixture`]: how the suite gets a backend to test. Implement it for yours, and run [`crate::suite`].
+//!
+//! In `Cargo.toml` a target with a `main` of its own (`[[test]] name = "mine"`, `harness = false`), and as
+//! `tests/mine.rs`, here for the library's epoll backend without an offload:
+//!
+//! ```
+//! use core::pin::pin;
+//! use io_conformance::fixture::{Blocking, Caps, Fixture, Flavour};
+//! use io_conformance::rig::Rig;
+//! use io_conformance::{suite, tally};
+//! use io_core::{IoBackend, OpKind};
+//! use io_epoll_backend::EpollBackend;
+//! # use std::process::ExitCode;
+//!
+//! struct Mine;
+//!
+//! impl Fixture for Mine {
+//!     type Backend = EpollBackend;
+//!
+//!     fn name(&self) -> &str {
+//!         "mine"
+//!     }
+//!
+//!     fn caps(&self) -> Caps {
+//!         Caps {
+//!             kernel: true,
+//!             blocking: Blocking::HoldsPoll,
+//!             runs_by_itself: false,
+//!             one_owner: false,
+//!             opens_fifo_at_once: false,
+//!             in_order: true,
+//!             faults: &OpKind::ALL,
+//!         }
+//!     }
+//!
+//!     fn available(&self) -> Result<(), String> {
+//!         Ok(())
+//!     }
+//!
+//!     fn with<R>(&self, flavour: Flavour, test: impl FnOnce(&Rig<'_, Self::Backend>) -> R) -> R {
+//!         let backend = pin!(EpollBackend::new().expect("an epoll instance"));
+//!         let backend = backend.into_ref();
+//!         if flavour == Flavour::Started {
+//!             backend.start().expect("start");
+//!         }
+//!         let result = test(&Rig::new(backend));
+//!         tally::add("mine", &backend.counters());
+//!         result
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     let mut cases = suite::all();
+//! #   cases.retain(|case| case.name.starts_with("control::"));
+//!     suite::run(suite::trials(Mine, cases), &["mine"])
+//! }
+//! ```
+//!
+//! A backend that threads may share runs [`suite::shared`](crate::suite::shared) too. Cases by their names:
+//! `cargo test --test mine -- rw::`; what cannot run says why, and is counted.
 
 use crate::rig::Rig;
 use crate::world::Entered;
@@ -47,8 +106,6 @@ pub enum Needs {
     Signal,
     /// More threads than one.
     Threads,
-    /// A way of running that only a backend over the kernel has: a route, a system call, a registration.
-    Way,
 }
 
 impl Needs {
@@ -62,7 +119,6 @@ impl Needs {
             Needs::Memory => "memory that faults",
             Needs::Signal => "signals",
             Needs::Threads => "threads",
-            Needs::Way => "a way of the kernel",
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod differential;
 pub mod explore;
 pub mod fault;
 pub mod fixture;
+mod keep;
+mod leaked;
 pub mod mem;
 pub mod model;
 pub mod oracle;

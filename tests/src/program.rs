@@ -219,6 +219,7 @@ thread_local! {
 fn execute(choices: &Choices, limits: Limits) -> (Summary, Vec<String>) {
     let injects = limits.plan.errno_one_in > 0 && choices.chance(2);
     let plan = if injects { limits.plan } else { Plan { errno_one_in: 0, ..limits.plan } };
+    let plan = Plan { short_files: plan.shorten && choices.chance(4), ..plan };
     let host = Host::new(choices, plan);
     let kept = Kept(Some(Rc::new(Run::new(choices.clone(), host, limits, injects))));
     let Kept(Some(run)) = &kept else { return (Summary::default(), Vec::new()) };

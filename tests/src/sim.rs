@@ -13,22 +13,24 @@ mod errnos;
 mod exercise;
 mod fd;
 mod flight;
+mod fork;
 mod kernel;
 mod log;
 mod menu;
+mod names;
 mod plan;
 mod run;
 mod submit;
 
 pub use backend::SimBackend;
-pub use coverage::{Coverage, End, claimed};
-pub use errnos::{errnos, is_possible};
+pub use coverage::{Claim, Coverage, End, claimed};
+pub use errnos::{errnos, is_possible, works_on};
 pub use exercise::exercise;
 pub use fd::SimFd;
 pub use flight::Asked;
 pub use log::{Event, What};
 pub use plan::{Bogus, Plan};
-pub use run::Task;
+pub use run::Part;
 
 use crate::choices::Choices;
 use crate::explore::{self, Explored};
@@ -92,6 +94,18 @@ pub fn exhaustive(plan: Plan, depth: usize, limit: u64, body: impl Fn(&Sim)) -> 
     explore::exhaustive(depth, limit, |choices| whole_run(choices, plan, &body))
 }
 
+/// Runs your code under *all* schedules with at most `most` choices that are not the tamest, but no more than
+/// `limit`; see [`explore::deviations`].
+///
+/// Most bugs need one or two things to go wrong, wherever that is: this tries each, also late in a run, where
+/// [`exhaustive`] does not come.
+///
+/// # Panics
+/// As [`check`].
+pub fn deviations(plan: Plan, most: usize, limit: u64, body: impl Fn(&Sim)) -> Explored {
+    explore::deviations(most, limit, |choices| whole_run(choices, plan, &body))
+}
+
 fn whole_run(choices: &Choices, plan: Plan, body: impl Fn(&Sim)) {
     let sim = Sim::new(choices, plan);
     body(&sim);
@@ -141,6 +155,26 @@ impl Sim {
     /// Adds a line of the program's own to the log, which a failure prints.
     pub fn note(&self, text: impl Into<String>) {
         self.backend.note(text.into());
+    }
+
+    /// Says that this place was reached, which must happen in one run at least if it is in
+    /// [`must_reach`](Self::must_reach).
+    pub fn reached(&self, label: &str) {
+        explore::reached(label);
+    }
+
+    /// What must be [`reached`](Self::reached) in one run at least of those that are made: said in each of them, at
+    /// its top.
+    pub fn must_reach(&self, labels: &[&str]) {
+        labels.iter().for_each(|label| explore::must_reach(label));
+    }
+
+    /// Says whether this is so, which it must be in one run at least of those that come here.
+    pub fn sometimes(&self, label: &str, is_so: bool) {
+        explore::must_reach(label);
+        if is_so {
+            explore::reached(label);
+        }
     }
 
     /// What the simulated clock shows.
@@ -216,18 +250,30 @@ impl Sim {
         self.backend.log_text()
     }
 
-    /// Stops the backend and looks whether anything is left: an operation in flight, or a descriptor open.
+    /// Looks whether anything is left, an operation in flight or a descriptor open, and stops the backend. An
+    /// operation is left if its future was forgotten, or is kept where it outlives the run. In a forked child
+    /// whose backend is the parent's there is nothing to stop.
     ///
     /// # Panics
-    /// If there is.
+    /// If there is, with its name.
     pub fn finish(&self) {
+        let left = self.backend.in_flight();
+        let which = if left > 0 { self.backend.waiting() } else { String::new() };
+        if self.backend.generation() != 0 {
+            self.stop();
+        }
+        assert!(left == 0, "in flight at the end of the run, with nobody to hear of it:\n{which}");
+        let open = self.world.with(|world| world.open_fds());
+        let open: Vec<String> = open.into_iter().map(|fd| self.backend.describe(fd)).collect();
+        assert!(open.is_empty(), "open at the end of the run: {}", open.join("; "));
+    }
+
+    fn stop(&self) {
         assert!(self.backend.stop(Deadline::NEVER).is_ok(), "a stop at the end of a run");
         while self.backend.in_flight() > 0 {
             let delivered = self.backend.poll(Some(Duration::ZERO));
             assert_ne!(delivered, Ok(0), "something is in flight, and nothing comes of it");
         }
-        let open = self.world.with(|world| world.open_fds());
-        assert!(open.is_empty(), "descriptors are open at the end of the run: {open:?}");
     }
 }
 

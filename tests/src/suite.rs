@@ -22,6 +22,7 @@ pub mod errors;
 pub mod explain;
 pub mod fork;
 pub mod fs;
+pub mod kinds;
 pub mod leak;
 pub mod lines;
 pub mod names;
@@ -32,8 +33,10 @@ pub mod poll;
 pub mod prompt;
 pub mod ready;
 pub mod rw;
+pub mod side;
 pub mod signals;
 pub mod sources;
+pub mod stale;
 pub mod stop;
 pub mod sync;
 pub mod threads;
@@ -101,6 +104,8 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(ready::cases());
     cases.extend(errors::cases());
     cases.extend(odd::cases());
+    cases.extend(kinds::cases());
+    cases.extend(side::cases());
     cases.extend(prompt::cases());
     cases.extend(cancel::cases());
     cases.extend(close::cases());
@@ -120,6 +125,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
     cases.extend(leak::cases());
     cases.extend(signals::cases());
     cases.extend(sources::cases());
+    cases.extend(stale::cases());
     cases
 }
 

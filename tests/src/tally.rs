@@ -117,6 +117,20 @@ pub fn all_delivered(variant: &str) -> Result<(), String> {
     }
 }
 
+/// Whether the backends of a variant delivered all that was submitted to them, and submitted anything.
+///
+/// # Errors
+/// The two numbers, if they differ or are 0.
+pub fn settled(variant: &str) -> Result<(), String> {
+    let totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Total { submitted, delivered, .. } = totals.get(variant).copied().unwrap_or_default();
+    if submitted == delivered && submitted > 0 {
+        Ok(())
+    } else {
+        Err(format!("{delivered} delivered of {submitted} submitted"))
+    }
+}
+
 /// How many operations of each kind a variant's backends ran on a ring, in the order of [`OpKind::ALL`].
 #[must_use]
 pub fn ring_ops(variant: &str) -> [u64; OpKind::ALL.len()] {

@@ -33,6 +33,13 @@ pub fn rounds(count: u32) -> u32 {
     scaled.max(1)
 }
 
+/// Says how many repetitions there were, where `IO_TEST_ROUNDS` is set.
+pub fn tell(count: u32, what: &str) {
+    if std::env::var_os("IO_TEST_ROUNDS").is_some() {
+        println!("    {count} {what}");
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// The watching thread is not there yet.

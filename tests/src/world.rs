@@ -54,6 +54,32 @@ use transfers::At;
 /// The lowest descriptor number: no process of a test has so many real ones.
 pub const BASE: i32 = 1000;
 
+/// What kind of file a descriptor is of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FileKind {
+    /// A regular file, or the directory.
+    File,
+    /// One end of a pipe.
+    Pipe,
+    /// A socket of the local family.
+    Local,
+    /// A socket of IPv4 or IPv6.
+    Network,
+}
+
+impl FileKind {
+    /// In a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileKind::File => "file",
+            FileKind::Pipe => "pipe",
+            FileKind::Local => "local",
+            FileKind::Network => "network",
+        }
+    }
+}
+
 /// What an attempt came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -118,9 +144,9 @@ impl World {
         }
     }
 
-    /// Performs the operation if it need not wait, moving at most `limit` bytes (at least one) through a
-    /// pipe or socket, where a short count is a result that the kernel gives: not of a `MSG_WAITALL`, nor of
-    /// a small write to a pipe, nor of a file, which moves what there is. `EAGAIN` is the result only of what asks for it ([`Op::wants_eagain`]).
+    /// Performs the operation if it need not wait, moving at most `limit` bytes (at least one) where a short
+    /// count is a result that the kernel gives: not of a `MSG_WAITALL`, nor of a small write to a pipe. `EAGAIN` is
+    /// the result only of what asks for it ([`Op::wants_eagain`]).
     ///
     /// A cancel or a timeout is the backend's own business: `EOPNOTSUPP`.
     ///
@@ -271,6 +297,17 @@ impl World {
     #[must_use]
     pub fn ready(&self, fd: Fd, events: PollEvents) -> PollEvents {
         self.holds(fd) & (events | PollEvents::ERR | PollEvents::HUP)
+    }
+
+    /// What kind of file this is, `None` if it is not open.
+    #[must_use]
+    pub fn kind(&self, fd: Fd) -> Option<FileKind> {
+        Some(match self.table.get(fd).ok()?.object {
+            Object::Directory | Object::File(_) => FileKind::File,
+            Object::Reader(_) | Object::Writer(_) => FileKind::Pipe,
+            Object::Socket(id) if self.sockets.is_unix(id) => FileKind::Local,
+            Object::Socket(_) => FileKind::Network,
+        })
     }
 
     /// Whether it is a pipe or a stream socket: there a short count is a result.

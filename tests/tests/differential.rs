@@ -4,8 +4,9 @@ mod support;
 
 use io_conformance::choices::Choices;
 use io_conformance::differential::{self, Driven, Place, Subject};
+use io_conformance::explore;
 use io_conformance::fixture::Fixture;
-use io_conformance::watchdog::{Watchdog, rounds};
+use io_conformance::watchdog::Watchdog;
 use io_conformance::{count_fds, fixture::Flavour};
 use support::epoll::{LocalEpoll, offloaded};
 use support::pool::{LocalPool, Pool};
@@ -31,8 +32,7 @@ fn with<F: Fixture>(fixture: &F, others: &[&dyn Subject], test: impl FnOnce(&[&d
 /// One after the other, with a watchdog that says which it was. `IO_SIM_SEED` chooses one.
 fn run_seeds(subjects: &[&dyn Subject]) {
     let place = Place::new();
-    let chosen = std::env::var("IO_SIM_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let seeds = chosen.map_or(0..u64::from(rounds(SEEDS)), |seed| seed..seed + 1);
+    let seeds = explore::seed_range(SEEDS);
     let (mut steps, mut before) = (0, count_fds());
     for seed in seeds.clone() {
         // Shown if it fails.

@@ -11,13 +11,17 @@ use io_core::op::{Close, Read};
 use io_core::{Errno, Fd, IoAwaitable, IoBackend, Op, OpSet};
 use io_pool_backend::{PoolBackend, SpinLock};
 use io_uring_backend::{Config, Shared, UringBackend};
+use leaked::leaked;
+
+#[path = "../src/leaked.rs"]
+mod leaked;
 
 type Ring = UringBackend<Shared, &'static PoolBackend<SpinLock>>;
 
 /// A ring that runs nothing itself, and what does.
 fn ring() -> Option<(Ring, &'static PoolBackend<SpinLock>)> {
     let pool: &'static PoolBackend<SpinLock> =
-        Box::leak(Box::new(PoolBackend::new().expect("a pool")));
+        leaked(Box::new(PoolBackend::new().expect("a pool")));
     let config = Config::new().mask(OpSet::empty());
     match UringBackend::with_offload(&config, pool) {
         Ok(ring) => Some((ring, pool)),

@@ -9,6 +9,7 @@ use io_core::ops::Ops;
 use io_core::{Errno, InFlight, IoBackend, IoFd, OpKind, OwnedFd, Phase, Registered};
 use io_epoll_backend::{EpollBackend, LocalEpoll};
 use io_pool_backend::{LocalPool, PoolBackend};
+use leaked::leaked;
 use libtest_mimic::{Arguments, Trial};
 use sockets::{Socket, drive, owned, pair, register};
 use std::io::{Read, Write};
@@ -17,6 +18,9 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::{Barrier, mpsc};
 use std::thread;
+
+#[path = "../src/leaked.rs"]
+mod leaked;
 
 #[path = "support/sockets.rs"]
 mod sockets;
@@ -39,11 +43,11 @@ impl Kind for Epoll {
     type Shared = EpollBackend;
 
     fn local() -> Pin<&'static LocalEpoll> {
-        leaked(LocalEpoll::new())
+        made(LocalEpoll::new())
     }
 
     fn shared() -> Pin<&'static EpollBackend> {
-        leaked(EpollBackend::new())
+        made(EpollBackend::new())
     }
 }
 
@@ -54,16 +58,16 @@ impl Kind for Pool {
     type Shared = PoolBackend;
 
     fn local() -> Pin<&'static LocalPool> {
-        leaked(LocalPool::new())
+        made(LocalPool::new())
     }
 
     fn shared() -> Pin<&'static PoolBackend> {
-        leaked(PoolBackend::new())
+        made(PoolBackend::new())
     }
 }
 
-fn leaked<B>(backend: Result<B, Errno>) -> Pin<&'static B> {
-    Pin::static_ref(Box::leak(Box::new(backend.expect("a backend"))))
+fn made<B>(backend: Result<B, Errno>) -> Pin<&'static B> {
+    Pin::static_ref(leaked(Box::new(backend.expect("a backend"))))
 }
 
 fn main() -> ExitCode {
@@ -289,7 +293,7 @@ fn a_source_that_goes_ends_what_waits_on_it_and_frees_its_number<K: Kind>() {
     let backend = K::local();
     let (near, mut far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let near: &'static OwnedFd = leaked(Box::new(owned(near)));
     let source = Box::pin(Registered::new(backend, near));
     source.as_ref().attach();
     source.as_ref().attach();
@@ -358,7 +362,7 @@ fn what_waits_on_a_number_keeps_its_turn_when_that_becomes_a_source<K: Kind>() {
     let backend = K::local();
     let (near, mut far) = UnixStream::pair().expect("a pair");
     near.set_nonblocking(true).expect("non-blocking");
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let near: &'static OwnedFd = leaked(Box::new(owned(near)));
     let recv = || Box::pin(backend.recv(near, [0_u8; 4], MsgFlags::empty()));
     let (mut first, mut second, mut third) = (recv(), recv(), recv());
     first.as_mut().submit().expect("submit");
@@ -414,7 +418,7 @@ fn a_detach_hears_of_a_try_that_goes_back_to_wait<K: Kind>() {
     let (near, mut far) = UnixStream::pair().expect("a pair");
     let mut drain = near.try_clone().expect("a second number");
     near.set_nonblocking(true).expect("non-blocking");
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let near: &'static OwnedFd = leaked(Box::new(owned(near)));
     let over = AtomicBool::new(false);
     let (gone, heard) = mpsc::channel();
     thread::scope(|scope| {

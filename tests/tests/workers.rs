@@ -6,10 +6,14 @@ use io_core::op::MsgFlags;
 use io_core::ops::Ops;
 use io_core::{Errno, IoBackend, OwnedFd, Registered};
 use io_pool_backend::{PoolBackend, Worker};
+use leaked::leaked;
 use sockets::{owned, pair, register};
 use std::io::Write;
 use std::sync::Barrier;
 use std::thread;
+
+#[path = "../src/leaked.rs"]
+mod leaked;
 
 #[path = "support/sockets.rs"]
 #[allow(dead_code, reason = "some of it")]
@@ -30,7 +34,7 @@ fn with_workers(pool: Shared, count: usize, act: impl FnOnce()) {
 }
 
 fn shared() -> Shared {
-    Pin::static_ref(Box::leak(Box::new(PoolBackend::new().expect("a pool"))))
+    Pin::static_ref(leaked(Box::new(PoolBackend::new().expect("a pool"))))
 }
 
 /// A recv of one thread while others poll or work: an event between the try that would have blocked and the
@@ -153,7 +157,7 @@ fn a_source_goes_while_workers_serve_it() {
     const ROUNDS: usize = if cfg!(debug_assertions) { 300 } else { 3_000 };
     let pool = shared();
     let (near, mut far) = pair();
-    let near: &'static OwnedFd = Box::leak(Box::new(owned(near)));
+    let near: &'static OwnedFd = leaked(Box::new(owned(near)));
     with_workers(pool, 2, || {
         for _ in 0..ROUNDS {
             let source = Box::pin(Registered::new(pool, near));

@@ -191,7 +191,7 @@ pub(super) fn readiness(op: &Op) -> Option<Fields> {
     Some(match op {
         Op::Accept(op) => wait(op.fd, readable),
         Op::Connect(op) => wait(op.fd, writable),
-        Op::Poll(op) => wait(op.fd, op.events),
+        Op::Poll(op) => wait(op.fd, polled(op.events)),
         Op::Read(op) => wait(op.fd, readable),
         Op::Readv(op) => wait(op.fd, readable),
         Op::Recv(op) => wait(op.fd, readable),
@@ -206,6 +206,16 @@ pub(super) fn readiness(op: &Op) -> Option<Fields> {
 /// The entry that asks for the end of the one with this word.
 pub(super) fn cancel(target: u64) -> Fields {
     Fields { opcode: ASYNC_CANCEL, fd: -1, addr: target, ..Fields::default() }
+}
+
+/// The ring wakes nobody for urgent data alone.
+fn polled(events: PollEvents) -> PollEvents {
+    let wakes = PollEvents::IN | PollEvents::RDNORM;
+    if events.contains(PollEvents::PRI) && (events & wakes).is_empty() {
+        events | PollEvents::RDBAND
+    } else {
+        events
+    }
 }
 
 fn wait(fd: Fd, events: PollEvents) -> Fields {

@@ -1,9 +1,10 @@
-//! What a backend has done, in relaxed atomics: read for reports, never for decisions.
+//! What a backend has done, in relaxed atomics: for reports. Only the number of those that are not delivered yet is read
+//! for a decision, by a stop that waits for them.
 
 use crate::backend::{Counters, Way};
 use crate::op::Op;
-use crate::sync::Ordering;
 use crate::sync::plain::AtomicU64;
+use crate::sync::{self, Ordering, const_unless_loom};
 
 /// What a backend has done, apart from what its lists tell.
 ///
@@ -15,30 +16,33 @@ pub struct Count {
     queued: AtomicU64,
     inline: AtomicU64,
     nops: AtomicU64,
-    delivered: AtomicU64,
+    delivered: sync::AtomicU64,
     syscalls: AtomicU64,
     by_way: [AtomicU64; 5],
 }
 
 impl Count {
-    /// Nothing yet; `shared` if several threads may count ([`RawLock::SHARED`](crate::RawLock::SHARED)).
-    #[must_use]
-    pub const fn new(shared: bool) -> Count {
-        Count {
-            shared,
-            queued: AtomicU64::new(0),
-            inline: AtomicU64::new(0),
-            nops: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            syscalls: AtomicU64::new(0),
-            by_way: [const { AtomicU64::new(0) }; 5],
+    const_unless_loom! {
+        /// Nothing yet; `shared` if several threads may count ([`RawLock::SHARED`](crate::RawLock::SHARED)).
+        #[must_use]
+        pub const fn new(shared: bool) -> Count {
+            Count {
+                shared,
+                queued: AtomicU64::new(0),
+                inline: AtomicU64::new(0),
+                nops: AtomicU64::new(0),
+                delivered: sync::AtomicU64::new(0),
+                syscalls: AtomicU64::new(0),
+                by_way: [const { AtomicU64::new(0) }; 5],
+            }
         }
     }
 
     /// Nothing yet, in a forked child.
     pub fn renew(&self) {
         let Count { shared: _, queued, inline, nops, delivered, syscalls, by_way } = self;
-        let all = [queued, inline, nops, delivered, syscalls].into_iter().chain(by_way);
+        delivered.store(0, Ordering::Relaxed);
+        let all = [queued, inline, nops, syscalls].into_iter().chain(by_way);
         all.for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 
@@ -66,7 +70,23 @@ impl Count {
     /// An operation that left submit unfinished was delivered.
     #[inline]
     pub fn delivered(&self) {
-        self.add(&self.delivered);
+        let delivered = &self.delivered;
+        if self.shared {
+            // Ordering: Release, for `undelivered`: who no longer counts it sees that it is done.
+            delivered.fetch_add(1, Ordering::Release);
+        } else {
+            delivered.store(delivered.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many operations have left submit unfinished and are not delivered. With the lock under which the backend's
+    /// lists change, never fewer than there are: who has taken one off its list is counted until it is done.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        // In this order: what is queued and delivered between the two counts as not delivered. That the queueing is
+        // seen of what another thread has, the lock sees to.
+        let delivered = self.delivered.load(Ordering::Acquire);
+        self.queued.load(Ordering::Relaxed).saturating_sub(delivered)
     }
 
     /// The backend made a system call.
@@ -106,7 +126,7 @@ impl Count {
         by_way[Way::Inline as usize] += calls + nops;
         Counters {
             submitted: load(&self.queued) + calls + nops,
-            delivered: load(&self.delivered) + calls + nops,
+            delivered: self.delivered.load(Ordering::Relaxed) + calls + nops,
             queued_now: queued_now as u64,
             in_kernel_now: running_now as u64,
             syscalls: load(&self.syscalls) + calls,

@@ -51,6 +51,15 @@ impl Readiness {
     }
 }
 
+/// How long a registration lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// For one event.
+    Once,
+    /// Until the next registration: what is ready in its moment is an event, and then each change.
+    Edges,
+}
+
 /// One descriptor that became ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event {

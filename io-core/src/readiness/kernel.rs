@@ -1,7 +1,7 @@
 //! What parking asks of the kernel: an epoll instance with an eventfd in it, and a futex.
 //! `kernel_loom.rs` stands in its place in front of the model checker.
 
-use super::events::{EVENTS, Event, Events, Readiness};
+use super::events::{EVENTS, Event, Events, Readiness, Trigger};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::plain::AtomicI32;
@@ -135,16 +135,25 @@ impl Kernel {
         rustix::event::poll(&mut asked, Some(&timespec(ns))).is_ok_and(|ready| ready > 0)
     }
 
-    /// Registers a descriptor for one event (`epoll_ctl(2)`); `true` if it was not registered before.
+    /// Registers a descriptor (`epoll_ctl(2)`); `true` if it was not registered before.
     ///
     /// Whether adding or changing is tried first is a guess by the number, so that a descriptor which waits
     /// again and again costs one call each time; the answer does not depend on it.
     ///
     /// # Errors
     /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
-    pub(super) fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
+    pub(super) fn register(
+        &self,
+        fd: Fd,
+        wanted: Readiness,
+        trigger: Trigger,
+    ) -> Result<bool, Errno> {
         let (file, token) = borrow(fd, 0).ok_or(Errno::BADF)?;
-        let flags = EventFlags::from_bits_retain(wanted.bits()) | ONCE;
+        let trigger = match trigger {
+            Trigger::Once => ONCE,
+            Trigger::Edges => EventFlags::ET,
+        };
+        let flags = EventFlags::from_bits_retain(wanted.bits()) | trigger;
         self.control(file, token, flags, self.known.has(fd)).inspect(|_| self.known.note(fd))
     }
 

@@ -8,7 +8,7 @@
 
 extern crate std;
 
-use super::events::{Event, Events, Readiness};
+use super::events::{Event, Events, Readiness, Trigger};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::sync::{AtomicU32, Ordering};
@@ -32,10 +32,10 @@ struct State {
     /// Who sleeps on the futex, the longest first: a number of its own, and its bits.
     sleepers: Vec<(u32, u32)>,
     next: u32,
-    /// Descriptors that are ready, as a test has said; those that wait for one event; and events that nobody
-    /// has taken.
+    /// Descriptors that are ready, as a test has said; those that are registered, and whether for one event; and
+    /// events that nobody has taken.
     ready: Vec<Fd>,
-    armed: Vec<Fd>,
+    armed: Vec<(Fd, Trigger)>,
     events: Vec<Fd>,
 }
 
@@ -101,23 +101,29 @@ impl Kernel {
     pub(super) fn arrive(&self, fd: Fd) {
         let mut state = self.state();
         state.ready.push(fd);
-        if let Some(at) = state.armed.iter().position(|&armed| armed == fd) {
-            state.armed.remove(at);
+        if let Some(at) = state.armed.iter().position(|&(armed, _)| armed == fd) {
+            if state.armed[at].1 == Trigger::Once {
+                state.armed.remove(at);
+            }
             state.events.push(fd);
             self.token.notify_all();
         }
     }
 
-    pub(super) fn register(&self, fd: Fd, _: Readiness) -> Result<bool, Errno> {
+    pub(super) fn register(&self, fd: Fd, _: Readiness, trigger: Trigger) -> Result<bool, Errno> {
         let mut state = self.state();
-        let armed = state.armed.contains(&fd);
-        if state.ready.contains(&fd) {
+        let before = state.armed.len();
+        state.armed.retain(|&(armed, _)| armed != fd);
+        let fresh = state.armed.len() == before;
+        let ready = state.ready.contains(&fd);
+        if ready {
             state.events.push(fd);
             self.token.notify_all();
-        } else if !armed {
-            state.armed.push(fd);
         }
-        Ok(!armed)
+        if !ready || trigger == Trigger::Edges {
+            state.armed.push((fd, trigger));
+        }
+        Ok(fresh)
     }
 
     pub(super) fn register_edges(&self, _: Fd, _: u32) -> Result<bool, Errno> {

@@ -9,7 +9,7 @@
 //! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
 //! take its place.
 
-use super::events::{Events, Readiness};
+use super::events::{Events, Readiness, Trigger};
 use super::kernel::Kernel;
 use crate::errno::Errno;
 use crate::fd::Fd;
@@ -216,15 +216,16 @@ impl Park {
         self.wake_sleepers(Role::Other, u32::MAX >> 1);
     }
 
-    /// Registers a descriptor for one event (`epoll_ctl(2)`); `true` if it was not registered before.
+    /// Registers a descriptor (`epoll_ctl(2)`); `true` if it was not registered before. What is ready at this
+    /// moment is an event.
     ///
     /// Whether adding or changing is tried first is a guess by the number, so that a descriptor which waits
     /// again and again costs one call each time; the answer does not depend on it.
     ///
     /// # Errors
     /// `EPERM` for what has no readiness (files, directories), `EBADF`, `ENOMEM`, `ENOSPC`.
-    pub fn register(&self, fd: Fd, wanted: Readiness) -> Result<bool, Errno> {
-        self.kernel.register(fd, wanted)
+    pub fn register(&self, fd: Fd, wanted: Readiness, trigger: Trigger) -> Result<bool, Errno> {
+        self.kernel.register(fd, wanted, trigger)
     }
 
     /// Registers a descriptor for every event, edge-triggered, under a generation, which is not 0. What is

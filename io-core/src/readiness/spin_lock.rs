@@ -14,9 +14,14 @@ struct Yield;
 
 impl RelaxStrategy for Yield {
     fn relax() {
-        core::hint::spin_loop();
-        rustix::thread::sched_yield();
+        give_way();
     }
+}
+
+/// Lets another thread go on, which this one waits for a few instructions of.
+pub fn give_way() {
+    core::hint::spin_loop();
+    rustix::thread::sched_yield();
 }
 
 /// The lock between threads. Held for a few loads and stores, never across a system call or user code.

@@ -13,6 +13,11 @@ use loom::sync::{Mutex, MutexGuard};
 use std::boxed::Box;
 use std::sync::OnceLock;
 
+/// Lets another thread go on first.
+pub fn give_way() {
+    loom::thread::yield_now();
+}
+
 /// The lock between threads.
 pub struct SpinLock {
     // Loom's objects are made at run time, and `NEW` is a constant: so at the first lock, which is

@@ -7,10 +7,22 @@
 //! closed and reused behind our back, and those operations wait for a file the kernel has forgotten:
 //! they are orphans, which only a cancel or stop ends, and which never touch the new file.
 //!
+//! # Readiness that stays
+//!
+//! A descriptor may be ready and yet have nothing for an operation, for as long as it likes: an unread error queue,
+//! data that was peeked at. Registered for one event again, it would bring that event again, and the operation
+//! would be tried for ever. So an operation whose event brought nothing asks to be registered for *edges*, and so is
+//! then everything else that waits on its descriptor. Such a registration stands: its operations are tried upon
+//! an event and put back without another system call. No edge is lost by that, as long as
+//!
+//! * an event that comes while such an operation is out for a try makes it be tried again: its backend notes it;
+//! * nobody registers the descriptor for one event meanwhile. Who has done that without knowing finds it out when
+//!   noting it, under the lock, and registers once more ([`Wanted::is_met_by`]).
+//!
 //! Between the system call and its note other threads may have closed the number and let operations wait on
 //! its next file. So a note is about what waited when its thread looked, which stamps tell, and nothing else.
 
-use super::events::Readiness;
+use super::events::{Readiness, Trigger};
 use crate::context::{Node, NodePtr};
 use crate::fd::Fd;
 use crate::op::Interest;
@@ -20,7 +32,7 @@ const BUCKETS: usize = 64;
 
 /// The waiting set.
 ///
-/// A node is pushed, its descriptor registered for the [`union`](Self::union) of what waits there, and the
+/// A node is pushed, its descriptor registered for what is [`wanted`](Self::wanted) there, and the
 /// registration [noted](Self::registered). None of it makes a system call: callers reach the table under
 /// their lock, and the kernel outside of it.
 #[derive(Debug)]
@@ -48,8 +60,10 @@ pub const BACKEND_BITS: u32 = 8;
 const ARMED: u32 = 1 << BACKEND_BITS;
 /// Registered for a file whose descriptor number means another file by now.
 const ORPHAN: u32 = ARMED << 1;
+/// An event brought nothing: to be registered for edges; with [`ARMED`], it is.
+const EDGES: u32 = ARMED << 2;
 /// When it was registered, or pushed if it is not: the table's stamp, in the bits above.
-const STAMP_SHIFT: u32 = BACKEND_BITS + 2;
+const STAMP_SHIFT: u32 = BACKEND_BITS + 3;
 
 impl Mark {
     fn of(node: &Node) -> Mark {
@@ -60,9 +74,13 @@ impl Mark {
         node.set_scratch(node.scratch() & (ARMED - 1) | stamp << STAMP_SHIFT);
     }
 
-    fn arm(node: &Node, stamp: u32) {
+    fn arm(node: &Node, stamp: u32, trigger: Trigger) {
+        let edges = match trigger {
+            Trigger::Once => node.scratch() & EDGES,
+            Trigger::Edges => EDGES,
+        };
         Mark::clear(node, stamp);
-        node.set_scratch(node.scratch() | ARMED);
+        node.set_scratch(node.scratch() | ARMED | edges);
     }
 
     fn orphan(node: &Node) {
@@ -77,10 +95,55 @@ impl Mark {
         self.0 & ORPHAN != 0
     }
 
+    fn wants_edges(self) -> bool {
+        self.0 & EDGES != 0
+    }
+
+    fn stands(self) -> bool {
+        self.is_armed() && self.wants_edges()
+    }
+
     /// Whether it is as it was at the moment of `stamp`. Stamps wrap; half of their range is past.
     fn is_from(self, stamp: u32) -> bool {
         let age = stamp.wrapping_sub(self.0 >> STAMP_SHIFT) & (u32::MAX >> STAMP_SHIFT);
         age <= u32::MAX >> (STAMP_SHIFT + 1)
+    }
+}
+
+/// What is to be registered for a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// For those whose registration does not stand: something is to be registered if there are any.
+    pub new: Readiness,
+    /// For those that have asked for edges, or have them.
+    pub edges: Readiness,
+}
+
+impl Wanted {
+    /// All of it.
+    #[must_use]
+    pub const fn all(self) -> Readiness {
+        self.new.union(self.edges)
+    }
+
+    /// How it is to be registered.
+    #[must_use]
+    pub const fn trigger(self) -> Trigger {
+        if self.edges.is_empty() { Trigger::Once } else { Trigger::Edges }
+    }
+
+    /// Whether this registration, which was just made and noted, is as good as this one.
+    #[must_use]
+    pub fn is_met_by(self, made: Wanted) -> bool {
+        let all = made.all();
+        all.contains(self.new) && !self.is_spoilt_by(made)
+    }
+
+    /// Whether this registration, which was just made, has put an end to one that must stand.
+    #[must_use]
+    pub fn is_spoilt_by(self, made: Wanted) -> bool {
+        let lasts = made.trigger() == Trigger::Edges && made.all().contains(self.edges);
+        !self.edges.is_empty() && !lasts
     }
 }
 
@@ -125,10 +188,20 @@ impl Waiting {
         self.len += 1;
     }
 
-    /// Everything the operations on `fd` want; empty if there is none to register.
+    /// [`push_front`](Self::push_front) of an operation that an event has brought nothing. If its registration
+    /// `stands`, it is good for its next wait too.
+    pub fn push_stale(&mut self, fd: Fd, node: Node, stands: bool) {
+        let stamp = self.next_stamp();
+        Mark::clear(&node, stamp);
+        node.set_scratch(node.scratch() | EDGES | if stands { ARMED } else { 0 });
+        self.buckets[bucket(fd)].push_front(node);
+        self.len += 1;
+    }
+
+    /// Whether the registration stands of an operation that was just taken out.
     #[must_use]
-    pub fn union(&self, fd: Fd) -> Readiness {
-        self.union_of(fd, |_| true)
+    pub fn stood(node: &Node) -> bool {
+        Mark::of(node).stands()
     }
 
     /// Whether an operation waits on `fd` whose interest `which` accepts.
@@ -141,20 +214,25 @@ impl Waiting {
         })
     }
 
-    /// [`union`](Self::union) of the operations whose interest `which` accepts.
+    /// What the operations on `fd` want whose interest `which` accepts. `out` is for those whose registration
+    /// stands, and which are not in here because they are tried.
     #[must_use]
-    pub fn union_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> Readiness {
-        let mut union = Readiness::empty();
+    pub fn wanted(&self, fd: Fd, which: impl Fn(Interest) -> bool, out: Readiness) -> Wanted {
+        let mut wanted = Wanted { new: Readiness::empty(), edges: out };
         for node in &self.buckets[bucket(fd)] {
-            if let Some((its, interest)) = descriptor(&node)
-                && its == fd
-                && !Mark::of(&node).is_orphan()
-                && which(interest)
-            {
-                union |= Readiness::wanted(interest);
+            let Some((its, interest)) = descriptor(&node) else { continue };
+            let mark = Mark::of(&node);
+            if its != fd || mark.is_orphan() {
+                continue;
+            }
+            if mark.wants_edges() {
+                wanted.edges |= Readiness::wanted(interest);
+            }
+            if !mark.stands() && which(interest) {
+                wanted.new |= Readiness::wanted(interest);
             }
         }
-        union
+        wanted
     }
 
     /// The moment, to tell what was registered before it from what was registered after.
@@ -168,11 +246,11 @@ impl Waiting {
         self.stamp
     }
 
-    /// Marks that `fd` is registered for `wanted`: those that waited in the moment `since`, when `wanted` was
+    /// Marks that `fd` is registered for `made`: those that waited in the moment `since`, when `made` was
     /// asked for, and were not registered by anybody in between. If it is `fresh`, not registered before, then
     /// what was registered by that moment waits for another file.
-    pub fn registered(&mut self, fd: Fd, wanted: Readiness, since: u32, fresh: bool) {
-        let stamp = self.next_stamp();
+    pub fn registered(&mut self, fd: Fd, made: Wanted, since: u32, fresh: bool) {
+        let (stamp, wanted) = (self.next_stamp(), made.all());
         for node in &self.buckets[bucket(fd)] {
             let Some((its, interest)) = descriptor(&node) else { continue };
             let mark = Mark::of(&node);
@@ -182,7 +260,7 @@ impl Waiting {
             if fresh && mark.is_armed() {
                 Mark::orphan(&node);
             } else if wanted.contains(Readiness::wanted(interest)) {
-                Mark::arm(&node, stamp);
+                Mark::arm(&node, stamp, made.trigger());
             }
         }
     }
@@ -277,7 +355,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::Waiting;
+    use super::{Waiting, Wanted};
     use crate::context::{Node, SubmitContext};
     use crate::fd::Fd;
     use crate::op::{Op, Read};
@@ -285,6 +363,11 @@ mod tests {
     use core::ptr::NonNull;
 
     const FD: Fd = Fd::new(7);
+    const ALL: Wanted = Wanted { new: Readiness::all(), edges: Readiness::empty() };
+
+    fn wanted(waiting: &Waiting) -> Wanted {
+        waiting.wanted(FD, |_| true, Readiness::empty())
+    }
 
     fn read() -> SubmitContext {
         SubmitContext::new(Op::Read(Read { fd: FD, buf: core::ptr::null_mut(), len: 0 }))
@@ -308,15 +391,15 @@ mod tests {
         let mut waiting = Waiting::new();
         waiting.push(FD, node(&mut old));
         let since = waiting.stamp();
-        waiting.registered(FD, Readiness::all(), since, true);
+        waiting.registered(FD, ALL, since, true);
         waiting.push(FD, node(&mut new));
         let since = waiting.stamp();
-        waiting.registered(FD, Readiness::all(), since, true);
+        waiting.registered(FD, ALL, since, true);
         // Again, as for one more that waits: an orphan stays one.
         let since = waiting.stamp();
-        waiting.registered(FD, Readiness::all(), since, false);
+        waiting.registered(FD, ALL, since, false);
         assert_eq!(waiting.take_fd(FD).len(), 1, "the new one");
-        assert_eq!((waiting.len(), waiting.union(FD)), (1, Readiness::empty()));
+        assert_eq!((waiting.len(), wanted(&waiting)), (1, Wanted::default()));
         assert_eq!(empty(&mut waiting), 1);
     }
 
@@ -330,9 +413,9 @@ mod tests {
         let late = waiting.stamp();
         assert_eq!(waiting.take_fd(FD).len(), 1, "closed");
         waiting.push(FD, node(&mut new));
-        waiting.registered(FD, Readiness::all(), late, false);
+        waiting.registered(FD, ALL, late, false);
         let since = waiting.stamp();
-        waiting.registered(FD, Readiness::all(), since, true);
+        waiting.registered(FD, ALL, since, true);
         assert_eq!(waiting.take_fd(FD).len(), 1, "it waits for the file that the number means");
     }
 }

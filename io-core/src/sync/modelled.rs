@@ -86,6 +86,7 @@ macro_rules! atomic {
 
 atomic!(AtomicU32, u32, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
 atomic!(AtomicI32, i32, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
+atomic!(AtomicU64, u64, 0, { fetch_add });
 atomic!(AtomicUsize, usize, 0, { fetch_add, fetch_sub, fetch_or, fetch_and });
 atomic!(AtomicBool, bool, false, {});
 atomic!(AtomicPtr<T>, *mut T, core::ptr::null_mut(), {});

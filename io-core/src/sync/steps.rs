@@ -198,6 +198,8 @@ macro_rules! atomic {
 
 atomic!(AtomicU32, u32, { fetch_add, fetch_sub, fetch_or, fetch_and });
 atomic!(AtomicI32, i32, { fetch_add, fetch_sub, fetch_or, fetch_and });
+#[cfg(target_has_atomic = "64")]
+atomic!(AtomicU64, u64, { fetch_add });
 atomic!(AtomicUsize, usize, { fetch_add, fetch_sub, fetch_or, fetch_and });
 atomic!(AtomicBool, bool, { fetch_or, fetch_and });
 atomic!(AtomicPtr<T>, *mut T, {});

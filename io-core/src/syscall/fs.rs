@@ -3,11 +3,12 @@
 //! # Safety
 //! As in the parent module.
 
-use super::{BADF, SPIPE, borrow, counted, failed, on, retry};
+use super::{BADF, INVAL, SPIPE, borrow, counted, failed, on, retry};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
-    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, Sendfile, Stat,
+    Close, Fdatasync, Fstat, Fsync, Ftruncate, Lseek, MAX_RW_COUNT, Open, PollEvents, Sendfile,
+    Stat,
 };
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, IntoRawFd};
@@ -87,11 +88,18 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
     }
     let is_pipe = |fd: BorrowedFd<'_>| {
         let mode = rustix::fs::fstat(fd)?.st_mode;
-        Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo))
+        match mode & 0o170_000 {
+            // No file is behind it: a timer, a counter, an epoll. None takes anything from a sendfile, also one that
+            // can be written to, and some are never writable.
+            0 => Err(SysErrno::INVAL),
+            _ => Ok(usize::from(FileType::from_raw_mode(mode) == FileType::Fifo)),
+        }
     };
-    if on(op.out_fd, is_pipe) != 1 {
+    match on(op.out_fd, is_pipe) {
+        1 => {}
+        INVAL => return false,
         // What is wrong with it is wrong with one of nothing, which does not wait.
-        return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0;
+        _ => return op.len > 0 && sendfile(&Sendfile { len: 0, ..*op }) == 0,
     }
     // To a full pipe one of nothing waits too, for room, and only then is looked at what the input is.
     let writes = |fd: BorrowedFd<'_>| {
@@ -108,12 +116,20 @@ pub(super) fn can_send(op: &Sendfile) -> bool {
 }
 
 /// Whether a read of nothing waits: of an `inotify(7)` or `fanotify(7)` it does, for an event, and then fails. What
-/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`).
+/// else has no file behind it either refuses at once or has nothing to count (`FIONREAD`). And so it does at the end
+/// of the kernel's log (`/dev/kmsg`).
 pub(super) fn waits_for_nothing(fd: Fd) -> bool {
-    let counts = |fd: BorrowedFd<'_>| {
-        let anonymous = rustix::fs::fstat(fd)?.st_mode & 0o170_000 == 0;
-        let counted = anonymous && rustix::io::ioctl_fionread(fd)? == 0;
-        Ok(usize::from(counted))
+    let counts = |borrowed: BorrowedFd<'_>| {
+        let stat = rustix::fs::fstat(borrowed)?;
+        let waits = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => {
+                stat.st_rdev == rustix::fs::makedev(1, 11)
+                    && super::poll::is_idle(fd, PollEvents::IN)
+            }
+            _ if stat.st_mode & 0o170_000 == 0 => rustix::io::ioctl_fionread(borrowed)? == 0,
+            _ => false,
+        };
+        Ok(usize::from(waits))
     };
     on(fd, counts) == 1 && !super::describe::is_nonblocking(fd)
 }
@@ -128,8 +144,6 @@ pub(super) fn is_terminal(fd: Fd) -> bool {
     };
     on(fd, counts) == 1
 }
-
-const INVAL: i64 = Errno::INVAL.to_result();
 
 /// The file position; `ESPIPE` where there is none.
 pub(super) fn position(fd: Fd) -> i64 {

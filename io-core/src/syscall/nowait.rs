@@ -7,8 +7,11 @@
 //! # Safety
 //! As in the parent module.
 
-use super::rw::{one, refused, slices, slices_mut, with_slices_mut};
-use super::{INLINE_MAX, act, borrow, check_seekable, counted, fs, net, poll, retry, vectors};
+use super::rw::{no_bytes, one, refused, slices, slices_mut, with_slices_mut};
+use super::{
+    BADF, INLINE_MAX, INVAL, SPIPE, act, borrow, check_seekable, counted, fs, net, poll, retry,
+    vectors,
+};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
@@ -353,7 +356,7 @@ fn write(fd: Fd, vec: &IoVec) -> Attempt {
 
 fn writev(op: &Writev) -> Attempt {
     // As `readv`.
-    if check_seekable(op.fd).is_ok() {
+    if is_at_position(op.fd) {
         return Attempt::Refused;
     }
     write_at(op.fd, op.iov, op.count, POSITION)
@@ -361,7 +364,7 @@ fn writev(op: &Writev) -> Attempt {
 
 fn readv(op: &Readv) -> Attempt {
     // On a file a partial vectored read would have to go on in mid-vector: a worker does it whole.
-    if check_seekable(op.fd).is_ok() {
+    if is_at_position(op.fd) {
         return Attempt::Refused;
     }
     let mut tried = Attempt::Refused;
@@ -370,6 +373,12 @@ fn readv(op: &Readv) -> Attempt {
         0
     });
     tried
+}
+
+/// Whether vectors of it may be cut short in their midst, as those of a file. What refuses to be read at all, as a
+/// process, or takes no fewer bytes than a count has, is not a file.
+fn is_at_position(fd: Fd) -> bool {
+    !matches!(no_bytes(fd), BADF | SPIPE | INVAL)
 }
 
 /// Whether a file ends at or before `offset`: one byte is asked for, into memory of our own.

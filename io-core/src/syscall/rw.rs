@@ -12,7 +12,7 @@ use super::{BADF, on, vectors};
 use crate::errno::Errno;
 use crate::fd::Fd;
 use crate::op::{
-    IOV_MAX, IoVec, MAX_RW_COUNT, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
+    IOV_MAX, IoVec, MAX_RW_COUNT, Op, Pread, Preadv, Pwrite, Pwritev, Read, Readv, Write, Writev,
 };
 use core::slice;
 use rustix::fd::BorrowedFd;
@@ -144,6 +144,34 @@ pub(super) fn no_bytes(fd: Fd) -> i64 {
     match on(fd, |fd| rustix::io::pread(fd, &mut [0_u8; 0], 0)) {
         BADF => on(fd, |fd| rustix::io::pwrite(fd, &[], 0)),
         result => result,
+    }
+}
+
+/// The descriptor of a positional transfer.
+pub(super) fn positional(op: &Op) -> Option<Fd> {
+    match op {
+        Op::Pread(op) => Some(op.fd),
+        Op::Preadv(op) => Some(op.fd),
+        Op::Pwrite(op) => Some(op.fd),
+        Op::Pwritev(op) => Some(op.fd),
+        _ => None,
+    }
+}
+
+/// A vector of one empty piece in the direction of this transfer: the kernel looks at the descriptor, and the file
+/// does not hear of it.
+pub(super) fn no_pieces(op: &Op) -> i64 {
+    let (fd, reads) = match op {
+        Op::Pread(Pread { fd, .. }) | Op::Preadv(Preadv { fd, .. }) => (*fd, true),
+        Op::Read(Read { fd, .. }) | Op::Readv(Readv { fd, .. }) => (*fd, true),
+        Op::Pwrite(Pwrite { fd, .. }) | Op::Pwritev(Pwritev { fd, .. }) => (*fd, false),
+        Op::Write(Write { fd, .. }) | Op::Writev(Writev { fd, .. }) => (*fd, false),
+        _ => return 0,
+    };
+    if reads {
+        on(fd, |fd| vectors::readv(fd, &mut [IoSliceMut::new(&mut [])]))
+    } else {
+        on(fd, |fd| vectors::writev(fd, &[IoSlice::new(&[])]))
     }
 }
 

@@ -101,6 +101,11 @@ fn uring(connections: usize) -> Result<UringBackend<Local>, Failure> {
     Ok(UringBackend::new(&config).map_err(|error| error.to_string())?)
 }
 
+/// One for the life of the program, as a `static` would be: so the handle is a plain reference.
+fn forever<B>(backend: B) -> Pin<&'static B> {
+    Pin::static_ref(Box::leak(Box::new(backend)))
+}
+
 /// What builds the library's server on this backend, which is of one thread and has no workers.
 fn on<B: IoBackend + 'static>(
     backend: B,
@@ -108,8 +113,7 @@ fn on<B: IoBackend + 'static>(
     room: usize,
 ) -> impl FnOnce(OwnedFd) -> Result<Box<dyn Server>, Failure> {
     move |listener| {
-        // One for the life of the program, as a `static` would be: so the handle is a plain reference.
-        let backend: Pin<&'static B> = Pin::static_ref(Box::leak(Box::new(backend)));
+        let backend = forever(backend);
         backend.start()?;
         // SAFETY: of one thread, without workers.
         unsafe { service(backend, listener, connections, room) }

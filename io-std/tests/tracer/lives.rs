@@ -3,9 +3,9 @@
 use super::format::{
     BLOCK_BYTES, BLOCKS, Block, Call, Header, Live, MAGIC, SLOT_BYTES, SLOTS, TEXT_BYTES, TEXT_MARK,
 };
+use core::mem::{offset_of, size_of};
 use std::collections::BTreeMap;
 use std::fs;
-use std::mem::{offset_of, size_of};
 use std::path::Path;
 
 /// What is asked of an event here.

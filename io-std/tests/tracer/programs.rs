@@ -1,13 +1,13 @@
 //! Builds the tracer's objects and the small C programs, and runs one under the other.
 
 use super::lives::{Life, read};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const TRACER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tracer");
@@ -45,6 +45,8 @@ fn build_object(name: &str, features: &str) -> Result<PathBuf, String> {
             cargo.env_remove(name);
         }
     }
+    // As the launcher does: a cancelled thread is unwound through the hooks.
+    cargo.env("RUSTFLAGS", "-Cforce-unwind-tables=yes");
     let built = cargo.output().map_err(|error| format!("no cargo: {error}"))?;
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     Ok(target().join(name).join("release/libio_tracer.so"))
@@ -118,11 +120,12 @@ pub(crate) struct Tracer {
     /// An object in front of the tracer's.
     pub(crate) before: Option<PathBuf>,
     pub(crate) spool: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 impl Tracer {
     pub(crate) fn new(backend: Backend) -> Tracer {
-        Tracer { backend, drops: false, before: None, spool: None }
+        Tracer { backend, drops: false, before: None, spool: None, dir: None }
     }
 
     /// Runs a program to its end, at most a minute.
@@ -132,6 +135,7 @@ impl Tracer {
         let dir =
             if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() }.expect("a folder");
         let spool = TempDir::new().expect("a folder");
+        let live = self.dir.as_deref().unwrap_or(dir.path());
         let files = self.spool.as_deref().unwrap_or(spool.path());
         let mut preload = OsString::from(object);
         if let Some(before) = &self.before {
@@ -142,19 +146,35 @@ impl Tracer {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", &format!("{}s", limit.as_secs())]).arg("env");
         command.arg(format!("LD_PRELOAD={}", preload.display())).arg(program).args(arguments);
-        command.env("IO_TRACE_DIR", dir.path()).env("IO_TRACE_SPOOL", files);
+        command.env("IO_TRACE_DIR", live).env("IO_TRACE_SPOOL", files);
         command.env("IO_TRACE_BACKEND", self.backend.name());
         command.env("IO_TRACE_FULL", if self.drops { "drop" } else { "wait" });
         let output = command.output().map_err(|error| format!("no timeout: {error}"))?;
-        let mut lives = read(dir.path(), files);
+        let mut lives = read(live, files);
         // `env` itself is not traced: the loader saw no preload when it was started.
         lives.retain(|life| life.counted > 0);
         Ok(Run { output, lives })
     }
 }
 
-/// As in the other suites.
+fn factor(name: &str) -> f64 {
+    let set = std::env::var(name).ok();
+    set.and_then(|factor| factor.parse().ok()).unwrap_or(1.0)
+}
+
+/// The factor on time limits, as in the other suites.
 fn scale() -> f64 {
-    let set = std::env::var("IO_TEST_SCALE").ok();
-    set.and_then(|scale| scale.parse().ok()).unwrap_or(1.0)
+    factor("IO_TEST_SCALE")
+}
+
+/// How often something is repeated, as in the other suites; at least a hundred times.
+pub(crate) fn rounds(count: u32) -> usize {
+    let scaled = f64::from(count) * factor("IO_TEST_ROUNDS");
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive; saturates"
+    )]
+    let scaled = scaled as usize;
+    scaled.max(100)
 }

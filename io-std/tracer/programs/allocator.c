@@ -1,6 +1,8 @@
-/* An allocator in front of the C library's that counts the calls which come from the tracer's object. */
+/* An allocator in front of the C library's that counts the calls which come from the tracer's object, and does I/O of its
+   own inside of each, from the first one on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +27,9 @@ static int find(struct dl_phdr_info *info, size_t size, void *unused) {
 
 static void count(void *caller) {
     uintptr_t at = (uintptr_t)caller;
+    int fd = open("/dev/null", O_WRONLY);
+    if (fd >= 0 && write(fd, "x", 1) == 1)
+        close(fd);
     all++;
     if (at >= from && at < to)
         counted++;

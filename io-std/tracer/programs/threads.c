@@ -1,6 +1,8 @@
-/* So many threads do so many reads and writes at once, with paths among them; some are cancelled while they read. */
+/* So many threads, on the smallest stacks that there are, do so many reads and writes at once, with paths among them; some
+   are cancelled while they read. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +26,17 @@ static void *work(void *unused) {
     return unused;
 }
 
+static int cleaned;
+static void clean(void *unused) {
+    (void)unused;
+    __atomic_fetch_add(&cleaned, 1, __ATOMIC_SEQ_CST);
+}
+
 static void *stuck(void *unused) {
     char byte;
+    pthread_cleanup_push(clean, NULL);
     (void)!read(empty[0], &byte, 1);
+    pthread_cleanup_pop(0);
     return unused;
 }
 
@@ -34,12 +44,13 @@ int main(int argc, char **argv) {
     int threads = atoi(argv[1]);
     pthread_t ids[256], held[8];
     count = argc > 2 ? atoi(argv[2]) : 0;
-    if (pipe(empty))
+    pthread_attr_t small;
+    if (pipe(empty) || pthread_attr_init(&small) || pthread_attr_setstacksize(&small, (size_t)sysconf(_SC_THREAD_STACK_MIN)))
         return 1;
     for (int i = 0; i < 8; i++)
         pthread_create(&held[i], NULL, stuck, NULL);
     for (int i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, work, NULL))
+        if (pthread_create(&ids[i], &small, work, NULL))
             return 2;
     for (int i = 0; i < threads; i++)
         pthread_join(ids[i], NULL);
@@ -50,6 +61,9 @@ int main(int argc, char **argv) {
         if (result != PTHREAD_CANCELED)
             return 3;
     }
+    /* What unwinds a cancelled thread has come through the tracer. */
+    if (cleaned != 8)
+        return 4;
     printf("expect pread %d\nexpect pwrite %d\nexpect stat %d\n", threads * count, threads * count,
            threads * ((count + 7) / 8));
     fflush(stdout);

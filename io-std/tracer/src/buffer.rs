@@ -18,7 +18,7 @@
 //! those after it.
 
 use crate::format::{BLOCKS, Block, SLOT_BYTES, SLOTS};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 const OPEN: u32 = 0;
 const FULL: u32 = 1;
@@ -64,6 +64,8 @@ pub(crate) struct Buffer {
     used: [AtomicU32; BLOCKS],
     /// Some block is `FULL`: to look at without looking at all.
     left: AtomicU32,
+    /// How many of the blocks may be used; not even a look at the others is possible, where there is no room for them.
+    usable: AtomicUsize,
     /// Raised when all begins anew in a forked child.
     epoch: AtomicU32,
 }
@@ -102,12 +104,14 @@ impl Buffer {
             states: [const { AtomicU32::new(OPEN) }; BLOCKS],
             used: [const { AtomicU32::new(WHOLE) }; BLOCKS],
             left: AtomicU32::new(0),
+            usable: AtomicUsize::new(BLOCKS),
             epoch: AtomicU32::new(0),
         }
     }
 
     /// Everything anew, over zeroed blocks that nobody else uses yet. Rooms of before are not committed.
-    pub(crate) fn renew(&self, blocks: &[Block; BLOCKS]) {
+    pub(crate) fn renew(&self, blocks: &[Block; BLOCKS], usable: usize) {
+        self.usable.store(usable, Ordering::Relaxed);
         self.epoch.fetch_add(1, Ordering::SeqCst);
         for state in &self.states {
             state.store(OPEN, Ordering::Relaxed);
@@ -164,7 +168,9 @@ impl Buffer {
                 }
                 continue;
             }
-            let mut free = blocks.iter().enumerate().filter(|(_, block)| is_free(block));
+            let usable = self.usable.load(Ordering::Acquire);
+            let mut free =
+                blocks.iter().take(usable).enumerate().filter(|(_, block)| is_free(block));
             let (next, block) = free.next()?;
             if free.count() < spare {
                 return None;
@@ -175,6 +181,16 @@ impl Buffer {
                 return Some(Room { number: number + 1, index: next, first: 0, slots, epoch });
             }
         }
+    }
+
+    /// How many of the blocks may be used.
+    pub(crate) fn usable(&self) -> usize {
+        self.usable.load(Ordering::Acquire)
+    }
+
+    /// More of them may be.
+    pub(crate) fn extend(&self, usable: usize) {
+        self.usable.fetch_max(usable, Ordering::AcqRel);
     }
 
     /// Closes the open block if anything is in it, so that it gets full when all its rooms are committed. `false` if
@@ -319,7 +335,7 @@ impl Buffer {
             let state = self.states.get(*index).map_or(OPEN, |state| state.load(Ordering::Acquire));
             number != 0 && number <= open && state == OPEN
         };
-        let oldest = blocks.iter().enumerate().filter(waits);
+        let oldest = blocks.iter().take(self.usable()).enumerate().filter(waits);
         let Some((index, block)) =
             oldest.min_by_key(|(_, block)| block.number.load(Ordering::Relaxed))
         else {
@@ -342,7 +358,7 @@ impl Buffer {
         let state = |word: &AtomicU32| word.load(Ordering::Acquire);
         let writing = self.states.iter().any(|word| matches!(state(word), FULL | SENT));
         let open = Head::unpack(self.head.load(Ordering::Acquire)).number;
-        let filling = self.states.iter().zip(blocks).any(|(word, block)| {
+        let filling = self.states.iter().zip(blocks).take(self.usable()).any(|(word, block)| {
             let number = block.number.load(Ordering::Acquire);
             state(word) == OPEN && number != 0 && number != open + 1
         });

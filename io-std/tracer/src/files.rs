@@ -4,16 +4,17 @@
 //! A mapping is of the whole of a file that has its blocks already, is never unmapped, and is replaced only by
 //! another of the same size in a forked child.
 
-use crate::format::{Live, MAGIC};
+use crate::format::{Block, Live, MAGIC};
 use crate::ours;
 use crate::settings::Settings;
 use crate::text::Text;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstat, open};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use rustix::process::{Resource, getrlimit};
 
 /// Room for the path of one of our files.
@@ -68,8 +69,9 @@ fn map_file(file: &OwnedFd, place: Option<NonNull<Live>>) -> Result<NonNull<Live
     if !fits(size as u64) {
         return Err(Errno::FBIG);
     }
-    // Its blocks now: a page that finds no room later would end the program.
-    fallocate(file, FallocateFlags::empty(), 0, size as u64)?;
+    rustix::fs::ftruncate(file, size as u64)?;
+    // The first blocks now: a page that finds no room later would end the program.
+    fallocate(file, FallocateFlags::empty(), 0, bytes_of(FIRST_BLOCKS) as u64)?;
     let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
     let at = place.map_or(ptr::null_mut(), |place| place.as_ptr().cast());
     let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -77,6 +79,28 @@ fn map_file(file: &OwnedFd, place: Option<NonNull<Live>>) -> Result<NonNull<Live
     let mapping = unsafe { mmap(at, size, protection, MapFlags::SHARED | fixed, file, 0) }?;
     NonNull::new(mapping.cast::<Live>()).ok_or(Errno::NOMEM)
 }
+
+/// So many blocks have room from the beginning; the others are given it when they are needed.
+pub(crate) const FIRST_BLOCKS: usize = 3;
+
+/// The header and so many blocks.
+fn bytes_of(blocks: usize) -> usize {
+    offset_of!(Live, blocks) + blocks * size_of::<Block>()
+}
+
+/// Gives room to the blocks of a mapping up to the one before `to`. `false` if there is none, or the kernel (before 5.14)
+/// does not say.
+pub(crate) fn grow(live: &Live, from: usize, to: usize) -> bool {
+    // The page that a block shares with the one before is there already.
+    let begin = bytes_of(from) & !(PAGE - 1);
+    let len = bytes_of(to).min(size_of::<Live>()) - begin;
+    let address = ptr::from_ref(live).cast::<u8>().wrapping_add(begin).cast_mut();
+    // SAFETY: inside of the mapping, of which nothing is changed but that it has pages.
+    unsafe { madvise(address.cast(), len, Advice::LinuxPopulateWrite) }.is_ok()
+}
+
+/// At least a page, of which the mapping is a multiple.
+const PAGE: usize = 4096;
 
 /// Whether the program's limit allows a file of this size: beyond it a write is a signal.
 pub(crate) fn fits(size: u64) -> bool {

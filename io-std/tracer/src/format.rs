@@ -80,7 +80,8 @@ pub struct Header {
     /// Write operations that the library completed for this life, and their bytes.
     pub writes: AtomicU64,
     pub bytes: AtomicU64,
-    /// Programs that were started without the tracer: their environment had lost it, they are static, or setuid.
+    /// Programs that were started without the tracer, because their environment had lost it, and forked children that
+    /// could not be given a mapping.
     pub untraced: AtomicU64,
     /// The path of the program, without NUL.
     pub program_len: AtomicU32,

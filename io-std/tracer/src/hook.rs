@@ -25,20 +25,21 @@ use crate::libc::{errno, length};
 use core::ffi::{c_char, c_int, c_void};
 use core::slice;
 
-/// Declares hooks; see the top of the file.
+/// Declares hooks; see the top of the file. Names on one line are one function, so one of them is looked up for all.
 macro_rules! hooks {
-    ($($($name:ident)|+: $parameters:tt -> $result:ident: $returns:ty = $call:ident $fields:tt
-        $($kind:ident $what:tt)*;)+) => {
+    ($($first:ident $(| $name:ident)*: $parameters:tt -> $result:ident: $returns:ty = $call:ident
+        $fields:tt $($kind:ident $what:tt)*;)+) => {
         #[allow(non_camel_case_types, reason = "they are the names of C functions")]
-        enum Index { $($($name),+),+ }
+        enum Index { $($first),+ }
 
-        const COUNT: usize = [$($(stringify!($name)),+),+].len();
+        const COUNT: usize = [$(stringify!($first)),+].len();
 
-        static REAL: [$crate::real::Real; COUNT] = [$($(
-            $crate::real::Real::new(concat!(stringify!($name), "\0"))
-        ),+),+];
+        static REAL: [$crate::real::Real; COUNT] = [$(
+            $crate::real::Real::new(concat!(stringify!($first), "\0"))
+        ),+];
 
         /// Looks up the real functions.
+        #[allow(dead_code, reason = "some are looked up when they are first called")]
         pub(super) fn resolve() {
             for real in &REAL {
                 real.resolve();
@@ -46,7 +47,8 @@ macro_rules! hooks {
         }
 
         $($crate::hook::aliases!(
-            [$($name)+] $parameters -> $result: $returns = $call $fields ($($kind $what)*)
+            $first [$first $($name)*] $parameters -> $result: $returns = $call $fields
+            ($($kind $what)*)
         );)+
     };
 }
@@ -54,10 +56,10 @@ pub(crate) use hooks;
 
 /// One hook for each of its names.
 macro_rules! aliases {
-    ([$($name:ident)+] $parameters:tt -> $result:ident: $returns:ty = $call:ident $fields:tt
-        $rest:tt) => {
+    ($first:ident [$($name:ident)+] $parameters:tt -> $result:ident: $returns:ty = $call:ident
+        $fields:tt $rest:tt) => {
         $($crate::hook::hook!(
-            $name $parameters -> $result: $returns = $call $fields $rest
+            $first $name $parameters -> $result: $returns = $call $fields $rest
         );)+
     };
 }
@@ -65,7 +67,7 @@ pub(crate) use aliases;
 
 /// One hook.
 macro_rules! hook {
-    ($name:ident ($($argument:ident: $type:ty),*) -> $result:ident: $returns:ty
+    ($first:ident $name:ident ($($argument:ident: $type:ty),*) -> $result:ident: $returns:ty
         = $call:ident {$($field:ident: $value:expr),*} ($($kind:ident $what:tt)*)) => {
         #[doc = concat!("`", stringify!($name), "`, recorded as `", stringify!($call), "`.")]
         ///
@@ -76,7 +78,7 @@ macro_rules! hook {
             type Function = unsafe extern "C" fn($($type),*) -> $returns;
             let begin = $crate::record::begin();
             // SAFETY: the type is that of the function, in its own declaration.
-            let real = REAL.get(Index::$name as usize).and_then(|real| unsafe { real.get() });
+            let real = REAL.get(Index::$first as usize).and_then(|real| unsafe { real.get() });
             let real: Option<Function> = real;
             // Not where the tracer itself calls, as the standard library does.
             let refused = begin != 0 && (false $(|| $crate::hook::refuses!($kind $what))*);

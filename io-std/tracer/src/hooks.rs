@@ -9,7 +9,7 @@ mod process;
 mod rw;
 mod stdio;
 
-/// Looks up the real functions of all of them.
+/// Looks up the real functions of all that may be called anywhere.
 pub(crate) fn resolve() {
     descriptors::resolve_all();
     exec::resolve();
@@ -18,5 +18,4 @@ pub(crate) fn resolve() {
     net::resolve();
     process::resolve();
     rw::resolve();
-    stdio::resolve_all();
 }

@@ -115,7 +115,7 @@ pub(crate) unsafe fn length(text: *const c_char, most: usize) -> usize {
 
 /// The name of the calling thread.
 pub(crate) fn thread_name(room: &mut [u8; 16]) -> &[u8] {
-    // SAFETY: it writes at most 16 bytes. It cannot fail, so `errno` stays what it is.
+    // SAFETY: it writes at most 16 bytes.
     unsafe { prctl(PR_GET_NAME, room.as_mut_ptr().expose_provenance(), 0, 0, 0) };
     core::ffi::CStr::from_bytes_until_nul(room).map_or(&[], core::ffi::CStr::to_bytes)
 }

@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
 use crate::format::{BLOCKS, Block, Call, Header, Live};
-use crate::libc::now;
+use crate::libc::{Blocked, now};
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
@@ -75,10 +75,7 @@ impl Life {
         if begun.is_err() {
             return None;
         }
-        let own = &local().own;
-        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let born = begin().is_some();
-        own.store(own.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        let born = undisturbed(|| begin().is_some());
         // Ordering: Release publishes all of it.
         STATE.store(if born { LIVE } else { INERT }, Ordering::Release);
         if born { Life::mapped() } else { None }
@@ -87,6 +84,17 @@ impl Life {
     /// Notes that it is over.
     pub(crate) fn end(self) {
         self.live.header.ended.store(now(), Ordering::Relaxed);
+    }
+
+    /// Lets more blocks be used, if there are more and there is room. Whether any are new.
+    pub(crate) fn grow(self) -> bool {
+        let usable = BUFFER.usable();
+        let to = (usable + 4).min(BLOCKS);
+        let grown = usable < to && !quiet::is_on() && files::grow(self.live, usable, to);
+        if grown {
+            BUFFER.extend(to);
+        }
+        grown
     }
 
     pub(crate) fn header(self) -> &'static Header {
@@ -121,6 +129,16 @@ fn process() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()
 }
 
+/// Runs what makes calls of the tracer's own. Signals wait: what their handlers do would look like ours.
+fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
+    let own = &local().own;
+    let _signals = Blocked::new();
+    own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let done = act();
+    own.store(own.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    done
+}
+
 /// Begins the first life. `None` if there is nobody to share it with.
 fn begin() -> Option<()> {
     let settings = Settings::read()?;
@@ -143,18 +161,22 @@ pub(crate) fn renew() {
     };
     if quiet::is_on() {
         // It may not make a mapping.
-        STATE.store(INERT, Ordering::Release);
+        go_unseen();
     } else if STATE.load(Ordering::Acquire) == LIVE {
-        let own = &local().own;
-        own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
-        if start(settings, place).is_none() {
-            // The mapping is still the parent's.
-            STATE.store(INERT, Ordering::Release);
+        if undisturbed(|| start(settings, place)).is_none() {
+            go_unseen();
         }
-        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
     adoption.finish();
+}
+
+/// The program goes on without us. The mapping is still the parent's, which says so.
+fn go_unseen() {
+    if let Some(parent) = Life::current().filter(|_| STATE.load(Ordering::Acquire) == LIVE) {
+        parent.header().untraced.fetch_add(1, Ordering::Relaxed);
+    }
+    STATE.store(INERT, Ordering::Release);
 }
 
 fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
@@ -162,7 +184,7 @@ fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
     let (mapping, life) = files::map(settings, pid, place).ok()?;
     // SAFETY: mapped for ever, and zero.
     let live: &'static Live = unsafe { mapping.as_ref() };
-    BUFFER.renew(&live.blocks);
+    BUFFER.renew(&live.blocks, files::FIRST_BLOCKS);
     writer::renew();
     MAPPING.store(mapping.as_ptr(), Ordering::Release);
     PID.store(pid, Ordering::Relaxed);

@@ -16,7 +16,10 @@ unsafe extern "C" {
 /// `RTLD_NEXT`: the next object that has the name.
 const NEXT: *mut c_void = ptr::without_provenance_mut(usize::MAX);
 /// In [`Local::own`](crate::local::Local::own), added: a name is being looked up on this thread.
-const RESOLVING: u32 = 1 << 16;
+pub(crate) const RESOLVING: u32 = 1 << 16;
+/// So many lookups inside of each other end it: one that fails may allocate, and the program's allocator may call a hook,
+/// whose function is looked up in turn.
+const DEEPEST: u32 = 4 * RESOLVING;
 
 /// The real function of one hook.
 pub(crate) struct Real {
@@ -34,7 +37,7 @@ impl Real {
         Real { address: AtomicPtr::new(ptr::null_mut()), name }
     }
 
-    /// The function. `None` if there is none, or if it is asked for by what looks for it.
+    /// The function. `None` if there is none, or if looking for it asks for it again.
     ///
     /// # Safety
     /// * `F` is a function pointer, of the type of the function of that name.
@@ -55,7 +58,7 @@ impl Real {
     pub(crate) fn resolve(&self) -> *mut c_void {
         let own = &local().own;
         let before = own.load(Ordering::Relaxed);
-        if before >= RESOLVING {
+        if before >= DEEPEST {
             return ptr::null_mut();
         }
         own.store(before + RESOLVING, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use crate::format::{
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
+use crate::real::RESOLVING;
 use crate::{quiet, writer};
 use core::sync::atomic::Ordering;
 
@@ -43,7 +44,9 @@ impl Event {
 /// When a call begins; 0 if it is not to be recorded.
 #[inline]
 pub(crate) fn begin() -> u64 {
-    if local().own.load(Ordering::Relaxed) != 0 || Life::get().is_none() { 0 } else { now() }
+    // A signal handler that interrupts a lookup is the program's all the same.
+    let own = local().own.load(Ordering::Relaxed) & (RESOLVING - 1) != 0;
+    if own || Life::get().is_none() { 0 } else { now() }
 }
 
 /// Records a call of the program's. `errno` is not changed.
@@ -101,7 +104,9 @@ fn meet(life: Life, local: &Local) -> u32 {
     local.life.store(Life::number(), Ordering::Relaxed);
     life.header().threads.fetch_add(1, Ordering::Relaxed);
     let mut room = [0; 16];
+    let errno = crate::libc::errno();
     let name = if quiet::is_on() { &[] } else { crate::libc::thread_name(&mut room) };
+    crate::libc::set_errno(errno);
     put(life, &Event::note(Call::Thread), name);
     tid
 }

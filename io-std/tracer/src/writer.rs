@@ -63,14 +63,15 @@ pub(crate) fn renew() {
 
 impl Turn {
     fn begin() -> Result<Turn, Refused> {
+        let errno = errno();
         if local().own.load(Ordering::Relaxed) != 0
             || quiet::is_on()
             || Life::is_borrowed()
             || is_on_signal_stack()
         {
+            set_errno(errno);
             return Err(Refused::Here);
         }
-        let errno = errno();
         let signals = Blocked::new().ok_or(Refused::Here)?;
         let exclusive = route::is_exclusive();
         if exclusive && TAKEN.swap(true, Ordering::Acquire) {
@@ -236,6 +237,11 @@ pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
     let drops = Life::settings().is_none_or(|settings| settings.drops);
     let mut quiet = now();
     loop {
+        if life.grow()
+            && let Some(room) = reserve()
+        {
+            return Some(room);
+        }
         match Turn::begin() {
             Err(Refused::Here) => return None,
             Err(Refused::Now) => {}

@@ -94,8 +94,9 @@ fn roles(kind: OpKind) -> u8 {
 }
 
 /// Whether it is never submitted together with others: it may concern them.
-fn alone(kind: OpKind) -> bool {
-    matches!(kind, OpKind::Cancel | OpKind::Timeout)
+fn alone(act: &Act) -> bool {
+    let empties = act.word & libc::O_TRUNC.cast_unsigned() != 0;
+    matches!(act.kind, OpKind::Cancel | OpKind::Timeout) || act.kind == OpKind::Open && empties
 }
 
 const READS: u8 = 1;
@@ -127,7 +128,7 @@ impl Reference<'_> {
             _ => {
                 let act = draw::act(choices, &self.table);
                 let (form, limit) = (draw::form(choices), draw::limit(choices));
-                let together = choices.chance(3) && !alone(act.kind);
+                let together = choices.chance(3) && !alone(&act);
                 if let Some(limit) = self.permits(&act, limit) {
                     self.start(act, form, limit);
                     if !together || limit == Limit::Soon {
@@ -200,7 +201,10 @@ impl Reference<'_> {
             return None;
         }
         let groups = self.groups(act);
-        if alone(act.kind)
+        // It ends what is under way on its number, also where no file is behind that.
+        let ends_others = act.kind == OpKind::Close && matches!(act.at, Target::Number(_));
+        if alone(act)
+            || ends_others
             || groups.iter().any(|group| self.busy.contains(group))
             || limit == Limit::Soon
         {

@@ -1,10 +1,14 @@
-//! The seccomp filter: these system calls are asked about, all others pass.
+//! Seccomp filters: these system calls are asked about, or denied ([`denied`]); all others pass.
 #![allow(unsafe_code, reason = "installs a filter")]
 //! # Safety
 //! The program is a local that the kernel copies.
 
+use super::not_here;
+use io_core::Errno;
 use libc::sock_filter;
 use std::io::Error;
+use std::panic::resume_unwind;
+use std::thread;
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -28,11 +32,8 @@ const fn unless(k: u32) -> sock_filter {
     sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k }
 }
 
-/// Filters the calling thread, and those it will start; returns the descriptor that is asked.
-///
-/// # Errors
-/// What the kernel says: no seccomp, or there is a supervisor already.
-pub(super) fn install(calls: &[i64]) -> Result<i32, Error> {
+/// What becomes of these calls; all others pass.
+fn program(calls: &[i64], action: u32) -> Vec<sock_filter> {
     let mut program = vec![
         step(LOAD, ARCHITECTURE_AT),
         sock_filter { code: JUMP_IF_EQUAL, jt: 1, jf: 0, k: ARCHITECTURE },
@@ -41,9 +42,14 @@ pub(super) fn install(calls: &[i64]) -> Result<i32, Error> {
     ];
     for &call in calls {
         program.push(unless(u32::try_from(call).expect("the number of a system call")));
-        program.push(step(RETURN, libc::SECCOMP_RET_USER_NOTIF));
+        program.push(step(RETURN, action));
     }
     program.push(step(RETURN, libc::SECCOMP_RET_ALLOW));
+    program
+}
+
+/// Filters the calling thread, and those it will start; returns what the kernel does.
+fn apply(mut program: Vec<sock_filter>, flags: libc::c_ulong) -> Result<i64, Error> {
     let len = u16::try_from(program.len()).expect("a short program");
     let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
     // SAFETY: takes numbers.
@@ -51,11 +57,38 @@ pub(super) fn install(calls: &[i64]) -> Result<i32, Error> {
     if promised != 0 {
         return Err(Error::last_os_error());
     }
-    let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: the program is a local, and so are its steps.
-    let listener = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
-    if listener < 0 {
-        return Err(Error::last_os_error());
-    }
+    let applied = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
+    if applied < 0 { Err(Error::last_os_error()) } else { Ok(applied) }
+}
+
+/// Filters the calling thread, and those it will start; returns the descriptor that is asked.
+///
+/// # Errors
+/// What the kernel says: no seccomp, or there is a supervisor already.
+pub(super) fn install(calls: &[i64]) -> Result<i32, Error> {
+    let ask = program(calls, libc::SECCOMP_RET_USER_NOTIF);
+    let listener = apply(ask, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
     Ok(i32::try_from(listener).expect("a descriptor"))
+}
+
+/// Runs `body` on a thread for which this system call fails with `errno`, as where a sandbox denies it; also
+/// for the threads that it starts.
+///
+/// # Panics
+/// As `body`.
+pub fn denied(call: i64, errno: Errno, body: impl FnOnce() + Send) {
+    let errno = errno.raw().unsigned_abs();
+    let ended = thread::scope(|scope| {
+        let filtered = scope.spawn(move || {
+            let deny = program(&[call], libc::SECCOMP_RET_ERRNO | errno);
+            match apply(deny, 0) {
+                Ok(_) => body(),
+                Err(error) => not_here(format!("no filter of system calls: {error}")),
+            }
+        });
+        filtered.join()
+    });
+    ended.unwrap_or_else(|payload| resume_unwind(payload));
 }

@@ -2,17 +2,18 @@
 //! it was asked to.
 //!
 //! The mount is of a file and not of a directory, so there are no names to look up. Reads and writes come to
-//! us one by one (`FOPEN_DIRECT_IO`): what we say is what the system call says.
+//! us one by one (`FOPEN_DIRECT_IO`), unless they are cached: what we say is what the system call says.
 #![allow(unsafe_code, reason = "reads and writes a device")]
 //! # Safety
 //! The system calls here take locals with their lengths.
 
 use super::mount::{directory, mount, unmount};
 use super::{not_here, signals};
+use crate::child::{self, Child};
 use io_core::Errno;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -47,6 +48,8 @@ pub struct Behaviour {
     pub errno: Errno,
     /// One read or write moves no more bytes than this.
     pub at_most: u32,
+    /// Whether its pages are kept: then the kernel reads as much as it likes, and not what it is asked for.
+    pub cached: bool,
 }
 
 /// A file of 1 MiB that behaves like this.
@@ -54,7 +57,31 @@ pub struct Behaviour {
 pub struct FaultyFile {
     path: PathBuf,
     _directory: TempDir,
-    server: Option<JoinHandle<()>>,
+    server: Option<Server>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Server {
+    /// A thread of this process.
+    Thread(JoinHandle<()>),
+    /// Another process: what waits for an answer cannot be killed, so this one could not end before its own
+    /// threads have been answered.
+    Process { child: Child, hold: Hold<PipeReader, PipeWriter> },
+}
+
+/// A byte from the server that holds a read, and a byte to it when it is to answer.
+#[derive(Debug)]
+struct Hold<R, W> {
+    from: R,
+    to: W,
+}
+
+/// Both ends: ours, and the server's.
+fn hold() -> (Hold<PipeReader, PipeWriter>, Hold<PipeReader, PipeWriter>) {
+    let (held, holds) = pipe().expect("a pipe");
+    let (released, releases) = pipe().expect("a pipe");
+    (Hold { from: held, to: releases }, Hold { from: released, to: holds })
 }
 
 impl FaultyFile {
@@ -64,6 +91,62 @@ impl FaultyFile {
     /// If there is no room for it.
     #[must_use]
     pub fn new(behaviour: Behaviour) -> FaultyFile {
+        FaultyFile::served(|device| {
+            Server::Thread(thread::spawn(move || {
+                signals::block_all();
+                serve(device, behaviour, &mut |_| ());
+            }))
+        })
+    }
+
+    /// Mounts one whose reads are not answered before [`release`](Self::release): whoever waits for that sleeps so
+    /// that no signal ends it.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    #[must_use]
+    pub fn holding(cached: bool) -> FaultyFile {
+        let behaviour = Behaviour { fails_from: SIZE, errno: Errno::IO, at_most: MOST, cached };
+        FaultyFile::served(|device| {
+            let (ours, theirs) = hold();
+            let mut ours = Some(ours);
+            let child = child::fork(|| {
+                // Or nobody would ever see that ours is gone.
+                drop(ours.take());
+                let (Hold { mut from, mut to }, mut holds) = (theirs, true);
+                serve(device, behaviour, &mut |opcode| match opcode {
+                    OPEN => holds = true,
+                    READ if holds => {
+                        // Nobody there: there is nothing to hold it for.
+                        let _ = to.write_all(&[0]).and_then(|()| from.read_exact(&mut [0]));
+                        holds = false;
+                    }
+                    _ => {}
+                });
+            });
+            Server::Process { child, hold: ours.expect("this is the parent") }
+        })
+    }
+
+    /// Waits until a read is held.
+    ///
+    /// # Panics
+    /// If this file holds none.
+    pub fn wait_for_one(&self) {
+        let Some(Server::Process { hold, .. }) = &self.server else { panic!("this one answers") };
+        (&hold.from).read_exact(&mut [0]).expect("the server");
+    }
+
+    /// Has the read that is held answered, and those that come, until the file is opened again.
+    ///
+    /// # Panics
+    /// If this file holds none.
+    pub fn release(&self) {
+        let Some(Server::Process { hold, .. }) = &self.server else { panic!("this one answers") };
+        (&hold.to).write_all(&[0]).expect("the server");
+    }
+
+    fn served(server: impl FnOnce(File) -> Server) -> FaultyFile {
         let device = match File::options().read(true).write(true).open("/dev/fuse") {
             Ok(device) => device,
             Err(error) => not_here(format!("no /dev/fuse: {error}")),
@@ -74,11 +157,7 @@ impl FaultyFile {
         let number = device.as_raw_fd();
         let options = format!("fd={number},rootmode=100644,user_id=0,group_id=0");
         mount(c"faulty", &path, c"fuse", 0, &CString::new(options).expect("no NUL"));
-        let server = thread::spawn(move || {
-            signals::block_all();
-            serve(device, behaviour);
-        });
-        let faulty = FaultyFile { path, _directory: directory, server: Some(server) };
+        let faulty = FaultyFile { path, _directory: directory, server: Some(server(device)) };
         // The kernel hears now that there is no flush: one at the end of the process, when this thread's
         // server is gone already, would never end.
         // And the size is known: the ring's reads look at it, the plain ones do not.
@@ -106,9 +185,14 @@ impl FaultyFile {
 impl Drop for FaultyFile {
     fn drop(&mut self) {
         unmount(&self.path);
-        if let Some(server) = self.server.take() {
-            // It ends when nobody has the file open any more.
-            let _ = server.join();
+        // It ends when nobody has the file open any more.
+        match self.server.take() {
+            Some(Server::Thread(thread)) => drop(thread.join()),
+            Some(Server::Process { child, hold }) => {
+                drop(hold);
+                child.join("answering for a file");
+            }
+            None => {}
         }
     }
 }
@@ -121,8 +205,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_ne_bytes)
 }
 
-/// Answers until the file system is gone (`ENODEV`).
-fn serve(mut device: File, behaviour: Behaviour) {
+/// Answers until the file system is gone (`ENODEV`); calls `before` with the opcode before each answer.
+fn serve(mut device: File, behaviour: Behaviour, before: &mut dyn FnMut(u32)) {
     let mut asked = vec![0_u8; WRITE_HEADER + MOST as usize + 4096];
     loop {
         let len = match device.read(&mut asked) {
@@ -134,6 +218,7 @@ fn serve(mut device: File, behaviour: Behaviour) {
         if UNANSWERED.contains(&u32_at(asked, 4)) {
             continue;
         }
+        before(u32_at(asked, 4));
         let (error, body) = match answer(asked, behaviour) {
             Ok(body) => (0, body),
             Err(errno) => (-errno.raw(), Vec::new()),
@@ -156,8 +241,8 @@ fn answer(asked: &[u8], behaviour: Behaviour) -> Result<Vec<u8>, Errno> {
     match u32_at(asked, 4) {
         INIT => Ok(init()),
         GETATTR => Ok(attributes()),
-        // The handle in two halves, FOPEN_DIRECT_IO, and nothing.
-        OPEN => Ok([0_u32, 0, 1, 0].map(u32::to_ne_bytes).concat()),
+        // The handle in two halves, FOPEN_DIRECT_IO or not, and nothing.
+        OPEN => Ok([0, 0, u32::from(!behaviour.cached), 0].map(u32::to_ne_bytes).concat()),
         READ | WRITE if fails => Err(behaviour.errno),
         READ => {
             let end = (offset + u64::from(size)).min(SIZE).min(behaviour.fails_from);
@@ -176,7 +261,8 @@ fn answer(asked: &[u8], behaviour: Behaviour) -> Result<Vec<u8>, Errno> {
 
 /// `struct fuse_init_out` of version 7.31.
 fn init() -> Vec<u8> {
-    let words = [7, 31, 0, 0, 16 | 12 << 16, MOST, 1, 32];
+    // FUSE_ASYNC_READ: whoever starts to read ahead does not wait for it.
+    let words = [7, 31, 0, 1, 16 | 12 << 16, MOST, 1, 32];
     let mut out: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
     out.resize(64, 0);
     out

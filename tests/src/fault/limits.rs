@@ -1,10 +1,13 @@
-//! Limits that are set back: [`Files`], [`FileSize`], [`Disabled`], [`without_threads`].
+//! Limits that are set back: [`Files`], [`FileSize`], [`LockedMemory`], [`AddressSpace`], [`Disabled`],
+//! [`without_threads`], [`as_nobody`].
 #![allow(unsafe_code, reason = "sets limits of the process")]
 //! # Safety
 //! The system calls here take numbers and locals.
 
 use super::not_here;
+use core::panic::AssertUnwindSafe;
 use std::fs;
+use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 
 /// A limit on the number of descriptors, until it is dropped.
@@ -79,33 +82,96 @@ impl Drop for FileSize {
     }
 }
 
+/// A limit on the memory that may be locked, which counts for the unprivileged, until it is dropped.
+#[derive(Debug)]
+pub struct LockedMemory {
+    before: libc::rlimit,
+}
+
+impl LockedMemory {
+    /// At most so many bytes.
+    ///
+    /// # Panics
+    /// If the limit cannot be set.
+    #[must_use]
+    pub fn at_most(bytes: u64) -> LockedMemory {
+        let before = get(libc::RLIMIT_MEMLOCK);
+        set(libc::RLIMIT_MEMLOCK, libc::rlimit { rlim_cur: bytes, ..before });
+        LockedMemory { before }
+    }
+}
+
+impl Drop for LockedMemory {
+    fn drop(&mut self) {
+        set(libc::RLIMIT_MEMLOCK, self.before);
+    }
+}
+
+/// A limit on what the process may map, until it is dropped.
+#[derive(Debug)]
+pub struct AddressSpace {
+    before: libc::rlimit,
+}
+
+impl AddressSpace {
+    /// So many KiB more than it maps now.
+    ///
+    /// # Panics
+    /// If the limit cannot be set.
+    #[must_use]
+    pub fn spare_kib(count: u64) -> AddressSpace {
+        let before = get(libc::RLIMIT_AS);
+        let status = fs::read_to_string("/proc/self/status").expect("procfs");
+        let mapped = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let mapped = mapped.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        let mapped: u64 = mapped.expect("the size of the address space");
+        drop(status);
+        set(libc::RLIMIT_AS, libc::rlimit { rlim_cur: (mapped + count) << 10, ..before });
+        AddressSpace { before }
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        set(libc::RLIMIT_AS, self.before);
+    }
+}
+
+/// Runs `body` on a thread that is nobody's.
+///
+/// # Panics
+/// As `body`.
+pub fn as_nobody(body: impl FnOnce() + Send) {
+    const NOBODY: libc::uid_t = 65534;
+    let ended = thread::scope(|scope| {
+        let nobody = scope.spawn(move || {
+            // The bare call, which changes this thread only.
+            // SAFETY: takes numbers.
+            match unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) } {
+                0 => body(),
+                _ => not_here("cannot become another user"),
+            }
+        });
+        nobody.join()
+    });
+    ended.unwrap_or_else(|payload| resume_unwind(payload));
+}
+
 /// Runs `body` on a thread that is nobody's, where nobody may start another thread or process: neither the
 /// thread nor the kernel's ring on its behalf.
 ///
 /// # Panics
 /// As `body`.
 pub fn without_threads(body: impl FnOnce() + Send) {
-    const NOBODY: libc::uid_t = 65534;
     let before = get(libc::RLIMIT_NPROC);
-    let ran = thread::scope(|scope| {
-        let nobody = scope.spawn(move || {
-            // The bare call, which changes this thread only.
-            // SAFETY: takes numbers.
-            let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
-            if changed == 0 {
-                set(libc::RLIMIT_NPROC, libc::rlimit { rlim_cur: 0, ..before });
-                body();
-            }
-            changed == 0
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        as_nobody(|| {
+            set(libc::RLIMIT_NPROC, libc::rlimit { rlim_cur: 0, ..before });
+            body();
         });
-        nobody.join()
-    });
+    }));
     set(libc::RLIMIT_NPROC, before);
-    match ran {
-        Ok(true) => {}
-        Ok(false) => not_here("cannot become another user"),
-        Err(payload) => std::panic::resume_unwind(payload),
-    }
+    ended.unwrap_or_else(|payload| resume_unwind(payload));
 }
 
 const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";

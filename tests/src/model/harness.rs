@@ -42,7 +42,7 @@ pub fn run(
 ) -> Report {
     let inner = Rc::new(Inner::new(start, Box::new(script), log));
     inner.say(|| format!("a life: {start:?}"));
-    let storage = Storage::new(start, Here(Rc::clone(&inner)));
+    let storage = Storage::new(start, Here::new(Rc::clone(&inner)));
     inner.storage.set(Some(storage));
     let session = Session::begin(&inner);
     if !apply::prints_its_address(storage) {

@@ -5,6 +5,7 @@
 //! descriptors are the simulated kernel's numbers, where the error of a wrong one is wanted.
 
 use super::area::{Area, Table};
+use crate::leaked::leaked;
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -245,7 +246,7 @@ impl<A: AsTyped> Held for Typed<A> {
 pub(super) fn forget(held: Pin<Box<dyn Held>>) -> NonNull<dyn Held> {
     // SAFETY: nothing is moved: the box is leaked where it is.
     let held = unsafe { Pin::into_inner_unchecked(held) };
-    NonNull::from(Box::leak(held))
+    NonNull::from(leaked(held))
 }
 
 /// Where a forgotten operation is in its life.

@@ -7,7 +7,7 @@
 use super::held::Handle;
 use crate::choices::Choices;
 use crate::sim::{Plan, Sim, errnos};
-use crate::world::{Shared, World};
+use crate::world::{FileKind, Shared, World};
 use core::cell::Cell;
 use core::time::Duration;
 use io_core::{Address, Errno, Fd, OpKind};
@@ -20,8 +20,8 @@ pub(super) struct Host {
 }
 
 /// What may come out of the blue.
-pub(super) fn injected(kind: OpKind) -> &'static [Errno] {
-    errnos(kind)
+pub(super) fn injected(kind: OpKind, on: Option<FileKind>) -> &'static [Errno] {
+    errnos(kind, on)
 }
 
 impl Host {

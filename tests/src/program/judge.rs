@@ -4,6 +4,7 @@ use super::area::Area;
 use super::book::{Book, Effect, Entry, Leads, Life};
 use super::file::{Byte, is_legal};
 use super::stream::{Got, Put, Verdict, explain};
+use crate::world::FileKind;
 use io_core::{Errno, OpKind, decode};
 
 /// What the judge knows of the simulated kernel and its adversary.
@@ -12,7 +13,7 @@ pub(super) struct Law {
     /// The time of the simulated clock.
     pub(super) now_ns: u64,
     /// The errors that may come out of the blue.
-    pub(super) injected: fn(OpKind) -> &'static [Errno],
+    pub(super) injected: fn(OpKind, Option<FileKind>) -> &'static [Errno],
 }
 
 /// Whether the operation may have this result.
@@ -38,10 +39,21 @@ fn failure(book: &Book, entry: &Entry, errno: Errno, law: &Law) -> Result<(), St
     if errno == Errno::TIMEDOUT && entry.deadline.as_nanos() <= law.now_ns {
         return Ok(());
     }
-    if (law.injected)(entry.kind).contains(&errno) || forced(book, entry, errno) {
+    if (law.injected)(entry.kind, on(book, entry)).contains(&errno) || forced(book, entry, errno) {
         return Ok(());
     }
     Err(format!("{errno:?} is no answer here"))
+}
+
+/// What the operation works on, as the program knows it.
+fn on(book: &Book, entry: &Entry) -> Option<FileKind> {
+    entry.ends.first().map(|&end| match book.ends[end].leads {
+        Leads::File(_) | Leads::Loose { socket: false } => FileKind::File,
+        Leads::Stream { socket: false, .. } => FileKind::Pipe,
+        // The program's pairs; what it connects by itself is loose.
+        Leads::Stream { socket: true, .. } => FileKind::Local,
+        Leads::Listener(_) | Leads::Fresh | Leads::Loose { socket: true } => FileKind::Network,
+    })
 }
 
 /// Whether what the operation works on gives this error.

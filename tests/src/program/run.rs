@@ -8,6 +8,7 @@ use super::host::Host;
 use super::judge::Law;
 use super::{Limits, Planned};
 use crate::choices::Choices;
+use crate::world::FileKind;
 use core::cell::{Cell, RefCell};
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
@@ -29,7 +30,7 @@ pub(super) struct Run {
     injects: bool,
 }
 
-fn nothing_injected(_: OpKind) -> &'static [Errno] {
+fn nothing_injected(_: OpKind, _: Option<FileKind>) -> &'static [Errno] {
     &[]
 }
 

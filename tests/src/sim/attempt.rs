@@ -7,7 +7,7 @@ use super::errnos::{errnos, is_possible};
 use super::flight::{Asked, Flight, Stage};
 use super::kernel::Kernel;
 use super::log::What;
-use crate::world::Outcome;
+use crate::world::{FileKind, Outcome};
 use io_core::{Errno, Node, Op, OpKind};
 
 /// What came of a try.
@@ -155,15 +155,16 @@ impl Kernel {
             Op::Cancel(cancel) => return Tried::Done(self.cancel_in(cancel.scope, seq)),
             Op::Close(close) => self.before_close(seq, close.fd),
             _ if self.means_another(flight) => {
-                return self.bare(seq, flight.stage == Stage::Waiting);
+                return self.bare(seq);
             }
             _ => {}
         }
         if let Some(errno) = self.failure(seq, &op) {
             self.note(What::Injected { seq, errno });
-            if op.kind() == OpKind::Close && self.call(seq, usize::MAX) != Outcome::Done(0) {
-                // It was not open.
-                return Tried::Done(Errno::BADF.to_result());
+            if op.kind() == OpKind::Close {
+                // The number is free all the same. It was open, or this would not be its error.
+                let closed = self.call(seq, usize::MAX);
+                debug_assert_eq!(closed, Outcome::Done(0));
             }
             return Tried::Done(errno.to_result());
         }
@@ -175,12 +176,13 @@ impl Kernel {
         }
     }
 
-    /// Its number was closed behind the backend's back.
-    fn bare(&self, seq: u64, waits: bool) -> Tried {
-        let done = self.flights.get(&seq).map_or(0, |flight| flight.done);
-        match i64::try_from(done) {
-            _ if waits => Tried::Blocked,
+    /// Its number was closed behind the backend's back. It belongs to the file that the number meant at submit: what
+    /// can wait waits for that, which nobody can see any more, and what cannot has come too late.
+    fn bare(&self, seq: u64) -> Tried {
+        let Some(flight) = self.flights.get(&seq) else { return Tried::Blocked };
+        match i64::try_from(flight.done) {
             Ok(done) if done > 0 => Tried::Done(done),
+            _ if flight.op.interest().is_some() => Tried::Blocked,
             _ => Tried::Done(Errno::BADF.to_result()),
         }
     }
@@ -248,14 +250,16 @@ impl Kernel {
     /// What the call is made to fail with.
     fn failure(&self, seq: u64, op: &Op) -> Option<Errno> {
         let one_in = self.plan.errno_one_in;
-        let all = errnos(op.kind());
+        let on = op.fd().and_then(|fd| self.world.with(|world| world.kind(fd)));
+        let all = errnos(op.kind(), on);
         let flight = self.flights.get(&seq)?;
         if one_in == 0 || all.is_empty() || flight.done > 0 || !self.choices.chance(one_in) {
             return None;
         }
-        let stream = self.is_stream(op);
-        let may: Vec<Errno> =
-            all.iter().copied().filter(|errno| is_possible(op, *errno, stream)).collect();
+        // The network's are not looked at: they have no names.
+        let path = on == Some(FileKind::Local) && flight.names_path();
+        let possible = |errno: &Errno| is_possible(op, on, *errno, path);
+        let may: Vec<Errno> = all.iter().copied().filter(possible).collect();
         may.get(self.choices.index(may.len())).copied()
     }
 
@@ -265,8 +269,8 @@ impl Kernel {
 
     /// How many bytes it may move.
     fn limit(&self, seq: u64, op: &Op) -> usize {
-        let stream = self.is_stream(op);
-        if !self.plan.shorten || !stream {
+        let may = if self.is_stream(op) { self.plan.shorten } else { self.plan.short_files };
+        if !may {
             return usize::MAX;
         }
         let left = self.flights.get(&seq).and_then(Flight::left).unwrap_or(0);

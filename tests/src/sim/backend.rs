@@ -39,7 +39,11 @@ pub struct SimBackend {
     delivering: Cell<usize>,
     /// A step of the simulation has unwound.
     broken: Cell<bool>,
-    generation: u32,
+    /// 0 in a forked child.
+    generation: Cell<u32>,
+    /// The one it was made, or made new, in.
+    born: Cell<u32>,
+    forks: Cell<u32>,
     _pinned: PhantomPinned,
 }
 
@@ -82,13 +86,15 @@ impl SimBackend {
             woken: AtomicBool::new(false),
             delivering: Cell::new(0),
             broken: Cell::new(false),
-            generation,
+            generation: Cell::new(generation),
+            born: Cell::new(generation),
+            forks: Cell::new(0),
             _pinned: PhantomPinned,
         }
     }
 
     /// One step of the simulation. Nothing in it calls user code.
-    fn with<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> R {
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> R {
         let _guard = Guard(&self.broken, std::thread::panicking());
         act(&mut self.kernel.borrow_mut())
     }
@@ -121,6 +127,20 @@ impl SimBackend {
         self.with(|kernel| kernel.log.to_string())
     }
 
+    /// What is in flight, a line each.
+    pub(super) fn waiting(&self) -> String {
+        self.with(|kernel| kernel.waiting())
+    }
+
+    /// A descriptor by its number and name, and who used it last.
+    pub(super) fn describe(&self, fd: Fd) -> String {
+        self.with(|kernel| {
+            let user = kernel.log.last_user(fd);
+            let user = user.map_or(String::new(), |user| format!(", last used by {user}"));
+            kernel.describe(fd) + &user
+        })
+    }
+
     /// Adds a line of the program's own to the log.
     pub(super) fn note(&self, text: String) {
         self.with(|kernel| {
@@ -146,6 +166,33 @@ impl SimBackend {
     pub fn at(&self, at_ns: u64, run: impl FnOnce() + 'static) {
         let order = self.with(|kernel| kernel.submitted);
         self.hooks.borrow_mut().push(Hook { at_ns, order, run: Box::new(run) });
+    }
+
+    /// How often this was a fork's child.
+    pub(super) fn forks(&self) -> u32 {
+        self.forks.get()
+    }
+
+    pub(super) fn become_child(&self) {
+        // What they hold may run code when it goes.
+        let hooks = self.hooks.take();
+        drop(hooks);
+        self.woken.store(false, Ordering::SeqCst);
+        self.generation.set(0);
+        self.forks.set(self.forks.get() + 1);
+    }
+
+    pub(super) fn become_new(&self) {
+        // Operations keep the lower half, which is never 0.
+        let next = self.born.get().wrapping_add(1);
+        let next = if next & 0xffff == 0 { next + 1 } else { next };
+        self.born.set(next);
+        self.generation.set(next);
+    }
+
+    /// Whether it is the parent's.
+    fn is_forked(&self) -> bool {
+        self.generation.get() == 0
     }
 
     fn now_ns(&self) -> u64 {
@@ -226,6 +273,10 @@ impl SimBackend {
         loop {
             let changed = self.with(Kernel::turn);
             let delivered = self.deliver();
+            if self.is_forked() {
+                // In a waker or callback, the last that runs here.
+                return delivered;
+            }
             if let Some(delivered) = self.is_over(delivered, until) {
                 self.with(|kernel| kernel.note(What::Returned { delivered }));
                 return delivered;
@@ -233,6 +284,15 @@ impl SimBackend {
             if !changed && !self.park(until.as_nanos()) {
                 self.hang("poll");
             }
+        }
+    }
+
+    /// As much of a poll as happens by itself: one turn, and then one park if that came to nothing.
+    pub(super) fn step(&self) {
+        self.tick();
+        let changed = self.with(Kernel::turn);
+        if self.deliver() == 0 && !changed && !self.park(u64::MAX) {
+            self.hang("a run until something is so");
         }
     }
 
@@ -363,6 +423,9 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn start(&self) -> Result<(), Errno> {
+        if self.is_forked() {
+            return Err(Errno::OWNERDEAD);
+        }
         self.with(|kernel| match kernel.mode {
             Mode::Open { started: true } => Err(Errno::ALREADY),
             Mode::Stopping if kernel.owned() > 0 => Err(Errno::BUSY),
@@ -375,6 +438,9 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn stop(&self, deadline: Deadline) -> Result<(), StopError> {
+        if self.is_forked() {
+            return Err(StopError::WrongPlace(Errno::OWNERDEAD));
+        }
         if self.delivering.get() > 0 || self.broken.get() {
             return Err(StopError::WrongPlace(Errno::DEADLK));
         }
@@ -385,10 +451,17 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<usize, Errno> {
-        if self.broken.get() { Err(Errno::IO) } else { Ok(self.turn(timeout)) }
+        match self.broken.get() {
+            _ if self.is_forked() => Err(Errno::OWNERDEAD),
+            true => Err(Errno::IO),
+            false => Ok(self.turn(timeout)),
+        }
     }
 
     fn flush(&self) -> Result<usize, Errno> {
+        if self.is_forked() {
+            return Err(Errno::OWNERDEAD);
+        }
         self.tick();
         Ok(self.with(|kernel| {
             let before = kernel.queued();
@@ -413,7 +486,7 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn generation(&self) -> u32 {
-        self.generation
+        self.generation.get()
     }
 
     fn now_ns(&self) -> u64 {
@@ -421,15 +494,17 @@ unsafe impl IoBackend for SimBackend {
     }
 
     fn route(&self, op: &Op) -> Route {
-        match op {
-            Op::Timeout(_) => Route { way: Way::Readiness, why: "the simulated clock" },
-            _ => Route { way: Way::Ring, why: "the simulated kernel, whenever it likes" },
-        }
+        let why = match way(op.kind()) {
+            Way::Readiness => "the simulated clock",
+            Way::Inline => "it never waits",
+            _ => "the simulated kernel, whenever it likes",
+        };
+        Route { way: way(op.kind()), why }
     }
 
     fn counters(&self) -> Counters {
         self.with(|kernel| Counters {
-            submitted: kernel.submitted,
+            submitted: kernel.submitted - kernel.lost,
             delivered: kernel.completed,
             queued_now: kernel.queued() as u64,
             in_kernel_now: (kernel.owned() - kernel.queued()) as u64,
@@ -443,22 +518,25 @@ unsafe impl IoBackend for SimBackend {
     fn dump(&self, out: &mut [InFlight]) -> usize {
         self.with(|kernel| {
             for (place, node) in out.iter_mut().zip(kernel.nodes()) {
-                *place = InFlight::of(&node, self.way(node.op().kind()));
+                *place = InFlight::of(&node, way(node.op().kind()));
             }
             kernel.nodes().count()
         })
     }
 }
 
-impl SimBackend {
-    fn way(&self, kind: OpKind) -> Way {
-        if kind == OpKind::Timeout { Way::Readiness } else { Way::Ring }
+/// How this kind of operation runs: what no backend gives away is not given away here.
+pub(super) const fn way(kind: OpKind) -> Way {
+    match kind {
+        OpKind::Timeout => Way::Readiness,
+        OpKind::Cancel | OpKind::Listen | OpKind::Shutdown => Way::Inline,
+        _ => Way::Ring,
     }
 }
 
 impl Drop for SimBackend {
     fn drop(&mut self) {
-        if self.broken.get() {
+        if self.broken.get() || self.is_forked() {
             return;
         }
         // A drop inside a test that fails reports nothing more.

@@ -30,9 +30,6 @@ const EDGE: [u8; 8] = [0xed; 8];
 impl Block {
     /// The bytes there are to move.
     pub(super) const LEN: usize = 32;
-    /// The length of an address, in bytes.
-    pub(super) const ADDRESS: u32 = 16;
-
     pub(super) fn new() -> Block {
         let none = IoVec { base: core::ptr::null_mut(), len: 0 };
         let memory = Box::new(Memory {
@@ -84,11 +81,12 @@ impl Block {
         unsafe { &raw mut (*self.0.as_ptr()).address_len }
     }
 
-    /// For an operation that is not submitted yet.
-    pub(super) fn set_address(&self, address: &Address) {
+    /// For an operation that is not submitted yet; how long it is, in bytes.
+    pub(super) fn set_address(&self, address: &Address) -> u32 {
         let bytes = address.as_bytes();
         // SAFETY: an address has at most 128 bytes, as the field.
         unsafe { self.address().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        u32::try_from(bytes.len()).unwrap_or(0)
     }
 
     /// Whether the edges of the buffer are what they were. For an operation that is over.

@@ -1,7 +1,8 @@
 //! [`Coverage`]: which results of which operations met a cancel how, and how often.
 
-use super::errnos::errnos;
+use super::errnos::{errnos, works_on};
 use super::flight::Asked;
+use crate::world::FileKind;
 use core::fmt;
 use io_core::{Errno, OpKind};
 use std::collections::BTreeMap;
@@ -50,9 +51,28 @@ impl fmt::Display for End {
     }
 }
 
-type Key = (u8, (u8, i32), Asked);
+/// One way in which an operation can end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// Which operation.
+    pub kind: OpKind,
+    /// What it works on; `None` if on no file, or on none that is open.
+    pub on: Option<FileKind>,
+    /// How it ends.
+    pub end: End,
+    /// How that met a cancel.
+    pub asked: Asked,
+}
 
-/// How often each (operation, end, cancel outcome) was reached.
+impl Claim {
+    fn key(self) -> Key {
+        ((self.kind as u8, self.on), self.end.key(), self.asked)
+    }
+}
+
+type Key = ((u8, Option<FileKind>), (u8, i32), Asked);
+
+/// How often each [`Claim`] was reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage(BTreeMap<Key, u64>);
 
@@ -63,8 +83,8 @@ impl Coverage {
         Coverage::default()
     }
 
-    pub(super) fn add(&mut self, kind: OpKind, end: End, asked: Asked) {
-        *self.0.entry((kind as u8, end.key(), asked)).or_default() += 1;
+    pub(super) fn add(&mut self, claim: Claim) {
+        *self.0.entry(claim.key()).or_default() += 1;
     }
 
     /// Adds another run's.
@@ -76,37 +96,40 @@ impl Coverage {
 
     /// How often this was reached.
     #[must_use]
-    pub fn count(&self, kind: OpKind, end: End, asked: Asked) -> u64 {
-        self.0.get(&(kind as u8, end.key(), asked)).copied().unwrap_or(0)
+    pub fn count(&self, claim: Claim) -> u64 {
+        self.0.get(&claim.key()).copied().unwrap_or(0)
     }
 
     /// What the default adversary claims and these runs have not reached.
     #[must_use]
-    pub fn missing(&self) -> Vec<(OpKind, End, Asked)> {
-        let reached =
-            |(kind, end, asked): &(OpKind, End, Asked)| self.count(*kind, *end, *asked) > 0;
-        claimed().into_iter().filter(|claim| !reached(claim)).collect()
+    pub fn missing(&self) -> Vec<Claim> {
+        claimed().into_iter().filter(|claim| self.count(*claim) == 0).collect()
     }
 }
 
-/// Every (operation, end, cancel outcome) that the default adversary claims to reach.
+/// Everything that the default adversary claims to reach.
 ///
-/// * each operation succeeds, and fails with each of [`errnos`], both unasked and in spite of a cancel;
+/// * each operation succeeds on what it [works on](works_on), and fails with each of the [`errnos`] there are, both
+///   unasked and in spite of a cancel;
 /// * each that can be cancelled ends early at once and late, by a cancel and by its deadline, and unasked by a
 ///   stop. A success of a timeout is its deadline's.
 #[must_use]
-pub fn claimed() -> Vec<(OpKind, End, Asked)> {
+pub fn claimed() -> Vec<Claim> {
+    let places = |kind: OpKind| works_on(kind).iter().map(move |on| (kind, *on));
     let mut claims = Vec::new();
-    for kind in OpKind::ALL {
-        let own = errnos(kind).iter().map(|errno| End::Failed(*errno));
+    for (kind, on) in OpKind::ALL.into_iter().flat_map(places) {
+        let mut claim = |end, asked| claims.push(Claim { kind, on, end, asked });
+        let own = errnos(kind, on).iter().map(|errno| End::Failed(*errno));
         let success = (kind != OpKind::Timeout).then_some(End::Success);
         for end in success.into_iter().chain(own) {
-            claims.extend([(kind, end, Asked::Not), (kind, end, Asked::Lost)]);
+            claim(end, Asked::Not);
+            claim(end, Asked::Lost);
         }
         if !kind.never_cancelled() {
-            claims.push((kind, End::Cancelled, Asked::Not));
+            claim(End::Cancelled, Asked::Not);
             for asked in [Asked::Won, Asked::Late] {
-                claims.extend([(kind, End::Cancelled, asked), (kind, End::Expired, asked)]);
+                claim(End::Cancelled, asked);
+                claim(End::Expired, asked);
             }
         }
     }
@@ -117,18 +140,18 @@ impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<11}{:<14}{:>9}{:>9}{:>9}{:>9}",
-            "operation", "end", "unasked", "lost", "won", "late"
+            "{:<11}{:<9}{:<14}{:>9}{:>9}{:>9}{:>9}",
+            "operation", "on", "end", "unasked", "lost", "won", "late"
         )?;
-        let mut rows: Vec<(u8, (u8, i32))> =
-            self.0.keys().map(|(kind, end, _)| (*kind, *end)).collect();
+        let mut rows: Vec<_> = self.0.keys().map(|(kind, end, _)| (*kind, *end)).collect();
         rows.dedup();
-        for (kind, end) in rows {
+        for ((kind, on), end) in rows {
             let kind = OpKind::ALL[usize::from(kind)];
             let end = End::of(end);
-            write!(f, "{:<11}{:<14}", kind.name(), end.to_string())?;
+            let place = on.map_or("", FileKind::name);
+            write!(f, "{:<11}{place:<9}{:<14}", kind.name(), end.to_string())?;
             for asked in Asked::ALL {
-                write!(f, "{:>9}", self.count(kind, end, asked))?;
+                write!(f, "{:>9}", self.count(Claim { kind, on, end, asked }))?;
             }
             writeln!(f)?;
         }

@@ -9,6 +9,7 @@ use super::block::Block;
 use super::menu::{Menu, Nudge};
 use super::{Sim, SimBackend, errnos};
 use crate::raw::Held;
+use crate::world::FileKind;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
@@ -53,6 +54,7 @@ struct Act<'s> {
     block: Block,
     told: Arc<Told>,
     kind: OpKind,
+    on: Option<FileKind>,
     form: Form,
     deadline: Deadline,
     nudge: Nudge,
@@ -106,7 +108,8 @@ impl<'s> Act<'s> {
         let choices = sim.choices();
         let kind = *choices.pick(&OpKind::ALL);
         let block = Block::new();
-        let (op, nudge, fds) = Menu::new(sim, &block).order(kind);
+        let (op, nudge, fds) = Menu::new(sim, &block, kind).order();
+        let on = op.fd().and_then(|fd| sim.world().with(|world| world.kind(fd)));
         let ticks = match choices.below(8) {
             0..=3 => None,
             4 => Some(0),
@@ -128,7 +131,19 @@ impl<'s> Act<'s> {
             };
         let form = *choices.pick(&[Form::Future, Form::Callback, Form::Quiet]);
         let told = Arc::new(Told::default());
-        Act { held, block, told, kind, form, deadline, nudge, asked: false, pending: false, fds }
+        Act {
+            held,
+            block,
+            told,
+            kind,
+            on,
+            form,
+            deadline,
+            nudge,
+            asked: false,
+            pending: false,
+            fds,
+        }
     }
 
     fn submit(&mut self) {
@@ -230,8 +245,9 @@ impl<'s> Act<'s> {
         let may_end = !self.kind.never_cancelled();
         let cancelled = errno == Errno::CANCELED && may_end && (self.asked || cancelled);
         let expired = errno == Errno::TIMEDOUT && timed && may_end;
-        let own = errnos(self.kind).contains(&errno);
-        assert!(own || cancelled || expired, "{:?} ended with {errno}", self.kind);
+        let own = errnos(self.kind, self.on).contains(&errno);
+        let (kind, on) = (self.kind, self.on);
+        assert!(own || cancelled || expired, "{kind:?} on {on:?} ended with {errno}");
     }
 
     /// Drops the operation before what it used.

@@ -3,6 +3,7 @@
 //! # Safety
 //! A flight's addresses are used only while its operation is not completed (I1, I2).
 
+use crate::world::FileKind;
 use io_core::op::{IoVec, MAX_RW_COUNT, MsgFlags};
 use io_core::{Fd, NodePtr, Op, OpKind};
 
@@ -57,6 +58,8 @@ pub(super) struct Flight {
     pub(super) node: NodePtr,
     pub(super) op: Op,
     pub(super) kind: OpKind,
+    /// What its descriptor was of at submit.
+    pub(super) on: Option<FileKind>,
     pub(super) stage: Stage,
     /// When the kernel looks at it next, or when its result arrives.
     pub(super) due_ns: u64,
@@ -77,8 +80,8 @@ pub(super) struct Flight {
     pub(super) expired: bool,
 }
 
-/// A direction of a descriptor, which those that wait for it share.
-pub(super) type Lane = (Fd, bool);
+/// A direction of a descriptor, which those that wait for it share: its number, what that meant, and which way.
+pub(super) type Lane = (Fd, Option<u64>, bool);
 
 impl Flight {
     /// Its direction, if it waits for one in line: polls and connects wait side by side.
@@ -87,7 +90,7 @@ impl Flight {
             return None;
         }
         let (fd, interest) = self.op.interest()?;
-        Some((fd, interest == io_core::Interest::Readable))
+        Some((fd, self.stamps[0].1, interest == io_core::Interest::Readable))
     }
 
     /// Whether the kernel may still act on it.
@@ -158,6 +161,18 @@ impl Flight {
             _ => {}
         }
         op
+    }
+
+    /// Whether its address is a name in the tree.
+    pub(super) fn names_path(&self) -> bool {
+        let (addr, len) = match &self.op {
+            Op::Bind(op) => (op.addr, op.addr_len),
+            Op::Connect(op) => (op.addr, op.addr_len),
+            _ => return false,
+        };
+        // Behind the family, a NUL first is a name outside of the tree. What is no address is not looked at.
+        // SAFETY: the submitter promised that so many bytes are valid until the completion.
+        !addr.is_null() && len > 2 && unsafe { addr.wrapping_add(2).read() } != 0
     }
 
     /// Memory that the kernel may write at any time before the completion.

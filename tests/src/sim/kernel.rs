@@ -7,9 +7,10 @@
 //! A node that is not completed is in the list that its flight's stage says; only this file moves it. What a
 //! flight points to is used only until then (I1, I2).
 
-use super::coverage::{Coverage, End};
+use super::coverage::{Claim, Coverage, End};
 use super::flight::{Asked, Flight, Stage};
 use super::log::{Log, What};
+use super::names::Names;
 use super::plan::{Bogus, Plan};
 use crate::choices::Choices;
 use crate::world::Shared;
@@ -35,6 +36,7 @@ pub(super) struct Kernel {
     pub(super) plan: Plan,
     pub(super) world: Shared,
     pub(super) log: Log,
+    pub(super) names: Names,
     pub(super) coverage: Coverage,
     pub(super) mode: Mode,
     pub(super) timers: Timers,
@@ -46,6 +48,8 @@ pub(super) struct Kernel {
     ready: Fifo,
     pub(super) submitted: u64,
     pub(super) completed: u64,
+    /// Those that were in flight at a fork.
+    pub(super) lost: u64,
     pub(super) overflow: u64,
     pub(super) by_way: [u64; Way::ALL.len()],
     pub(super) by_kind: [u64; OpKind::ALL.len()],
@@ -64,6 +68,7 @@ impl Kernel {
             plan,
             world,
             log: Log::default(),
+            names: Names::default(),
             coverage: Coverage::new(),
             mode: Mode::Open { started: false },
             timers: Timers::new(),
@@ -74,6 +79,7 @@ impl Kernel {
             ready: Fifo::new(),
             submitted: 0,
             completed: 0,
+            lost: 0,
             overflow: 0,
             by_way: [0; Way::ALL.len()],
             by_kind: [0; OpKind::ALL.len()],
@@ -133,6 +139,7 @@ impl Kernel {
             node: node.ptr(),
             op,
             kind: op.kind(),
+            on: op.fd().and_then(|fd| self.world.with(|world| world.kind(fd))),
             stage: Stage::Queued,
             due_ns: 0,
             stamps: [stamp(op.fd()), stamp(other)],
@@ -146,6 +153,9 @@ impl Kernel {
             deadline_ns: node.deadline().as_nanos(),
         };
         self.flights.insert(seq, flight);
+        if let Some(name) = op.fd().and_then(|fd| self.name_of(fd)) {
+            self.log.name(seq, name);
+        }
         self.note(What::Submitted { seq, kind: op.kind(), fd: op.fd() });
         seq
     }
@@ -233,6 +243,25 @@ impl Kernel {
         } else if core::mem::take(&mut flight.parked) {
             self.view(seq, Node::begin);
         }
+    }
+
+    /// What is in flight is another process's. Its storage may be gone already: nothing of it is touched.
+    pub(super) fn lose_all(&mut self) {
+        self.lost += self.flights.len() as u64;
+        self.flights.clear();
+        self.echoes.clear();
+        self.quiet = 0;
+        // Lists and heap are links in the nodes: they let go without a look at them.
+        for list in [&mut self.queued, &mut self.flying, &mut self.late, &mut self.ready] {
+            *list = Fifo::new();
+        }
+        self.timers = Timers::new();
+    }
+
+    /// A backend that was just made.
+    pub(super) fn renew(&mut self) {
+        self.mode = Mode::Open { started: false };
+        self.held_back = false;
     }
 
     // --- the adversary's clockwork ------------------------------------------------------------
@@ -438,7 +467,8 @@ impl Kernel {
             Err(Errno::CANCELED) => End::Cancelled,
             Err(errno) => End::Failed(errno),
         };
-        self.coverage.add(flight.kind, end, flight.asked);
+        let Flight { kind, on, asked, .. } = *flight;
+        self.coverage.add(Claim { kind, on, end, asked });
     }
 
     /// Crosses a completed submission off.

@@ -2,7 +2,8 @@
 
 use core::fmt;
 use io_core::{Errno, Fd, OpKind, decode};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// So many entries are kept, the newest.
 const KEPT: usize = 20_000;
@@ -45,7 +46,18 @@ pub enum What {
     Stopping { deadline_ns: u64 },
     Stopped { owned: usize },
     Bogus { token: u32 },
+    Forked,
+    Renewed,
     Unwinding,
+}
+
+impl Event {
+    fn name<'n>(&self, names: &'n BTreeMap<u64, Rc<str>>) -> Option<&'n str> {
+        match self.what {
+            What::Submitted { seq, .. } => names.get(&seq).map(|name| &**name),
+            _ => None,
+        }
+    }
 }
 
 /// A result word, readable.
@@ -119,6 +131,8 @@ impl fmt::Display for Event {
             What::Bogus { token } => {
                 write!(f, "a completion with token {token:#x}, which is nobody's")
             }
+            What::Forked => write!(f, "forked: this is the child"),
+            What::Renewed => write!(f, "the backend is made new"),
             // Without a time, above.
             What::Unwinding => Ok(()),
         }
@@ -133,6 +147,8 @@ pub(super) struct Log {
     /// How many events came before it, the time, and the line.
     notes: Vec<(usize, u64, String)>,
     unwinding: bool,
+    /// By submission: the name of what it was on.
+    names: BTreeMap<u64, Rc<str>>,
 }
 
 impl Log {
@@ -157,10 +173,27 @@ impl Log {
 
     fn add(&mut self, at_ns: u64, what: What) {
         if self.events.len() == KEPT {
-            self.events.pop_front();
             self.dropped += 1;
+            if let Some(Event { what: What::Submitted { seq, .. }, .. }) = self.events.pop_front() {
+                self.names.remove(&seq);
+            }
         }
         self.events.push_back(Event { at_ns, what });
+    }
+
+    /// What the submission was on has a name.
+    pub(super) fn name(&mut self, seq: u64, name: Rc<str>) {
+        self.names.insert(seq, name);
+    }
+
+    /// The newest operation on this descriptor.
+    pub(super) fn last_user(&self, wanted: Fd) -> Option<String> {
+        self.events.iter().rev().find_map(|event| match event.what {
+            What::Submitted { seq, kind, fd } if fd == Some(wanted) => {
+                Some(format!("#{seq} {}", kind.name()))
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
@@ -187,7 +220,17 @@ impl fmt::Display for Log {
             while let Some((_, at_ns, text)) = notes.next_if(|(at, ..)| *at <= before) {
                 writeln!(f, "  {}{text}", Time(*at_ns))?;
             }
-            writeln!(f, "  {event}")?;
+            match (event.what, event.name(&self.names)) {
+                (What::Submitted { seq, kind, fd: Some(fd) }, Some(name)) => {
+                    let (kind, fd) = (kind.name(), fd.raw());
+                    writeln!(
+                        f,
+                        "  {}#{seq} {kind} on {name} ({fd}): submitted",
+                        Time(event.at_ns)
+                    )?;
+                }
+                _ => writeln!(f, "  {event}")?,
+            }
         }
         notes.try_for_each(|(_, at_ns, text)| writeln!(f, "  {}{text}", Time(*at_ns)))
     }

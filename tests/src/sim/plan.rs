@@ -17,6 +17,10 @@ pub struct Plan {
     pub delay: bool,
     /// Streams move less than they could.
     pub shorten: bool,
+    /// Files move less than they could, too. No file of Linux's own does that before its end, or the disk's; one of
+    /// a network or of FUSE may, when a signal comes. Not in [`legal`](Plan::legal): for a program that is to work
+    /// there as well.
+    pub short_files: bool,
     /// Calls fail with what their manual page lists, one in so many; 0 is never.
     pub errno_one_in: u32,
     /// Rooms are small: so many operations at a time are handed to the kernel; the rest waits in line.
@@ -67,6 +71,7 @@ impl Plan {
             in_order: false,
             delay: true,
             shorten: true,
+            short_files: false,
             errno_one_in: 16,
             no_room: true,
             cancel_races: true,
@@ -87,6 +92,7 @@ impl Plan {
             in_order: true,
             delay: false,
             shorten: false,
+            short_files: false,
             errno_one_in: 0,
             no_room: false,
             cancel_races: false,

@@ -4,6 +4,7 @@
 //! After a step has unwound, a node that is in no list is nobody's; its backend may complete it (I5).
 
 use super::attempt::Tried;
+use super::backend::way;
 use super::flight::Stage;
 use super::kernel::Kernel;
 use crate::explore;
@@ -20,7 +21,7 @@ impl Kernel {
     pub(super) fn submit(&mut self, node: Node) {
         let seq = self.enter(&node);
         let kind = node.op().kind();
-        let way = if kind == OpKind::Timeout { Way::Readiness } else { Way::Ring };
+        let way = way(kind);
         self.by_way[way as usize] += 1;
         self.by_kind[kind as usize] += u64::from(way == Way::Ring);
         let now = self.now_ns();
@@ -88,7 +89,8 @@ impl Kernel {
         use core::fmt::Write;
         let mut text = String::new();
         for (seq, flight) in &self.flights {
-            let fd = flight.op.fd().map_or(String::new(), |fd| format!(" on {}", fd.raw()));
+            let fd = flight.op.fd();
+            let fd = fd.map_or(String::new(), |fd| format!(" on {}", self.describe(fd)));
             let what = match (flight.stage, flight.op.interest()) {
                 (Stage::Waiting, Some((_, interest))) => format!("waits to be {interest:?}"),
                 (Stage::Waiting, None) => "waits for a cancel".to_owned(),
@@ -136,7 +138,7 @@ impl Kernel {
         }
         assert_eq!(owned, 0, "a stop without deadline leaves nothing owned");
         assert_eq!(
-            self.completed,
+            self.completed + self.lost,
             self.submitted,
             "each submission is completed once:\n{}",
             self.waiting()

@@ -35,10 +35,10 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_close_that_is_waited_for_overtakes_nothing::<F>),
         Case::of(a_closed_number_is_free_for_the_next_file::<F>),
         Case::of(a_close_costs_the_same_with_thousands_in_flight::<F>).needs(Needs::Clock),
-        Case::of(closed_behind_our_back::<F>).needs(Needs::Way),
-        Case::of(closed_behind_our_back_while_a_duplicate_lives::<F>).needs(Needs::Way),
-        Case::of(replaced_behind_our_back::<F>).needs(Needs::Way),
-        Case::of(closed_behind_our_back_it_expires_and_stops::<F>).needs(Needs::Way),
+        Case::of(closed_behind_our_back::<F>),
+        Case::of(closed_behind_our_back_while_a_duplicate_lives::<F>),
+        Case::of(replaced_behind_our_back::<F>),
+        Case::of(closed_behind_our_back_it_expires_and_stops::<F>),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::desc::Desc;
-use crate::fixture::{Fixture, Needs};
+use crate::fixture::Fixture;
 use crate::mem::Mem;
 use crate::rig::{Form, Note};
 use core::pin::pin;
@@ -31,7 +31,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(cancelled_operations_can_be_run_again::<F>),
         Case::of(a_new_waker_replaces_the_old::<F>),
         Case::of(debug_shows_the_state_only::<F>),
-        Case::of(every_operation_has_a_route::<F>).needs(Needs::Way),
+        Case::of(every_operation_has_a_route::<F>),
         Case::of(start_twice_is_ealready::<F>),
         Case::of(counters_add_up::<F>),
     ]

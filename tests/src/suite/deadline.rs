@@ -2,12 +2,12 @@
 //! there first wins; no timer is left behind, and thousands cost no more than a few.
 
 use super::Case;
+use super::drain::forget;
 use crate::clock::{Moment, deadline_in, now_ns, pass_until};
 use crate::desc::Desc;
 use crate::fixture::{Fixture, Flavour};
 use crate::mem::Mem;
 use crate::rig::{Form, Note};
-use core::mem::forget;
 use core::pin::pin;
 use core::time::Duration;
 use io_core::op::{Close, Fstat, Nop, OpenFlags, Timeout};

@@ -102,7 +102,7 @@ fn zoo() -> Zoo {
 }
 
 /// One operation of each kind that takes a descriptor, with good arguments.
-fn each_op(fd: Fd, mem: &Mem, iov: &Mem, out: &Mem, to: &Mem, file: Fd) -> Vec<Op> {
+pub(super) fn each_op(fd: Fd, mem: &Mem, iov: &Mem, out: &Mem, to: &Mem, file: Fd) -> Vec<Op> {
     let (buf, len, offset) = (mem.ptr(), mem.len(), 1);
     let iov = iov.ptr().cast::<IoVec>();
     let (addr, addr_len) = (ptr::null_mut(), ptr::null_mut());

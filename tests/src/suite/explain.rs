@@ -3,7 +3,7 @@
 use super::Case;
 use crate::clock::deadline_in;
 use crate::desc::Desc;
-use crate::fixture::{Fixture, Needs};
+use crate::fixture::Fixture;
 use crate::mem::Mem;
 use core::ptr::{null, null_mut};
 use core::time::Duration;
@@ -19,7 +19,7 @@ use io_core::{Deadline, Fd, InFlight, IoBackend, Op, OpKind, Phase, Scope, Seeka
 #[must_use]
 pub fn cases<F: Fixture>() -> Vec<Case<F>> {
     vec![
-        Case::of(every_kind_has_a_route_and_a_cause::<F>).needs(Needs::Way),
+        Case::of(every_kind_has_a_route_and_a_cause::<F>),
         Case::of(an_idle_backend_has_nothing_in_flight::<F>),
         Case::of(a_dump_shows_what_hangs::<F>),
         Case::of(a_dump_counts_what_it_has_no_room_for::<F>),

@@ -5,7 +5,7 @@ use crate::count_fds;
 use crate::desc::Desc;
 use crate::fixture::Fixture;
 use crate::mem::Mem;
-use crate::watchdog::rounds;
+use crate::watchdog::{rounds, tell};
 use core::time::Duration;
 use io_core::op::{AcceptFlags, Cancel, Family, OpenFlags, SocketFlags, SocketKind};
 use io_core::ops::Ops;
@@ -45,7 +45,8 @@ pub fn opens_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
         let mut dice = Dice(u64::from(u32::MAX));
         let before = count_fds();
         let mut live = Vec::new();
-        for _ in 0..rounds(5000) {
+        let rounds = rounds(5000);
+        for _ in 0..rounds {
             let mut raw = rig.raw(op, path.only());
             raw.submit().expect("submit");
             if dice.throw(3) == 0 {
@@ -79,15 +80,18 @@ pub fn opens_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
         }
         drop(live);
         assert_eq!(count_fds(), before);
+        tell(rounds, "opens");
     });
 }
 
-/// The same with accepts, whose connections come at some point, or not at all.
+/// The same with 1000 accepts, whose connections come at some point, or not at all. (10 000 with
+/// `IO_TEST_ROUNDS=10`.)
 pub fn accepts_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let mut dice = Dice(7);
         let before = count_fds();
-        for _ in 0..rounds(20) {
+        let rounds = rounds(20);
+        for _ in 0..rounds {
             // A fresh one each time: connections that nobody accepts fill its queue.
             let (listener, address) = Desc::listener();
             for _ in 0..25 {
@@ -110,6 +114,7 @@ pub fn accepts_cancelled_anywhere_leak_nothing<F: Fixture>(fx: &F) {
             }
         }
         assert_eq!(count_fds(), before);
+        tell(rounds * 25, "accepts");
     });
 }
 

@@ -5,14 +5,17 @@
 //! The descriptors are those that were just made.
 
 use super::Case;
+use super::net::waits;
 use crate::desc::Desc;
 use crate::fixture::{Fixture, Needs};
 use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Rig};
+use crate::skip::skip;
 use crate::watchdog::rounds;
-use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use core::{mem, ptr};
 use io_core::op::{
     Accept, AcceptFlags, Connect, Ftruncate, Lseek, MsgFlags, Open, OpenFlags, Pread, Pwrite, Read,
     Readv, Recv, Send, Sendfile, Write, Writev,
@@ -43,6 +46,8 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(a_file_that_keeps_its_position_keeps_it::<F>).needs(Needs::Object),
         Case::of(a_transfer_of_nothing_does_not_queue_at_a_terminal::<F>).needs(Needs::Object),
         Case::of(a_read_of_nothing_waits_where_the_system_call_waits::<F>).needs(Needs::Object),
+        Case::of(a_read_of_nothing_at_the_end_of_the_log_waits::<F>).needs(Needs::Object),
+        Case::of(a_timer_whose_clock_was_set_says_so_once::<F>).needs(Needs::Clock),
     ]
 }
 
@@ -321,6 +326,83 @@ pub fn a_read_of_nothing_waits_where_the_system_call_waits<F: Fixture>(fx: &F) {
         assert_eq!(got, Errno::TIMEDOUT.to_result(), "nothing happened");
         drop(File::open("/proc/self/comm").expect("a process has a name"));
         same(rig, read, mem.only(), Errno::INVAL.to_result());
+    });
+}
+
+/// Sets the clock on the wall by a nanosecond, forth and back in turn. `false` if that is not allowed here.
+fn set_the_clock() -> bool {
+    static FORTH: AtomicBool = AtomicBool::new(false);
+    let forth = !FORTH.fetch_xor(true, Ordering::Relaxed);
+    let (tv_sec, tv_usec) = if forth { (0, 1) } else { (-1, 999_999_999) };
+    // SAFETY: numbers only.
+    let mut by: libc::timex = unsafe { mem::zeroed() };
+    by.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+    by.time = libc::timeval { tv_sec, tv_usec };
+    // SAFETY: a place of that type.
+    unsafe { libc::adjtimex(&raw mut by) >= 0 }
+}
+
+/// A timer that is to end when its clock is set (`TFD_TIMER_CANCEL_ON_SET`): its read says `ECANCELED`, which is no
+/// early end; and then it waits again.
+pub fn a_timer_whose_clock_was_set_says_so_once<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for flags in [0, libc::TFD_NONBLOCK] {
+            // SAFETY: no memory is involved.
+            let fd = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, flags) };
+            assert!(fd >= 0, "timerfd_create");
+            // SAFETY: just made, and nobody else's.
+            let timer = Desc::from(unsafe { OwnedFd::from_raw_fd(fd) });
+            let never = libc::timespec { tv_sec: 4_000_000_000, tv_nsec: 0 };
+            let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let at = libc::itimerspec { it_interval: zero, it_value: never };
+            let how = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+            // SAFETY: a place of that type, and none for the old time.
+            let armed = unsafe { libc::timerfd_settime(fd, how, &raw const at, ptr::null_mut()) };
+            assert_eq!(armed, 0, "timerfd_settime");
+            if !set_the_clock() {
+                skip("setting the clock needs CAP_SYS_TIME");
+            }
+            let mem = Mem::zeroed(8);
+            let read = timer.read_op(&mem);
+            let canceled = Errno::CANCELED.to_result();
+            assert_eq!(oracle(&read, mem.only()), canceled, "the system call");
+            for form in Form::ALL {
+                assert!(set_the_clock());
+                assert_eq!(rig.run_as(form, read, mem.only()), canceled, "{form:?}");
+            }
+            for _ in 0..2 {
+                let got = waits(rig, read, mem.only(), || assert!(set_the_clock()));
+                assert_eq!(got, canceled);
+            }
+            let soon = deadline_in(Duration::from_millis(5));
+            let got = rig.run_timed(Form::Future, read, mem.only(), soon);
+            assert_eq!(got, Errno::TIMEDOUT.to_result(), "told once");
+        }
+    });
+}
+
+/// A read of nothing from the kernel's log waits at its end; whoever submits does not.
+pub fn a_read_of_nothing_at_the_end_of_the_log_waits<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let log = match File::open("/dev/kmsg") {
+            Ok(log) => Desc::from(OwnedFd::from(log)),
+            Err(error) => skip(format!("/dev/kmsg: {error}")),
+        };
+        let (invalid, timed_out) = (Errno::INVAL.to_result(), Errno::TIMEDOUT.to_result());
+        let mem = Mem::zeroed(1);
+        let read = Op::Read(Read { fd: log.raw(), buf: mem.ptr(), len: 0 });
+        log.seek_to(0);
+        same(rig, read, mem.only(), invalid);
+        // The kernel may have something to say meanwhile.
+        let waited = (0..5).any(|_| {
+            // SAFETY: a number only.
+            assert_eq!(unsafe { libc::lseek(log.raw().raw(), 0, libc::SEEK_END) }, 0);
+            let soon = deadline_in(Duration::from_millis(20));
+            let got = rig.run_timed(Form::Future, read, mem.only(), soon);
+            assert!([invalid, timed_out].contains(&got), "{got}");
+            got == timed_out
+        });
+        assert!(waited);
     });
 }
 

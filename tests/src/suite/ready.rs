@@ -8,7 +8,7 @@ use crate::mem::Mem;
 use crate::oracle::oracle;
 use crate::rig::{Form, Note, Rig};
 use core::time::Duration;
-use io_core::op::{AcceptFlags, MsgFlags, Poll, PollEvents, Recv};
+use io_core::op::{AcceptFlags, MsgFlags, Poll, PollEvents, Recv, Send};
 use io_core::ops::Ops;
 use io_core::{Errno, Fd, IoBackend, Op};
 
@@ -19,6 +19,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(what_is_ready_is_so_at_once::<F>).needs(Needs::Object),
         Case::of(poll_waits_for_data::<F>).needs(Needs::Object),
         Case::of(poll_waits_for_room::<F>),
+        Case::of(poll_waits_for_urgent_data::<F>).needs(Needs::Object),
         Case::of(a_hang_up_is_told_unasked::<F>),
         Case::of(poll_says_what_poll_says::<F>),
         Case::of(what_can_never_be_ready_is_eperm::<F>).needs(Needs::Object),
@@ -188,6 +189,27 @@ pub fn numbers_that_are_not_open<F: Fixture>(fx: &F) {
             for form in Form::ALL {
                 let got = rig.run_as(form, Op::Poll(Poll { fd, events: IN | OUT }), &[]);
                 assert_eq!(got, Errno::BADF.to_result(), "{fd:?}, {form:?}");
+            }
+        }
+    });
+}
+
+/// Ordinary data is nothing to who waits for urgent data alone; also not if it comes first.
+pub fn poll_waits_for_urgent_data<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let mem = Mem::filled(1, b'!');
+        for (name, (near, far)) in [("unix", Desc::pair()), ("tcp", tcp(rig))] {
+            for events in [PollEvents::PRI, PollEvents::PRI | PollEvents::RDHUP] {
+                far.put(b"ordinary");
+                let (fd, buf, len) = (far.raw(), mem.ptr(), 1);
+                let send = Op::Send(Send { fd, flags: MsgFlags::OOB, buf, len });
+                let release = || assert_eq!(oracle(&send, mem.only()), 1);
+                let result = waits(rig, poll(&near, events), &[], release);
+                assert_eq!(result, mask(PollEvents::PRI), "{name}: {events:?}");
+                assert_eq!(near.get(8), b"ordinary");
+                let fd = near.raw();
+                let recv = Op::Recv(Recv { fd, flags: MsgFlags::OOB, buf, len });
+                assert_eq!(oracle(&recv, mem.only()), 1);
             }
         }
     });

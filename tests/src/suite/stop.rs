@@ -7,6 +7,7 @@ use crate::fixture::{Blocking, Fixture, Needs};
 use crate::mem::Mem;
 use crate::rig::{Form, Note, Rig};
 use crate::skip::skip;
+use crate::watchdog::{rounds, tell};
 use core::time::Duration;
 use io_core::op::{Close, Nop, Open, OpenFlags};
 use io_core::ops::Ops;
@@ -373,12 +374,14 @@ pub fn stop_ends_great_reads_for_good<F: Fixture>(fx: &F) {
 pub fn many_starts_and_stops_leave_nothing_behind<F: Fixture>(fx: &F) {
     fx.both(|rig| {
         let before = crate::count_fds();
-        for _ in 0..1000 {
+        let rounds = rounds(1000);
+        for _ in 0..rounds {
             // A backend that is not started is stopped before it is.
             assert_eq!(rig.backend().stop(Deadline::NEVER), Ok(()));
             assert_eq!(rig.backend().start(), Ok(()));
             assert_eq!(rig.run(Op::Nop(Nop), &[]), 0);
         }
         assert_eq!(crate::count_fds(), before);
+        tell(rounds, "stops and starts");
     });
 }

@@ -122,6 +122,19 @@ impl World {
         self.number(Open::new(Object::Socket(id), true, true))
     }
 
+    /// Binds a socket.
+    ///
+    /// # Errors
+    /// As `bind(2)`.
+    pub fn bind(&mut self, fd: Fd, address: &Address) -> Result<(), Errno> {
+        let id = self.socket(fd);
+        match id.and_then(|id| self.sockets.bind(id, Some(address.as_bytes()))) {
+            Ok(_) => Ok(()),
+            Err(Stop::Failed(errno)) => Err(errno),
+            Err(Stop::Wait) => Err(Errno::AGAIN),
+        }
+    }
+
     /// A second number for the same open file (`dup(2)`).
     ///
     /// # Errors

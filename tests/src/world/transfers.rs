@@ -44,9 +44,7 @@ impl World {
             return Ok(0);
         }
         verify(position, into.left())?;
-        if !open.object.is_seekable() {
-            into.cut(limit);
-        }
+        into.cut(limit);
         match open.object {
             Object::Directory => Err(Errno::ISDIR.into()),
             Object::File(id) => {
@@ -83,6 +81,7 @@ impl World {
                     // Also with an offset: see the bugs of `pwrite(2)`.
                     position = self.files.size(id);
                 }
+                from.cut(limit);
                 let done = self.files.write(id, position, &mut from)?;
                 self.moved(fd, at, position, done)
             }
@@ -140,7 +139,7 @@ impl World {
             return Err(Errno::INVAL.into());
         }
         let (object, to) = (out.object, out.position);
-        let len = if object.is_seekable() { len } else { len.min(limit) };
+        let len = len.min(limit);
         let sent = match object {
             Object::Writer(pipe) => self.fill_pipe(pipe, id, position, len)?,
             _ => self.copy(object, to, id, position, len)?,

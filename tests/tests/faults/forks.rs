@@ -4,7 +4,7 @@
 //! The child is a copy of a process in which the backend is in use and in place; what is called there is what
 //! the contract allows to any thread.
 
-use crate::load::{Props, batch, works};
+use crate::load::{CALLS, Props, batch, works};
 use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -15,24 +15,6 @@ use io_conformance::rig::Rig;
 use io_conformance::watchdog::rounds;
 use io_core::{Errno, IoBackend};
 use std::sync::{Arc, Mutex};
-
-/// Everything that a backend and a batch call.
-static CALLS: &[i64] = &[
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_wait,
-    libc::SYS_epoll_pwait,
-    libc::SYS_futex,
-    libc::SYS_io_uring_enter,
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    libc::SYS_preadv,
-    libc::SYS_preadv2,
-    libc::SYS_pwritev2,
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_write,
-    libc::SYS_writev,
-];
 
 /// In the child: the backend is the parent's and says so; made new, it works.
 fn check_child<F: Fixture>(fx: &F, backend: &F::Backend) {
@@ -57,7 +39,7 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
     let seen = Arc::new(AtomicU64::new(0));
     // What is filled once is filled.
     fx.started(works);
-    let before = Census::take();
+    let before = Census::settled();
     fx.started(|rig| {
         let props = Props::new(4);
         works(rig);
@@ -86,9 +68,8 @@ pub(crate) fn in_each_call<F: Fixture<Backend: Sync> + Clone>(fx: &F) {
         }
         calls.calm();
         works(rig);
-        for child in children.lock().expect("as above").drain(..) {
-            child.join("a fork in a system call");
-        }
+        let all = core::mem::take(&mut *children.lock().expect("as above"));
+        all.into_iter().for_each(|child| child.join("a fork in a system call"));
         works(rig);
     });
     before.assert_same("forks in system calls");

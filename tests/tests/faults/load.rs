@@ -8,6 +8,26 @@ use io_conformance::rig::{Form, Note, Rig};
 use io_core::op::Nop;
 use io_core::{IoBackend, Op};
 
+/// What a backend and a [`batch`] call: to wait, and for operations.
+pub(crate) static CALLS: &[i64] = &[
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_futex,
+    libc::SYS_io_uring_enter,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_preadv,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_write,
+    libc::SYS_writev,
+];
+
 /// An operation whose completions are counted.
 pub(crate) struct Noted<'b, B: IoBackend> {
     pub(crate) raw: Pin<Box<Raw<Pin<&'b B>>>>,

@@ -1,5 +1,6 @@
 //! What `io_uring_enter(2)` may say, and what it may not do.
 
+use crate::after::delivered_once;
 use crate::load::{Noted, Props, batch, works};
 use crate::support::uring;
 use core::time::Duration;
@@ -52,7 +53,7 @@ pub(crate) fn enter_answers<F: Fixture>(fx: &F, answer: Answer) {
             });
         }
     });
-    dropped_before_it_is_sent(fx, answer);
+    flat(rounds(2), "drops before anything is sent", || dropped_before_it_is_sent(fx, answer));
 }
 
 /// An operation that the kernel did not take at once, and that is dropped, is not left to the kernel: what it
@@ -146,8 +147,16 @@ pub(crate) fn overflow<F: Fixture>(fx: &F) {
     });
 }
 
+/// On each variant of the column, whose backends do not work afterwards: their ring is dead.
+pub(crate) fn denied_later(errno: Errno) {
+    let [shared, _, old, ..] = uring::shared();
+    for fx in [shared, old] {
+        delivered_once(fx, |fx| denied_after_the_start(fx, errno));
+    }
+}
+
 /// A filter that comes after the start: everything ends, with the filter's error, and a close is performed.
-pub(crate) fn denied_after_the_start<F: Fixture>(fx: &F, errno: Errno) {
+fn denied_after_the_start<F: Fixture>(fx: &F, errno: Errno) {
     let enter = Supervisor::over(ENTER);
     flat(rounds(3), "a ring that died", || {
         fx.started(|rig| {

@@ -1,14 +1,16 @@
 //! Files that are full, broken, or slow to give.
 
-use crate::load::works;
+use crate::load::{Noted, Props, batch, works};
+use core::time::Duration;
 use io_conformance::Desc;
 use io_conformance::fault::{Behaviour, FaultyFile, FileSize, Tmpfs, flat};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
 use io_conformance::oracle::oracle;
-use io_conformance::rig::Form;
+use io_conformance::rig::{Form, Note};
 use io_conformance::watchdog::rounds;
 use io_core::op::{Fsync, Ftruncate, Pread, Preadv, Pwrite, Pwritev, Write, Writev};
+use io_core::syscall::{deadline_in, now_ns};
 use io_core::{Errno, Op, Seekable};
 
 fn pread(file: &Desc, mem: &Mem, offset: i64) -> Op {
@@ -114,8 +116,8 @@ pub(crate) fn no_such_memory<F: Fixture>(fx: &F) {
 const HALF: u64 = 512 << 10;
 
 /// A file whose second half cannot be read, written or synced.
-pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
-    let broken = Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 128 << 10 };
+pub(crate) fn a_broken_file<F: Fixture>(fx: &F, errno: Errno) {
+    let broken = Behaviour { fails_from: HALF, errno, at_most: 128 << 10, cached: false };
     // One mount for all rounds, because the kernel ends one in its own time.
     let broken = FaultyFile::new(broken);
     flat(rounds(3), "a broken file", || {
@@ -129,7 +131,7 @@ pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
                     assert_eq!(rig.run_as(form, op, mem.only()), plain, "{form:?}: {op:?}");
                     plain
                 };
-                let broken = Errno::IO.to_result();
+                let broken = errno.to_result();
                 assert_eq!(run(pread(&file, &mem, half)), broken);
                 assert_eq!(run(pread(&file, &mem, half + 12_345)), broken);
                 assert_eq!(run(pwrite(&file, &mem, half)), broken);
@@ -148,7 +150,8 @@ pub(crate) fn a_broken_file<F: Fixture>(fx: &F) {
 }
 
 /// At most 1000 bytes at a time, and none from the middle on.
-const SHORT: Behaviour = Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 1000 };
+const SHORT: Behaviour =
+    Behaviour { fails_from: HALF, errno: Errno::IO, at_most: 1000, cached: false };
 
 /// A file that takes at most 1000 bytes at a time: the result says so.
 pub(crate) fn short_writes<F: Fixture>(fx: &F) {
@@ -201,6 +204,53 @@ pub(crate) fn short_reads<F: Fixture>(fx: &F) {
                 let count = rig.run_as(form, file.write_op(&mem), mem.only());
                 assert_eq!((count, file.position()), (1000, 6000), "{form:?}");
             }
+            works(rig);
+        });
+    });
+}
+
+/// Lets a file answer when dropped.
+struct Release<'f>(&'f FaultyFile);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// A file that does not answer, in a sleep that no signal ends: everything else goes on; a cancel and a deadline
+/// wait for the answer, because the memory is the kernel's until then.
+pub(crate) fn no_answer<F: Fixture>(fx: &F, cached: bool) {
+    let silent = FaultyFile::holding(cached);
+    flat(rounds(2), "a file that does not answer", || {
+        let file = Desc::from(silent.open());
+        let (props, mems) = (Props::new(4), [Mem::zeroed(64), Mem::zeroed(64), Mem::zeroed(64)]);
+        let read = |i: usize| pread(&file, &mems[i], 40 * i64::try_from(i).expect("small"));
+        fx.started(|rig| {
+            let mut plain = Noted::submit(rig, read(0), mems[0].only());
+            let mut cancelled = Noted::submit(rig, read(1), mems[1].only());
+            let deadline = deadline_in(Duration::from_millis(5));
+            let (mut timed, note) =
+                (rig.timed(read(2), mems[2].only(), deadline), Note::new(rig.signal()));
+            timed.submit_callback(note.hook()).expect("submit");
+            rig.poll(Some(Duration::ZERO));
+            silent.wait_for_one();
+            // Also when this test fails: whoever drops them waits for the answer.
+            let release = Release(&silent);
+            cancelled.raw.cancel();
+            while !deadline.is_over(now_ns) {
+                batch(rig, &props);
+            }
+            batch(rig, &props);
+            assert!(!plain.is_done(), "nobody has answered, but it is {}", plain.result());
+            drop(release);
+            rig.until(|| plain.is_done() && cancelled.is_done() && note.calls() > 0);
+            assert_eq!(plain.result(), 64);
+            assert!(mems[0].bytes(64).iter().zip(0..).all(|(&b, at)| b == FaultyFile::byte(at)));
+            let (canceled, late) = (Errno::CANCELED.to_result(), Errno::TIMEDOUT.to_result());
+            assert!([64, canceled].contains(&cancelled.result()), "{}", cancelled.result());
+            assert!([64, late].contains(&note.result()), "{}", note.result());
+            assert_eq!(note.calls(), 1, "one completion");
             works(rig);
         });
     });

@@ -1,6 +1,7 @@
 //! Connections whose one end a backend knows as a source.
 #![allow(unsafe_code, reason = "takes descriptors over")]
 
+use crate::leaked::leaked;
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -27,7 +28,7 @@ pub(crate) fn pair() -> (TcpStream, TcpStream) {
 }
 
 pub(crate) fn register<H: Handle + 'static>(handle: H, near: impl IntoRawFd) -> Socket<H> {
-    let source = Box::leak(Box::new(Registered::new(handle, owned(near))));
+    let source = leaked(Box::new(Registered::new(handle, owned(near))));
     Pin::static_ref(&*source).attach();
     source
 }

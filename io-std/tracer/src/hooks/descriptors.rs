@@ -11,10 +11,10 @@ use crate::record::{self, Event};
 use core::ffi::{c_int, c_uint};
 
 hooks! {
-    close: (fd: c_int) -> result: c_int = Close { fd: fd, whose: true } protect fd;
+    close | __close: (fd: c_int) -> result: c_int = Close { fd: fd, whose: true } protect fd;
     dup: (fd: c_int) -> result: c_int
         = Dup { fd: fd, other: result, whose: true } protect fd;
-    dup2: (fd: c_int, to: c_int) -> result: c_int
+    dup2 | __dup2: (fd: c_int, to: c_int) -> result: c_int
         = Dup2 { fd: fd, argument: i64::from(to), other: result, whose: true } protect fd protect to;
     dup3: (fd: c_int, to: c_int, flags: c_int) -> result: c_int
         = Dup3 { fd: fd, argument: i64::from(flags), other: result, whose: true } protect fd protect to;
@@ -135,6 +135,16 @@ unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int 
 /// * As the function of that name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: our caller's promise.
+    unsafe { fcntl(fd, command, argument) }
+}
+
+/// The same, by the C library's own name for it.
+///
+/// # Safety
+/// * As the function of that name.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: our caller's promise.
     unsafe { fcntl(fd, command, argument) }
 }

@@ -11,7 +11,7 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 const CWD: c_int = -100;
 
 hooks! {
-    open | open64: (path: *const c_char, flags: c_int, mode: c_uint) -> result: c_int
+    open | open64 | __open | __open64: (path: *const c_char, flags: c_int, mode: c_uint) -> result: c_int
         = Open { fd: CWD, argument: i64::from(flags), whose: true } path path;
     __open_2 | __open64_2: (path: *const c_char, flags: c_int) -> result: c_int
         = Open { fd: CWD, argument: i64::from(flags), whose: true } path path;

@@ -42,6 +42,8 @@ fn limiting<R: Outcome>(program: *const Program, set: impl FnOnce() -> R) -> R {
         && !Life::is_borrowed()
     {
         writer::finish(life);
+        // All the room there is, since there may be none later.
+        while life.grow() {}
         route::stand_by();
     }
     let result = set();

@@ -33,13 +33,13 @@ fn moved(messages: *const c_void, count: c_int) -> i64 {
 hooks! {
     socket: (domain: c_int, kind: c_int, protocol: c_int) -> result: c_int
         = Socket { argument: i64::from(domain), whose: true };
-    connect: (fd: c_int, address: *const c_void, len: u32) -> result: c_int
+    connect | __connect: (fd: c_int, address: *const c_void, len: u32) -> result: c_int
         = Connect { fd: fd, argument: i64::from(len) } address (address, len);
     accept: (fd: c_int, address: *mut c_void, len: *mut u32) -> result: c_int
         = Accept { fd: fd, whose: true };
     accept4: (fd: c_int, address: *mut c_void, len: *mut u32, flags: c_int) -> result: c_int
         = Accept4 { fd: fd, argument: i64::from(flags), whose: true };
-    send: (fd: c_int, buf: *const c_void, count: usize, flags: c_int) -> result: isize
+    send | __send: (fd: c_int, buf: *const c_void, count: usize, flags: c_int) -> result: isize
         = Send { fd: fd, argument: count as i64 };
     sendto: (fd: c_int, buf: *const c_void, count: usize, flags: c_int, address: *const c_void, len: u32) -> result: isize
         = SendTo { fd: fd, argument: count as i64 };
@@ -61,7 +61,7 @@ hooks! {
         = RecvMmsg { fd: fd, argument: moved(messages, result) };
     socketpair: (domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> result: c_int
         = Socketpair { argument: i64::from(domain), fd: made(pair, result, 0), other: made(pair, result, 1), whose: true };
-    pipe: (pair: *mut c_int) -> result: c_int
+    pipe | __pipe: (pair: *mut c_int) -> result: c_int
         = Pipe { fd: made(pair, result, 0), other: made(pair, result, 1), whose: true };
     pipe2: (pair: *mut c_int, flags: c_int) -> result: c_int
         = Pipe { argument: i64::from(flags), fd: made(pair, result, 0), other: made(pair, result, 1), whose: true };

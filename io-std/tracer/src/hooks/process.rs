@@ -57,6 +57,15 @@ unsafe extern "C" fn fork() -> c_int {
     fork_by(&FORK)
 }
 
+/// The same, by the C library's own name for it.
+///
+/// # Safety
+/// * As the function of that name.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __fork() -> c_int {
+    fork_by(&FORK)
+}
+
 /// `_Fork`.
 ///
 /// # Safety

@@ -7,17 +7,17 @@ use crate::hook::hooks;
 use core::ffi::{c_int, c_uint, c_void};
 
 hooks! {
-    read: (fd: c_int, buf: *mut c_void, count: usize) -> result: isize
+    read | __read: (fd: c_int, buf: *mut c_void, count: usize) -> result: isize
         = Read { fd: fd, argument: count as i64 };
     __read_chk: (fd: c_int, buf: *mut c_void, count: usize, room: usize) -> result: isize
         = Read { fd: fd, argument: count as i64 };
-    write: (fd: c_int, buf: *const c_void, count: usize) -> result: isize
+    write | __write: (fd: c_int, buf: *const c_void, count: usize) -> result: isize
         = Write { fd: fd, argument: count as i64 };
-    pread | pread64: (fd: c_int, buf: *mut c_void, count: usize, offset: i64) -> result: isize
+    pread | pread64 | __pread64: (fd: c_int, buf: *mut c_void, count: usize, offset: i64) -> result: isize
         = Pread { fd: fd, argument: offset };
     __pread_chk | __pread64_chk: (fd: c_int, buf: *mut c_void, count: usize, offset: i64, room: usize) -> result: isize
         = Pread { fd: fd, argument: offset };
-    pwrite | pwrite64: (fd: c_int, buf: *const c_void, count: usize, offset: i64) -> result: isize
+    pwrite | pwrite64 | __pwrite64: (fd: c_int, buf: *const c_void, count: usize, offset: i64) -> result: isize
         = Pwrite { fd: fd, argument: offset };
     readv: (fd: c_int, vectors: *const c_void, count: c_int) -> result: isize
         = Readv { fd: fd, argument: i64::from(count) };
@@ -31,7 +31,7 @@ hooks! {
         = Preadv2 { fd: fd, argument: offset };
     pwritev2 | pwritev64v2: (fd: c_int, vectors: *const c_void, count: c_int, offset: i64, flags: c_int) -> result: isize
         = Pwritev2 { fd: fd, argument: offset };
-    lseek | lseek64: (fd: c_int, offset: i64, whence: c_int) -> result: i64
+    lseek | lseek64 | __lseek: (fd: c_int, offset: i64, whence: c_int) -> result: i64
         = Lseek { fd: fd, argument: offset };
     fsync: (fd: c_int) -> result: c_int = Fsync { fd: fd };
     fdatasync: (fd: c_int) -> result: c_int = Fdatasync { fd: fd };

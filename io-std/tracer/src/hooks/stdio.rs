@@ -1,5 +1,8 @@
 //! `stdio.h`, as a layer of its own: what the C library calls inside does not pass through its public names. The printf
 //! and scanf families are left alone.
+//!
+//! None of these may be called in a signal handler, so their real functions are looked up when they are first called: there
+//! are many, and most programs call a few.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 //! # Safety
 //! Arguments are handed on as they came. Streams and strings are looked at only after the real function has.
@@ -51,27 +54,47 @@ hooks! {
     tmpfile | tmpfile64: () -> result: Stream = Tmpfile { fd: of(result), whose: true };
     popen: (command: *const c_char, mode: *const c_char) -> result: Stream
         = Popen { fd: of(result), whose: true } path command;
-    fread | fread_unlocked: (room: *mut c_void, size: usize, count: usize, stream: Stream) -> result: usize
+    fread: (room: *mut c_void, size: usize, count: usize, stream: Stream) -> result: usize
         = Fread { fd: of(stream), argument: items(size, count), result: items(size, result) };
-    __fread_chk | __fread_unlocked_chk: (room: *mut c_void, bytes: usize, size: usize, count: usize, stream: Stream) -> result: usize
+    fread_unlocked: (room: *mut c_void, size: usize, count: usize, stream: Stream) -> result: usize
         = Fread { fd: of(stream), argument: items(size, count), result: items(size, result) };
-    fwrite | fwrite_unlocked: (items_: *const c_void, size: usize, count: usize, stream: Stream) -> result: usize
+    __fread_chk: (room: *mut c_void, bytes: usize, size: usize, count: usize, stream: Stream) -> result: usize
+        = Fread { fd: of(stream), argument: items(size, count), result: items(size, result) };
+    __fread_unlocked_chk: (room: *mut c_void, bytes: usize, size: usize, count: usize, stream: Stream) -> result: usize
+        = Fread { fd: of(stream), argument: items(size, count), result: items(size, result) };
+    fwrite: (items_: *const c_void, size: usize, count: usize, stream: Stream) -> result: usize
         = Fwrite { fd: of(stream), argument: items(size, count), result: items(size, result) };
-    fflush | fflush_unlocked: (stream: Stream) -> result: c_int = Fflush { fd: of(stream) };
-    fgets | fgets_unlocked: (room: *mut c_char, count: c_int, stream: Stream) -> result: *mut c_char
+    fwrite_unlocked: (items_: *const c_void, size: usize, count: usize, stream: Stream) -> result: usize
+        = Fwrite { fd: of(stream), argument: items(size, count), result: items(size, result) };
+    fflush: (stream: Stream) -> result: c_int = Fflush { fd: of(stream) };
+    fflush_unlocked: (stream: Stream) -> result: c_int = Fflush { fd: of(stream) };
+    fgets: (room: *mut c_char, count: c_int, stream: Stream) -> result: *mut c_char
         = Fgets { fd: of(stream), argument: i64::from(count), result: string(result) };
-    __fgets_chk | __fgets_unlocked_chk: (room: *mut c_char, bytes: usize, count: c_int, stream: Stream) -> result: *mut c_char
+    fgets_unlocked: (room: *mut c_char, count: c_int, stream: Stream) -> result: *mut c_char
         = Fgets { fd: of(stream), argument: i64::from(count), result: string(result) };
-    fputs | fputs_unlocked: (text: *const c_char, stream: Stream) -> result: c_int
+    __fgets_chk: (room: *mut c_char, bytes: usize, count: c_int, stream: Stream) -> result: *mut c_char
+        = Fgets { fd: of(stream), argument: i64::from(count), result: string(result) };
+    __fgets_unlocked_chk: (room: *mut c_char, bytes: usize, count: c_int, stream: Stream) -> result: *mut c_char
+        = Fgets { fd: of(stream), argument: i64::from(count), result: string(result) };
+    fputs: (text: *const c_char, stream: Stream) -> result: c_int
+        = Fputs { fd: of(stream), result: if result < 0 { 0 } else { string(text) } };
+    fputs_unlocked: (text: *const c_char, stream: Stream) -> result: c_int
         = Fputs { fd: of(stream), result: if result < 0 { 0 } else { string(text) } };
     puts: (text: *const c_char) -> result: c_int
         = Puts { fd: 1, result: if result < 0 { 0 } else { string(text) + 1 } };
-    fgetc | getc | _IO_getc | fgetc_unlocked | getc_unlocked: (stream: Stream) -> result: c_int
+    fgetc | getc | _IO_getc: (stream: Stream) -> result: c_int
         = Fgetc { fd: of(stream), argument: 1, result: one(result) };
-    getchar | getchar_unlocked: () -> result: c_int = Fgetc { fd: 0, argument: 1, result: one(result) };
-    fputc | putc | _IO_putc | fputc_unlocked | putc_unlocked: (byte: c_int, stream: Stream) -> result: c_int
+    fgetc_unlocked | getc_unlocked: (stream: Stream) -> result: c_int
+        = Fgetc { fd: of(stream), argument: 1, result: one(result) };
+    getchar: () -> result: c_int = Fgetc { fd: 0, argument: 1, result: one(result) };
+    getchar_unlocked: () -> result: c_int = Fgetc { fd: 0, argument: 1, result: one(result) };
+    fputc | putc | _IO_putc: (byte: c_int, stream: Stream) -> result: c_int
         = Fputc { fd: of(stream), argument: 1, result: one(result) };
-    putchar | putchar_unlocked: (byte: c_int) -> result: c_int
+    fputc_unlocked | putc_unlocked: (byte: c_int, stream: Stream) -> result: c_int
+        = Fputc { fd: of(stream), argument: 1, result: one(result) };
+    putchar: (byte: c_int) -> result: c_int
+        = Putchar { fd: 1, argument: 1, result: one(result) };
+    putchar_unlocked: (byte: c_int) -> result: c_int
         = Putchar { fd: 1, argument: 1, result: one(result) };
     ungetc: (byte: c_int, stream: Stream) -> result: c_int
         = Ungetc { fd: of(stream), argument: 1, result: one(result) };
@@ -91,14 +114,6 @@ hooks! {
 static FCLOSE: Real = Real::new("fclose\0");
 static PCLOSE: Real = Real::new("pclose\0");
 static FREOPEN: Real = Real::new("freopen\0");
-
-/// Looks up the real functions of this file.
-pub(super) fn resolve_all() {
-    resolve();
-    FCLOSE.resolve();
-    PCLOSE.resolve();
-    FREOPEN.resolve();
-}
 
 type Close = unsafe extern "C" fn(Stream) -> c_int;
 type Reopen = unsafe extern "C" fn(*const c_char, *const c_char, Stream) -> Stream;

@@ -1,38 +1,19 @@
 //! The smallest real backend: what it is given it keeps, until an event says what becomes of it.
-#![allow(unsafe_code, reason = "a backend")]
+#![allow(unsafe_code, reason = "keeps a node")]
 //! # Safety
 //! A node is completed once, because completing takes it out of the slot; `wait` returns when it is done;
-//! the harness keeps itself in place by reference counting, and ends every life before it goes.
+//! the harness ends every life before it goes.
 
-use super::inner::{Here, Inner, closed};
+use super::inner::{Inner, closed};
+use crate::keep::Keep;
 use crate::model::event::{Act, Event};
 use crate::model::state::At;
-use core::time::Duration;
-use io_core::{
-    Binding, Counters, Deadline, Errno, Fd, Handle, IoBackend, Node, NodePtr, Op, Phase, Route,
-    StopError, WakeHandle, Way,
-};
+use io_core::{Errno, Fd, Node, NodePtr, Phase};
+use std::rc::Rc;
 
-// SAFETY: the reference count keeps the backend in place and alive; it is not `Send`.
-unsafe impl Handle for Here {
-    type Backend = Inner;
-
-    fn backend(&self) -> &Inner {
-        &self.0
-    }
-}
-
-// SAFETY: see the top of the file; the type is `!Unpin`, and the binding is its own.
-unsafe impl IoBackend for Inner {
-    fn name(&self) -> &'static str {
-        "model"
-    }
-
-    fn binding(&self) -> Binding<'_> {
-        Binding::new(self)
-    }
-
-    fn submit(&self, node: Node) {
+// SAFETY: see the top of the file.
+unsafe impl Keep for Rc<Inner> {
+    fn take(&self, node: Node) {
         self.address.set(Some(node.ptr()));
         let old = self.node.borrow_mut().replace(node);
         if let Some(old) = old {
@@ -42,7 +23,7 @@ unsafe impl IoBackend for Inner {
         self.user_window(|at| at == At::Submit);
     }
 
-    unsafe fn cancel(&self, node: NodePtr) {
+    fn cancel(&self, node: NodePtr) {
         if Some(node) != self.address.get() {
             self.fail(format_args!("I8: cancel of another node"));
         }
@@ -74,37 +55,8 @@ unsafe impl IoBackend for Inner {
         closed
     }
 
-    fn start(&self) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn stop(&self, _: Deadline) -> Result<(), StopError> {
-        Ok(())
-    }
-
-    fn poll(&self, _: Option<Duration>) -> Result<usize, Errno> {
-        Ok(0)
-    }
-
-    fn flush(&self) -> Result<usize, Errno> {
-        Ok(0)
-    }
-
-    fn wake_handle(&self) -> WakeHandle<'_> {
-        // SAFETY: the function does nothing.
-        unsafe { WakeHandle::new(core::ptr::null(), |_| {}) }
-    }
-
-    fn in_flight(&self) -> usize {
+    fn count(&self) -> usize {
         usize::from(self.node.borrow().is_some())
-    }
-
-    fn route(&self, _: &Op) -> Route {
-        Route { way: Way::Inline, why: "an event says when" }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters::default()
     }
 
     fn generation(&self) -> u32 {

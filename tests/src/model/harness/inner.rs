@@ -1,12 +1,12 @@
 //! What the harness knows: the model's state beside the real one, and where to stop.
 
 use super::storage;
+use crate::keep::Kept;
 use crate::model::event::{Act, Call, Event, Who};
 use crate::model::state::{At, DEPTH, Frame, Process, Sink, Start, State, Storage};
 use crate::model::step::{Answer, Effects, step};
 use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
-use core::marker::PhantomPinned;
 use io_core::{Delivery, Node, NodePtr, Phase, Timers};
 use std::rc::Rc;
 
@@ -153,12 +153,10 @@ pub(super) struct Inner {
     muted: Cell<bool>,
     pub(super) steps: RefCell<Vec<(State, Event)>>,
     pub(super) mismatch: RefCell<Option<String>>,
-    _pinned: PhantomPinned,
 }
 
 /// How the awaitable reaches the harness.
-#[derive(Clone)]
-pub(super) struct Here(pub(super) Rc<Inner>);
+pub(super) type Here = Kept<Rc<Inner>>;
 
 impl Inner {
     pub(super) fn new(start: Start, script: Script, log: Option<Log>) -> Inner {
@@ -183,7 +181,6 @@ impl Inner {
             muted: Cell::new(false),
             steps: RefCell::default(),
             mismatch: RefCell::default(),
-            _pinned: PhantomPinned,
         }
     }
 
