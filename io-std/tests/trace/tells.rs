@@ -110,7 +110,7 @@ for row in summary['calls'].values():
     assert row['p50_ns'] <= row['p99_ns'] <= row['total_ns'] and row['bytes'] >= 0
 assert summary['events_lost'] == 0 and summary['processes'] == summary['threads'] == 1
 svg = tree.parse(sys.argv[3]).getroot()
-assert svg.tag.endswith('svg') and len(list(svg.iter())) > 50
+assert svg.tag.endswith('svg') and len(list(svg.iter())) > 10
 ";
     let read = plain(&["python3", "-c", program, &out, &summary, &svg]);
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
