@@ -127,3 +127,14 @@ pub(crate) fn have(program: &str) -> bool {
     }
     there
 }
+
+/// Whether the long tests are wanted: not where repetitions are fewer than usual, as under sanitizers, which
+/// see nothing of other people's programs. Says so if not.
+pub(crate) fn at_length() -> bool {
+    let rounds = std::env::var("IO_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse::<f64>().ok());
+    let short = rounds.is_some_and(|rounds| rounds < 1.0);
+    if short {
+        println!("SKIPPED: IO_TEST_ROUNDS asks for less than usual");
+    }
+    !short
+}
