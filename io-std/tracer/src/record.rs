@@ -7,6 +7,7 @@ use crate::buffer::Room;
 use crate::format::{
     BORROWED, Block, Call, LONGEST_TEXT, NESTED, SLOT_BYTES, Slot, TEXT_BYTES, TEXT_MARK,
 };
+use crate::hooks::vfork;
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
@@ -121,7 +122,7 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
-    if event.whose && !quiet::is_on() && Life::is_borrowed() {
+    if event.whose && vfork::is_possible() && !quiet::is_on() && Life::is_borrowed() {
         flags |= BORROWED;
         tid = own_number();
     }
