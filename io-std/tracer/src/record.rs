@@ -170,18 +170,26 @@ fn pair(low: u32, high: u32) -> u64 {
 fn fill(block: &Block, room: Room, words: &[u64; 7], text: Text<'_>) {
     let slots = block.slots.get(room.first..room.first + room.slots).unwrap_or(&[]);
     let Some((first, rest)) = slots.split_first() else { return };
-    for (word, value) in first.words.iter().zip(words) {
-        word.store(*value, Ordering::Relaxed);
+    let [a, b, c, d, e, f, g, _] = &first.words;
+    for (word, value) in [a, b, c, d, e, f, g].into_iter().zip(*words) {
+        word.store(value, Ordering::Relaxed);
     }
+    if !rest.is_empty() {
+        fill_rest(rest, room, text);
+    }
+    mark(first, room.mark());
+}
+
+#[inline(never)]
+fn fill_rest(slots: &[Slot], room: Room, text: Text<'_>) {
     if text.two.is_some() {
-        fill_two(rest, text);
+        fill_two(slots, text);
     } else {
-        for (slot, chunk) in rest.iter().zip(text.one.chunks(TEXT_BYTES)) {
+        for (slot, chunk) in slots.iter().zip(text.one.chunks(TEXT_BYTES)) {
             fill_text(slot, chunk);
         }
     }
-    rest.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
-    mark(first, room.mark());
+    slots.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
 }
 
 fn fill_text(slot: &Slot, text: &[u8]) {
