@@ -3,6 +3,7 @@
 use crate::files::EVENTS;
 use crate::format::Call;
 use crate::life::Life;
+use crate::ours::is_protected;
 use crate::record::{Event, put};
 use core::mem::MaybeUninit;
 use rustix::fd::AsRawFd;
@@ -18,7 +19,8 @@ pub(crate) fn note_all(life: Life) {
     let mut list = RawDir::new(&dir, &mut room);
     while let Some(Ok(entry)) = list.next() {
         let Some(fd) = number(entry.file_name().to_bytes()) else { continue };
-        if ours.contains(&fd) {
+        // A forked child has those of its parent's tracer still.
+        if ours.contains(&fd) || is_protected(fd) {
             continue;
         }
         let mut room = [MaybeUninit::<u8>::uninit(); 512];

@@ -8,6 +8,7 @@ mod net;
 mod process;
 mod rw;
 mod stdio;
+pub(crate) mod vfork;
 
 /// Looks up the real functions of all that may be called anywhere.
 pub(crate) fn resolve() {
@@ -18,4 +19,5 @@ pub(crate) fn resolve() {
     net::resolve();
     process::resolve();
     rw::resolve();
+    vfork::resolve();
 }

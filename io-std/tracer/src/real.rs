@@ -21,7 +21,8 @@ pub(crate) const RESOLVING: u32 = 1 << 16;
 /// whose function is looked up in turn.
 const DEEPEST: u32 = 4 * RESOLVING;
 
-/// The real function of one hook.
+/// The real function of one hook. Its address comes first: some hooks are a few instructions that jump there.
+#[repr(C)]
 pub(crate) struct Real {
     address: AtomicPtr<c_void>,
     name: &'static CStr,

@@ -7,6 +7,7 @@ use crate::buffer::Room;
 use crate::format::{
     BORROWED, Block, Call, LONGEST_TEXT, NESTED, SLOT_BYTES, Slot, TEXT_BYTES, TEXT_MARK,
 };
+use crate::hooks::vfork;
 use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
@@ -121,7 +122,7 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
-    if event.whose && !quiet::is_on() && Life::is_borrowed() {
+    if event.whose && vfork::is_possible() && !quiet::is_on() && Life::is_borrowed() {
         flags |= BORROWED;
         tid = own_number();
     }
@@ -169,18 +170,26 @@ fn pair(low: u32, high: u32) -> u64 {
 fn fill(block: &Block, room: Room, words: &[u64; 7], text: Text<'_>) {
     let slots = block.slots.get(room.first..room.first + room.slots).unwrap_or(&[]);
     let Some((first, rest)) = slots.split_first() else { return };
-    for (word, value) in first.words.iter().zip(words) {
-        word.store(*value, Ordering::Relaxed);
+    let [a, b, c, d, e, f, g, _] = &first.words;
+    for (word, value) in [a, b, c, d, e, f, g].into_iter().zip(*words) {
+        word.store(value, Ordering::Relaxed);
     }
+    if !rest.is_empty() {
+        fill_rest(rest, room, text);
+    }
+    mark(first, room.mark());
+}
+
+#[inline(never)]
+fn fill_rest(slots: &[Slot], room: Room, text: Text<'_>) {
     if text.two.is_some() {
-        fill_two(rest, text);
+        fill_two(slots, text);
     } else {
-        for (slot, chunk) in rest.iter().zip(text.one.chunks(TEXT_BYTES)) {
+        for (slot, chunk) in slots.iter().zip(text.one.chunks(TEXT_BYTES)) {
             fill_text(slot, chunk);
         }
     }
-    rest.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
-    mark(first, room.mark());
+    slots.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
 }
 
 fn fill_text(slot: &Slot, text: &[u8]) {

@@ -5,6 +5,7 @@
 //! Arguments are handed on as they came. Both functions are variadic in C; the arguments that may be missing are in
 //! registers, or on the stack above, all the same.
 
+use super::vfork;
 use crate::filter::{Program, allows};
 use crate::hook::Outcome;
 use crate::life::Life;
@@ -32,6 +33,9 @@ const SECCOMP: c_long = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
 const SET_STRICT: usize = 0;
 const SET_FILTER: usize = 1;
 
+/// `clone(2)`, `vfork(2)`, `clone3(2)`.
+const MAKES_CHILDREN: [c_long; 3] =
+    if cfg!(target_arch = "x86_64") { [56, 58, 435] } else { [220, 220, 435] };
 /// `io_uring_setup(2)`.
 const RING_SETUP: c_long = 425;
 
@@ -98,6 +102,9 @@ unsafe extern "C" fn syscall(
     let Some(real) = (unsafe { SYSCALL.get::<Function>() }) else { return Outcome::refused(38) };
     // SAFETY: our caller's promise.
     let set = || unsafe { real(number, a, b, c, d, e, f) };
+    if MAKES_CHILDREN.contains(&number) {
+        vfork::note();
+    }
     match a {
         // The ring's own descriptor: the crate that makes it calls this very function.
         _ if number == RING_SETUP && local().own.load(Ordering::Relaxed) != 0 => {

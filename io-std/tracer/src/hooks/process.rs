@@ -53,7 +53,7 @@ fn fork_by(real: &Real) -> c_int {
 /// # Safety
 /// * As the function of that name.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn fork() -> c_int {
+pub(super) unsafe extern "C" fn fork() -> c_int {
     fork_by(&FORK)
 }
 
