@@ -1,7 +1,7 @@
 //! A life: from the constructor, or from a fork, to an exec or the end of the process.
 #![allow(unsafe_code, reason = "refers to the mapping")]
 //! # Safety
-//! The mapping is that of [`files`](crate::files): valid for ever once it is there, and all its words are atomic.
+//! The mapping is that of [`files`]: valid for ever once it is there, and all its words are atomic.
 
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};

@@ -187,10 +187,20 @@ fn written(context: *mut (), result: i64) {
         }
         Err(_) => {
             let errno = Errno::from_raw(i32::try_from(-result).unwrap_or(0));
-            fail(life, index, errno);
-            if matches!(errno, Errno::PERM | Errno::NOSYS | Errno::ACCES | Errno::OWNERDEAD) {
-                // The process may not do this any more.
-                route::detour(life, false);
+            let again = match errno {
+                // The file was closed under us, or the operation ended with its thread: once more.
+                Errno::BADF | Errno::CANCELED => true,
+                // The process may not do this any more: once more, another way, if there is one.
+                Errno::PERM | Errno::NOSYS | Errno::ACCES => {
+                    route::detour(life, false);
+                    route::backend().is_some()
+                }
+                _ => false,
+            };
+            if again {
+                BUFFER.written(life.blocks(), index, 0);
+            } else {
+                fail(life, index, errno);
             }
         }
     }
