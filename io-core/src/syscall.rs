@@ -17,7 +17,7 @@ mod rw;
 #[cfg_attr(miri, path = "syscall/vectors_miri.rs")]
 mod vectors;
 
-pub use describe::{is_nonblocking, is_tcp};
+pub use describe::{is_nonblocking, is_tcp, tells_of_more};
 pub use nowait::{Attempt, attempt, attempt_again, fits_inline, no_longer_receives};
 
 use crate::errno::Errno;
