@@ -7,7 +7,7 @@ use crate::line::lane;
 use crate::note::{Note, Place, Stage, place_of, set, set_place};
 use crate::queues::{Claim, Queues};
 use io_core::queue::Fifo;
-use io_core::readiness::Tried;
+use io_core::readiness::{Tried, Waiting};
 use io_core::{Fd, Node, NodePtr, Op, Scope};
 
 /// Where a node was found for an early end.
@@ -64,10 +64,17 @@ impl Queues {
     /// What is to be done when a node has left a list for an early end.
     fn taken_out(&mut self, node: &Node, from: Place) {
         let claim = Note::of(node).claim();
+        let stale = from == Place::Waiting && Waiting::was_stale(node);
         set(node, Place::Nowhere, Stage::Fresh);
         self.timers.disarm(node);
         match from {
             Place::Source => self.in_lines -= 1,
+            Place::Waiting if stale => {
+                // The event that brought it nothing may have something for the next one.
+                if let Some((fd, its)) = lane(node.op()) {
+                    self.release(fd, its, None, Tried::Nothing);
+                }
+            }
             Place::Work => {
                 self.busy.leave(node.op());
                 if let Some((fd, its)) = lane(node.op()) {

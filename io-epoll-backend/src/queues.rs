@@ -274,16 +274,17 @@ impl Queues {
     /// Takes a node back from the thread that ran it. Its line is to be [released](Self::release), unless it
     /// goes back to wait.
     pub(crate) fn end_run(&mut self, job: &Job) -> Node {
-        self.end_try(job).0
+        self.end_try(job, false).0
     }
 
-    /// [`end_run`](Self::end_run), and how it comes to wait if it must.
-    pub(crate) fn end_try(&mut self, job: &Job) -> (Node, Arrival) {
+    /// [`end_run`](Self::end_run), and how it comes to wait if it must; `in_vain` if it is to wait for the next event.
+    pub(crate) fn end_try(&mut self, job: &Job, in_vain: bool) -> (Node, Arrival) {
         // SAFETY: `run` put it into `running`, and only who has the job takes it out.
         let node = unsafe { self.running.remove(job.node) };
         self.busy.leave(&job.op);
         let missed = Note::of(&node).has_missed();
         let from = match job.stage {
+            _ if !in_vain => Arrival::Again,
             Stage::Edge if missed => Arrival::Missed,
             Stage::Edge => Arrival::Stale { stands: true },
             Stage::Ready => Arrival::Stale { stands: false },

@@ -9,7 +9,9 @@ use crate::note::Stage;
 use crate::plan::{Next, after, tells};
 use crate::queues::{Alone, Job, Queues};
 use io_core::readiness::{Teller, Telling};
-use io_core::syscall::{Attempt, attempt, attempt_again, no_longer_receives, perform_from};
+use io_core::syscall::{
+    Attempt, attempt, attempt_again, no_longer_receives, perform_from, tells_of_more,
+};
 use io_core::{Errno, Node, OffloadHandle, OpKind, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
@@ -98,13 +100,25 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         self.follow(&job, tried, turn)
     }
 
+    /// Whether it may wait for the next event, when the last one brought nothing.
+    #[cold]
+    fn hears_of_more(&self, job: &Job) -> bool {
+        // A source's line knows by itself.
+        if job.claim.is_some() {
+            return true;
+        }
+        self.count.syscall();
+        tells_of_more(&job.op)
+    }
+
     /// What becomes of a job after its try.
     fn follow(&self, job: &Job, tried: Attempt, turn: Turn<'_>) -> usize {
         match (self.act(job, tried), lane(&job.op)) {
             (Outcome::Wait, Some((fd, its))) => {
+                let in_vain = job.stage.is_ready() && self.hears_of_more(job);
                 // In one step: between two, a stop would find it neither running nor waiting.
                 let waits = self.queues(|queues| {
-                    let (node, from) = queues.end_try(job);
+                    let (node, from) = queues.end_try(job, in_vain);
                     node.requeue();
                     queues.wait_again(node, fd, its, job.claim, from)
                 });

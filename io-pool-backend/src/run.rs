@@ -8,7 +8,7 @@ use crate::line::Arrival;
 use crate::note::{Place, Stage, set_place};
 use crate::queues::Job;
 use io_core::readiness::{Teller, Telling, Tried};
-use io_core::syscall::{Attempt, attempt, attempt_again, perform_from};
+use io_core::syscall::{Attempt, attempt, attempt_again, perform_from, tells_of_more};
 use io_core::{Errno, Node, Op, RawLock, Way};
 
 /// Whether a turn may run wakers and callbacks.
@@ -85,11 +85,13 @@ impl<L: RawLock> PoolBackend<L> {
                 self.finish(node, result, turn)
             }
             Outcome::Wait => {
+                let in_vain = job.stage.is_ready() && self.hears_of_more(&job);
                 // In one step: between two, a recall would find it neither with a worker nor waiting.
                 let (waits, held, leaving) = self.queues(|queues| {
                     let held = !queues.held.is_empty();
                     let node = queues.end_run(&job);
-                    let from = Arrival::after(job.stage, &node);
+                    let stage = if in_vain { job.stage } else { Stage::Fresh };
+                    let from = Arrival::after(stage, &node);
                     node.requeue();
                     (queues.wait_again(node, job.claim, from), held, queues.leaving > 0)
                 });
@@ -100,6 +102,17 @@ impl<L: RawLock> PoolBackend<L> {
                 self.after_wait(waits, job.op.fd(), turn)
             }
         }
+    }
+
+    /// Whether it may wait for the next event, when the last one brought nothing.
+    #[cold]
+    fn hears_of_more(&self, job: &Job) -> bool {
+        // A source's line knows by itself.
+        if job.claim.is_some() {
+            return true;
+        }
+        self.count.syscall();
+        tells_of_more(&job.op)
     }
 
     /// The system calls of one job.

@@ -112,10 +112,11 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             Cancels::Again => place::CANCEL_LIMIT,
             Cancels::Late => u32::MAX,
         };
-        let before = self.pushed.get();
+        let mut missed = false;
         // SAFETY: the closure pushes entries and writes scratch words; it leaves the list alone.
         unsafe {
             self.in_flight.for_each(|node| {
+                missed |= sent_so_often(node) >= limit && self.unwanted(node);
                 let sent = self.try_cancel(node, limit);
                 if !sent {
                     self.want_cancels(due);
@@ -123,7 +124,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 sent
             });
         }
-        if due == Cancels::Again && self.pushed.get() == before {
+        if due == Cancels::Again && missed {
             self.doubt();
         }
     }
@@ -149,7 +150,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
     /// `limit`. `false` if there is no room.
     pub(crate) fn try_cancel(&self, node: &Node, limit: u32) -> bool {
         let word = node.scratch();
-        if (word & place::CANCELS) / place::CANCEL_SENT >= limit || !self.unwanted(node) {
+        if sent_so_often(node) >= limit || !self.unwanted(node) {
             return true;
         }
         let room = self.push_cancel(node);
@@ -185,4 +186,9 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         // SAFETY: the entry holds a word and points to nothing.
         unsafe { self.push_sqe(Sqe::cancel(target.encode()), Token::Cancel) }
     }
+}
+
+/// How many cancels an operation in flight has been sent; from 15 on no more are counted.
+fn sent_so_often(node: &Node) -> u32 {
+    (node.scratch() & place::CANCELS) / place::CANCEL_SENT
 }

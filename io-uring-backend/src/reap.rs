@@ -5,6 +5,7 @@
 //! | `EINTR`, the kernel's restart codes | again; a close is done, its number is free | the operation again |
 //! | `EAGAIN` | wanted: the result. A descriptor that can wait is non-blocking: wait for it. Else once again, by a worker; then the result | the operation again |
 //! | `ECANCELED` | asked for: the result. Else the kernel had no worker for it: again, then inside poll | asked for: the result. Else the operation again |
+//! | `ENODATA` | of a send of something: tried inside poll, as if it were ready | the operation again |
 //! | `EALREADY` | of a connect: another one is in progress, wait for it | the operation again |
 //! | else | the result | the operation again, which gives its own error |
 //!
@@ -25,7 +26,7 @@ use crate::inbox::Mode;
 use crate::probe::Plan;
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
-use io_core::op::{Read, Readv};
+use io_core::op::{Read, Readv, Send};
 use io_core::syscall::{Attempt, attempt, attempt_again, no_longer_receives, now_ns, perform};
 use io_core::{Errno, Node, OffloadHandle, Op, OpKind, OpenFlags};
 use rustix::fd::BorrowedFd;
@@ -84,6 +85,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         const ISCONN: i64 = Errno::ISCONN.to_result();
         const FAULT: i64 = Errno::FAULT.to_result();
         const CANCELED: i64 = Errno::CANCELED.to_result();
+        const NODATA: i64 = Errno::from_raw(61).to_result();
         let blocks = node.scratch() & place::BLOCKS;
         match if is_restart(result) { INTR } else { result } {
             INTR if node.op().kind() == OpKind::Close => self.finish(node, 0),
@@ -100,6 +102,7 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             AGAIN if node.op().interest().is_some() => self.wait_or_end(node),
             INTR => self.again(node, blocks),
             AGAIN if blocks == 0 => self.again(node, place::BLOCKS),
+            NODATA if sends_something(node.op()) => self.try_in_turn(node),
             // The address was looked at before the descriptor: which is wrong is the system call's matter.
             FAULT if matches!(node.op(), Op::Bind(_) | Op::Connect(_)) => {
                 self.backend.tally.owner.syscalls.add(1);
@@ -125,6 +128,21 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         }
         let wait = note_stale(&node);
         self.again(node, wait);
+    }
+
+    /// Whoever polls tries what the ring has got wrong.
+    #[cold]
+    fn try_in_turn(&self, node: Node) {
+        if self.unwanted(&node) {
+            return self.finish(node, Errno::CANCELED.to_result());
+        }
+        let word = node.scratch();
+        if word & place::CANCELS != 0 {
+            self.end_cancelling();
+        }
+        node.requeue();
+        node.set_scratch(place::TURN | place::WAS_READY | (word & place::KEPT));
+        self.turn.push(node);
     }
 
     /// The kernel gave an operation up that nobody wanted ended: it could not start a worker, for lack of room
@@ -279,6 +297,12 @@ fn is_timer(op: &Op) -> bool {
     // SAFETY: not negative; whether it is open is the kernel's to say, and the borrow ends with the call.
     let fd = unsafe { BorrowedFd::borrow_raw(fd.raw()) };
     rustix::time::timerfd_gettime(fd).is_ok()
+}
+
+/// Whether it sends a message that is not empty. To a full netlink peer the kernel's first try says `EAGAIN`, and has
+/// read the message; its second one then finds an empty message, and refuses that.
+fn sends_something(op: &Op) -> bool {
+    matches!(op, Op::Send(Send { len: 1.., .. }))
 }
 
 /// Whether an open that got `ENXIO` may be of a FIFO without a reader. The kernel's first try is with

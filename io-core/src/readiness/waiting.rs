@@ -204,6 +204,12 @@ impl Waiting {
         Mark::of(node).stands()
     }
 
+    /// Whether an event has brought nothing to an operation that was just taken out.
+    #[must_use]
+    pub fn was_stale(node: &Node) -> bool {
+        Mark::of(node).wants_edges()
+    }
+
     /// Whether an operation waits on `fd` whose interest `which` accepts.
     #[must_use]
     pub fn any_of(&self, fd: Fd, which: impl Fn(Interest) -> bool) -> bool {

@@ -1,7 +1,8 @@
 //! What a descriptor is, as far as a backend must know.
 
-use super::borrow;
+use super::{borrow, fs};
 use crate::fd::Fd;
+use crate::op::{Interest, Op};
 
 /// Whether its description is non-blocking (`fcntl(2)` with `F_GETFL`): then no act on it waits for a peer.
 #[must_use]
@@ -21,4 +22,25 @@ pub fn is_tcp(fd: Fd) -> bool {
     family.is_ok_and(|family| matches!(family, AddressFamily::INET | AddressFamily::INET6))
         && sockopt::socket_type(fd).is_ok_and(|kind| kind == SocketType::STREAM)
         && sockopt::socket_protocol(fd).is_ok_and(|its| its == Some(ipproto::TCP))
+}
+
+/// Whether it is an event on the descriptor when this operation, for which it was ready in vain, may go on.
+///
+/// Not for who writes to a socket that can always be written to, and has to wait when its peer is full: a netlink
+/// socket is told nothing when the peer has room again. So only sockets of the usual families are believed
+/// (`getsockopt(2)`, `SO_DOMAIN`), and what is no socket. And not for who reads a terminal that is non-blocking: it
+/// refuses him while another reads, and says nothing when that has left something.
+#[must_use]
+pub fn tells_of_more(op: &Op) -> bool {
+    use rustix::net::{AddressFamily, sockopt};
+    if cfg!(miri) {
+        return true;
+    }
+    match op.interest() {
+        Some((fd, Interest::Readable)) => !fs::is_terminal(fd),
+        Some((fd, Interest::Writable)) => sockopt::socket_domain(borrow(fd)).map_or(true, |its| {
+            matches!(its, AddressFamily::INET | AddressFamily::INET6 | AddressFamily::UNIX)
+        }),
+        Some((_, Interest::Events(_))) | None => true,
+    }
 }

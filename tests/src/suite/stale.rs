@@ -13,7 +13,7 @@ use crate::rig::Rig;
 use crate::watchdog::rounds;
 use core::net::SocketAddr;
 use core::time::Duration;
-use io_core::op::{MsgFlags, Recv};
+use io_core::op::{MsgFlags, Recv, Send};
 use io_core::{Errno, IoBackend, Op, Phase};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -26,6 +26,9 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(an_unread_error_lets_a_receive_wait::<F>).needs(Needs::Object),
         Case::of(what_was_peeked_at_lets_a_peek_wait::<F>).needs(Needs::Object),
         Case::of(several_wait_beside_an_unread_error::<F>).needs(Needs::Object),
+        Case::of(room_at_the_peer_that_nobody_is_told_of::<F>).needs(Needs::Object),
+        Case::of(what_stood_behind_a_stale_operation_takes_its_place::<F>).needs(Needs::Object),
+        Case::of(readers_of_a_terminal_leave_nothing_behind::<F>).needs(Needs::Object),
     ]
 }
 
@@ -161,4 +164,126 @@ pub fn several_wait_beside_an_unread_error<F: Fixture>(fx: &F) {
 
 fn done<H: io_core::Handle>(all: &[core::pin::Pin<Box<crate::raw::Raw<H>>>]) -> usize {
     all.iter().filter(|raw| raw.phase() == Phase::Done).count()
+}
+
+/// A netlink socket with an address of its own, which is also returned.
+fn netlink() -> (Desc, libc::sockaddr_nl) {
+    // SAFETY: numbers only.
+    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 2) };
+    let desc = Desc::adopt(i64::from(fd));
+    // SAFETY: a structure of numbers.
+    let mut address: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+    address.nl_family = 16;
+    let mut len = NETLINK_LEN;
+    // SAFETY: an address of that length.
+    let bound = unsafe { libc::bind(fd, (&raw const address).cast(), len) };
+    assert_eq!(bound, 0, "bind");
+    // SAFETY: room for so much.
+    let named = unsafe { libc::getsockname(fd, (&raw mut address).cast(), &raw mut len) };
+    assert_eq!(named, 0, "getsockname");
+    (desc, address)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "twelve bytes")]
+const NETLINK_LEN: libc::socklen_t = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+
+/// A netlink socket may always be written to, and has to wait when its peer is full; that the peer has room again,
+/// nothing tells it.
+pub fn room_at_the_peer_that_nobody_is_told_of<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        let ((far, address), (near, _)) = (netlink(), netlink());
+        option(far.std(), libc::SOL_SOCKET, libc::SO_RCVBUF, &2048_i32);
+        let fd = near.raw().raw();
+        // SAFETY: an address of that length.
+        let done = unsafe { libc::connect(fd, (&raw const address).cast(), NETLINK_LEN) };
+        assert_eq!(done, 0, "connect");
+        let mem = Mem::zeroed(512);
+        let flags = MsgFlags::empty();
+        let op = Op::Send(Send { fd: near.raw(), flags, buf: mem.ptr(), len: mem.len() });
+        let now = Op::Send(Send {
+            fd: near.raw(),
+            flags: MsgFlags::DONTWAIT,
+            buf: mem.ptr(),
+            len: mem.len(),
+        });
+        let mut full = 0;
+        while oracle(&now, mem.only()) == 512 {
+            full += 1;
+        }
+        let mut raw = rig.raw(op, mem.only());
+        raw.submit().expect("submit");
+        for _ in 0..10 {
+            rig.poll(Some(QUIET / 10));
+        }
+        assert_eq!(raw.result(), None);
+        for _ in 0..full {
+            assert_eq!(far.get(512).len(), 512);
+        }
+        rig.until_seen(|| raw.phase() == Phase::Done);
+        assert_eq!(raw.result(), Some(512));
+    });
+}
+
+/// A peek at what is not there yet keeps those behind it waiting; when it is given up, the next one has its place,
+/// and what is there.
+pub fn what_stood_behind_a_stale_operation_takes_its_place<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for round in 0..4 {
+            let (near, far) = Desc::pair();
+            option(near.std(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, &0_i32);
+            far.put(b"seen");
+            let mem = [Mem::zeroed(8), Mem::zeroed(8)];
+            let op = recv(&near, &mem[0], MsgFlags::PEEK);
+            assert_eq!(rig.run(op, mem[0].only()), 4);
+            let mut first = rig.raw(op, mem[0].only());
+            first.submit().expect("submit");
+            let settle = || {
+                for _ in 0..5 {
+                    rig.poll(Some(Duration::from_millis(2)));
+                }
+            };
+            if round % 2 == 0 {
+                settle();
+            }
+            let mut second = rig.raw(near.read_op(&mem[1]), mem[1].only());
+            second.submit().expect("submit");
+            if round < 2 {
+                settle();
+            }
+            first.cancel();
+            rig.until_seen(|| second.phase() == Phase::Done);
+            assert_eq!(second.result(), Some(4), "round {round}");
+            rig.until_seen(|| first.phase() == Phase::Done);
+        }
+    });
+}
+
+/// A terminal refuses a read that would not wait while somebody else is reading, though there may be enough for
+/// both: each gets a line, and none waits for more to come.
+pub fn readers_of_a_terminal_leave_nothing_behind<F: Fixture>(fx: &F) {
+    const READERS: usize = 4;
+    fx.both(|rig| {
+        let (mut near, mut far) = (-1, -1);
+        let none = core::ptr::null_mut();
+        // SAFETY: room for two numbers, and nothing else is wanted.
+        let made = unsafe {
+            libc::openpty(&raw mut near, &raw mut far, none, core::ptr::null(), core::ptr::null())
+        };
+        assert_eq!(made, 0, "openpty");
+        let (near, far) = (Desc::adopt(i64::from(near)), Desc::adopt(i64::from(far)));
+        far.set_nonblocking();
+        let mem: Vec<_> = (0..READERS).map(|_| Mem::zeroed(8)).collect();
+        for round in 0..rounds(300) {
+            let mut all: Vec<_> =
+                mem.iter().map(|mem| rig.raw(far.read_op(mem), mem.only())).collect();
+            all.iter_mut().for_each(|raw| raw.submit().expect("submit"));
+            rig.poll(Some(Duration::ZERO));
+            near.put(b"a\n");
+            rig.until_seen(|| done(&all) == 1);
+            rig.poll(Some(Duration::ZERO));
+            near.put(b"b\nc\nd\n");
+            rig.until_seen(|| done(&all) == READERS);
+            all.iter_mut().for_each(|raw| assert_eq!(raw.result(), Some(2), "round {round}"));
+        }
+    });
 }
