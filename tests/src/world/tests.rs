@@ -39,9 +39,11 @@ fn vectors_are_filled_in_turn() {
     let piece = |bytes: &mut [u8]| IoVec { base: bytes.as_mut_ptr(), len: bytes.len() };
     let table = [piece(&mut one), piece(&mut []), piece(&mut two)];
     let op = Op::Readv(Readv { fd: file, iov: table.as_ptr(), count: table.len() });
-    assert_eq!(run(&mut world, op, 1), Outcome::Done(7), "a file has no short counts");
-    assert_eq!((one, two), (*b"012", *b"3456"));
-    assert_eq!(world.position(file), 7);
+    assert_eq!(run(&mut world, op, 4), Outcome::Done(4), "cut short where it is asked for");
+    assert_eq!((one, two), (*b"012", *b"3\0\0\0"));
+    assert_eq!(run(&mut world, op, usize::MAX), Outcome::Done(6));
+    assert_eq!((one, two), (*b"456", *b"789\0"));
+    assert_eq!(world.position(file), 10);
 }
 
 #[test]
