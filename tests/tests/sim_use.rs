@@ -8,6 +8,7 @@ use core::time::Duration;
 use io_conformance::choices::Choices;
 use io_conformance::explore::{self, Explored, Failure};
 use io_conformance::sim::{self, Plan, Sim};
+use io_conformance::watchdog::rounds;
 use io_core::ops::Ops;
 use io_core::{Deadline, Errno, IoBackend, IoFd, StopError};
 use std::rc::Rc;
@@ -208,8 +209,12 @@ fn a_label_that_is_never_reached_is_a_failure() {
         sim.reached("here");
         sim.reached("by the way");
     }));
-    for part in ["never reached in 50 runs: there\n", "reached in 50 of 50 runs: here\n"] {
-        assert!(failure.message.contains(part), "{part} in {}", failure.message);
+    let n = rounds(50);
+    for part in [
+        format!("never reached in {n} runs: there\n"),
+        format!("reached in {n} of {n} runs: here\n"),
+    ] {
+        assert!(failure.message.contains(&part), "{part} in {}", failure.message);
     }
     let failure = fails(runs(|sim| sim.sometimes("a miracle", false)));
     assert!(failure.message.contains("a miracle"), "{}", failure.message);

@@ -77,8 +77,14 @@ fn the_launcher_dies_of_the_programs_signal() {
         [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("INT", 2), ("PIPE", 13), ("HUP", 1)]
     {
         let script = format!("cat /dev/null; kill -{name} $$");
+        // Who runs the tests may have it ignored, and so have the programs then.
+        let without = plain(&["sh", "-c", &script]).status.signal();
         let traced = Run::new(&[], &["sh", "-c", &script]).finish();
-        assert_eq!(traced.output.status.signal(), Some(number), "{name}: {}", traced.said());
+        assert_eq!(traced.output.status.signal(), without, "{name}: {}", traced.said());
+        if without.is_none() {
+            println!("SKIPPED {name}: it is ignored here");
+            continue;
+        }
         assert_eq!(traced.summary["signal"], number, "{name}");
         assert!(!traced.output.status.core_dumped(), "{name}: a core of the launcher");
         assert_eq!(traced.summary["events_lost"], 0, "{name}: {}", traced.summary);

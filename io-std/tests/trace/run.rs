@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
 use tempfile::TempDir;
 
 /// The backends that are asked for.
@@ -25,6 +26,27 @@ pub(crate) struct Run {
     pub(crate) command: Command,
 }
 
+/// The first run of all builds the objects, and says so among what the program says.
+fn built() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        for backend in ["uring", "pool"] {
+            let mut run = Command::new(example("trace"));
+            run.args([
+                "--backend",
+                backend,
+                "--out",
+                "/dev/null",
+                "--summary",
+                "/dev/null",
+                "true",
+            ]);
+            // Where it does not work, the tests will say so.
+            let _: Output = run.stdin(Stdio::null()).output().expect("the launcher runs");
+        }
+    });
+}
+
 impl Run {
     /// `command`, with these options before it.
     pub(crate) fn new(options: &[&str], command: &[impl AsRef<OsStr>]) -> Run {
@@ -38,6 +60,7 @@ impl Run {
         options: &[&str],
         command: &[impl AsRef<OsStr>],
     ) -> Run {
+        built();
         let dir = tempfile::tempdir().expect("a directory");
         let mut run = Command::new(starter);
         run.args(before).arg("--out").arg(dir.path().join("trace.json")).arg("--json");
