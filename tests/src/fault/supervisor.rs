@@ -12,7 +12,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use core::time::Duration;
 use io_core::Errno;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::thread;
 
 /// `_IOWR('!', 0, struct seccomp_notif)` and `_IOWR('!', 1, struct seccomp_notif_resp)`.
@@ -192,7 +192,14 @@ impl Supervisor {
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Script>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+        // Never asleep: who unlocks for a sleeper wakes him by a system call, which may be supervised, and waits for him.
+        loop {
+            match self.script.try_lock() {
+                Ok(script) => return script,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+            }
+        }
     }
 
     fn serve(&self) {
