@@ -257,8 +257,11 @@ fn locals_use_io_std() {
         let (props, inside) = (Props::new(), io.clone());
         let file = props.file.clone();
         let early = io.clone();
+        let drive = || assert_eq!(io.block_on(io.sleep(Duration::from_millis(1))), Ok(()));
+        // A ring without a driver is the first thread's that drives it, for life: not the one's that ends.
+        drive();
         on_a_thread_that_ends(
-            || assert_eq!(io.block_on(io.sleep(Duration::from_millis(1))), Ok(())),
+            drive,
             || read_by(&early, &Props::new()),
             move || {
                 read_by(&inside, &props);
