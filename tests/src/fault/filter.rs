@@ -18,9 +18,12 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 /// Where `struct seccomp_data` has the number and the architecture.
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
+/// And the low half of its second argument.
+const SECOND_AT: u32 = 24;
 
 const LOAD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
+const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
 
 const fn step(code: u16, k: u32) -> sock_filter {
@@ -32,6 +35,27 @@ const fn unless(k: u32) -> sock_filter {
     sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k }
 }
 
+const fn jump(k: u32, equal: u8, other: u8) -> sock_filter {
+    sock_filter { code: JUMP_IF_EQUAL, jt: equal, jf: other, k }
+}
+
+/// A wake of a futex passes: the supervisor may wait for it itself, in a lock of the C library's.
+fn wakes() -> [sock_filter; 7] {
+    let futex = u32::try_from(libc::SYS_futex).expect("the number of a system call");
+    let (wake, wake_bitset) =
+        (libc::FUTEX_WAKE.cast_unsigned(), libc::FUTEX_WAKE_BITSET.cast_unsigned());
+    [
+        jump(futex, 0, 5),
+        step(LOAD, SECOND_AT),
+        // Without the flags.
+        step(AND, 0x7f),
+        jump(wake, 1, 0),
+        jump(wake_bitset, 0, 1),
+        step(RETURN, libc::SECCOMP_RET_ALLOW),
+        step(LOAD, NUMBER_AT),
+    ]
+}
+
 /// What becomes of these calls; all others pass.
 fn program(calls: &[i64], action: u32) -> Vec<sock_filter> {
     let mut program = vec![
@@ -40,6 +64,7 @@ fn program(calls: &[i64], action: u32) -> Vec<sock_filter> {
         step(RETURN, libc::SECCOMP_RET_ALLOW),
         step(LOAD, NUMBER_AT),
     ];
+    program.extend(wakes());
     for &call in calls {
         program.push(unless(u32::try_from(call).expect("the number of a system call")));
         program.push(step(RETURN, action));
