@@ -6,7 +6,7 @@ use crate::lane::{End, Lane};
 use crate::random::Random;
 use crate::watch::Watch;
 use crate::world::{Counts, World, count};
-use crate::{live, process, sessions};
+use crate::{heap, process, sessions};
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -93,7 +93,7 @@ pub(crate) fn run(backend: Backend, random: &mut Random, watch: &Watch) -> Resul
         descriptors: process::descriptors(),
         threads: threads_left,
         resident_kib: process::resident_kib(),
-        heap_bytes: live::bytes(),
+        heap_bytes: heap::bytes(),
     };
     if (epoch.descriptors, epoch.threads) != (descriptors, threads) {
         return Err(format!(

@@ -6,8 +6,10 @@
 
 mod epoch;
 mod faults;
+#[allow(unreachable_pub, reason = "the test kit's, where it is public")]
+#[path = "../../../tests/src/fault/heap.rs"]
+mod heap;
 mod lane;
-mod live;
 mod options;
 mod process;
 mod random;
@@ -25,7 +27,7 @@ use std::time::Instant;
 use watch::Watch;
 
 #[global_allocator]
-static ALLOCATOR: live::Live = live::Live;
+static ALLOCATOR: heap::Heap = heap::Heap;
 
 fn main() -> ExitCode {
     let options = match options::parse() {

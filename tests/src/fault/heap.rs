@@ -1,4 +1,5 @@
-//! [`Heap`]: the system's allocator, and how many bytes of it are in use.
+//! [`Heap`]: the system's allocator, and how many bytes of it are in use. io-std's example `soak` reads this file as a module
+//! of its own.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 //! # Safety
 //! Every call is passed on unchanged to [`System`]; counting touches no memory but its own atomic.

@@ -23,11 +23,14 @@ use io_core::op::{
 use io_core::ops::{How, Ops};
 use io_core::syscall::deadline_in;
 use io_core::{Errno, Fd, IoBackend, Op, Registered, Seekable};
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 /// The cases of this module.
 #[must_use]
@@ -421,8 +424,16 @@ pub fn a_transfer_of_nothing_does_not_queue_at_a_terminal<F: Fixture>(fx: &F) {
         let [keys, screen] =
             [keys, screen].map(|fd| Desc::from(unsafe { OwnedFd::from_raw_fd(fd) }));
         let inside = screen.clone();
-        let reader = std::thread::spawn(move || inside.get(1));
-        std::thread::sleep(Duration::from_millis(20));
+        let (is_there, there) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            let this = fs::read_link("/proc/thread-self").expect("proc");
+            is_there.send(Path::new("/proc").join(this).join("stat")).expect("a listener");
+            inside.get(1)
+        });
+        let stat = there.recv().expect("a thread");
+        while !fs::read_to_string(&stat).expect("proc").contains(") S ") {
+            thread::yield_now();
+        }
         let (fd, mem) = (screen.raw(), Mem::zeroed(1));
         same(rig, Op::Read(Read { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
         same(rig, Op::Write(Write { fd, buf: mem.ptr(), len: 0 }), mem.only(), 0);
