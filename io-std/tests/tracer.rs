@@ -171,6 +171,66 @@ fn a_filter_against_the_ring_alone() {
     });
 }
 
+#[test]
+fn a_filter_that_nobody_saw() {
+    // The program goes on, and every event is there, dropped, or known to be missing.
+    with_each("seccomp", &["error", "inline"], |_, run| {
+        assert_exit(run, 5);
+        let [life] = &run.lives[..] else { panic!("one life") };
+        println!("{} dropped, {} missing", life.dropped, life.missing());
+        let missing = u64::try_from(life.missing()).expect("not too many");
+        assert!(life.dropped > 0 && life.count("pread") as u64 + life.dropped + missing >= 12_700);
+    });
+    // A ring that answers as none does is left for good, and not asked again for each block.
+    with_each("seccomp", &["odd", "inline"], |backend, run| {
+        assert_exit(run, 5);
+        run.assert_whole();
+        let [life] = &run.lives[..] else { panic!("one life") };
+        let (route, detours) =
+            if backend == Backend::Uring { (1, 1) } else { (backend as u32 + 1, 0) };
+        assert_eq!((life.route, life.detours), (route, detours));
+    });
+}
+
+/// Runs a program under a shell's limit on descriptors, with and without each backend; they are to print the same.
+fn same_with_limit(limit: &str, how: &str, check: impl Fn(&lives::Life)) {
+    let line = match program("numbers", &[]) {
+        Ok(program) => format!("ulimit {limit} && exec {} {how}", program.display()),
+        Err(why) => return println!("SKIPPED: {why}"),
+    };
+    let shell = Path::new("/bin/sh");
+    let plain = Command::new(shell).args(["-c", &line]).output().expect("runs");
+    if plain.status.code() != Some(7) {
+        return println!("SKIPPED {limit}: {}", String::from_utf8_lossy(&plain.stderr));
+    }
+    for backend in BACKENDS {
+        let run = match Tracer::new(backend).run(shell, &["-c", &line]) {
+            Ok(run) => run,
+            Err(why) => return println!("SKIPPED: {why}"),
+        };
+        assert_exit(&run, 7);
+        let [ours, theirs] = [&run.output, &plain].map(|out| String::from_utf8_lossy(&out.stdout));
+        assert_eq!(ours, theirs, "{limit} {how} {backend:?}");
+        let known = |life: &lives::Life| life.missing() == i64::try_from(life.failed).expect("few");
+        assert!(run.lives.iter().all(known), "{limit} {how} {backend:?}: {:?}", run.lives);
+        run.lives.iter().filter(|life| life.count("dup2") > 20).for_each(&check);
+    }
+}
+
+#[test]
+fn every_number_is_the_programs() {
+    // As many as there are and may be raised, as many as there are, few, and hardly any.
+    for limit in ["-S -n 1024", "-n 1024", "-n 64", "-n 16"] {
+        // Numbers that it gives back are ours to go to, for a while.
+        same_with_limit(limit, "pass", |life| {
+            println!("{limit}: route {}, {} detours", life.route, life.detours);
+            assert!(life.route != 0 || limit == "-n 16", "{limit}: {}", life.detours);
+        });
+        same_with_limit(limit, "keep", |_| {});
+        same_with_limit(limit, "threads", |_| {});
+    }
+}
+
 /// A file system with no more room than this; taken away when dropped.
 struct Small(tempfile::TempDir);
 

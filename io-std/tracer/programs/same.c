@@ -33,6 +33,7 @@ static void descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+    printf("errno = %d\n", errno);
     char name[256], other[300], buf[64];
     struct stat status;
     struct iovec vec = {buf, 4};

@@ -151,8 +151,19 @@ impl EventsFile {
         let status = fstat(&file)?;
         self.inode.store(status.st_ino, Ordering::Relaxed);
         self.device.store(status.st_dev, Ordering::Relaxed);
-        self.fd.store(ours::lift(file), Ordering::Relaxed);
-        Ok(())
+        let fd = ours::lift(&file);
+        self.fd.store(fd, Ordering::Relaxed);
+        if fd < 0 { Err(Errno::MFILE) } else { Ok(()) }
+    }
+
+    /// Takes another number, from the floor on, if there is one. The old one is closed by who calls this.
+    pub(crate) fn move_away(&self) {
+        self.fd.store(borrow(self.fd()).map_or(-1, ours::lift), Ordering::Relaxed);
+    }
+
+    /// Somebody else closes it.
+    pub(crate) fn forget(&self) {
+        self.fd.store(-1, Ordering::Relaxed);
     }
 
     /// Whether the number still leads to our file. The program may have closed it behind our back, and opened

@@ -12,7 +12,8 @@
 //! * `path p`: the event's text is the string at `p`;
 //! * `paths (p, q)`: two of them; `address (p, len)`: bytes;
 //! * `protect fd`: if that is a descriptor of the tracer's, the real function is not called: `EBADF`, as if it were
-//!   not open.
+//!   not open;
+//! * `replace fd`: if that is one, it gets out of the way.
 //!
 //! The macro contains `unsafe`, against the house's rule: what a hook does with its arguments is to hand them on, and a
 //! reader of one declaration has seen all of them.
@@ -108,6 +109,9 @@ macro_rules! refuses {
     (protect $fd:tt) => {
         $crate::ours::is_protected($fd)
     };
+    (replace $fd:tt) => {
+        $crate::ours::is_protected($fd) && !$crate::writer::give_way($fd)
+    };
     ($kind:ident $what:tt) => {
         false
     };
@@ -116,7 +120,7 @@ pub(crate) use refuses;
 
 /// Records an event with its text.
 macro_rules! record {
-    ($event:ident, $outcome:ident, $(protect $fd:tt)*) => {
+    ($event:ident, $outcome:ident, $(protect $fd:tt)* $(replace $to:tt)*) => {
         $crate::record::record(&$event, &[])
     };
     ($event:ident, $outcome:ident, path $path:tt $(protect $fd:tt)*) => {

@@ -5,8 +5,8 @@
 
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
-use crate::format::{BLOCKS, Block, Call, Header, Live};
-use crate::libc::{Blocked, now};
+use crate::format::{BLOCKS, Block, Call, Header, Live, Route};
+use crate::libc::{Blocked, errno, now, set_errno};
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
@@ -129,13 +129,15 @@ fn process() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()
 }
 
-/// Runs what makes calls of the tracer's own. Signals wait: what their handlers do would look like ours.
+/// Runs what makes calls of the tracer's own, and leaves `errno` alone. Signals wait: what their handlers do would look like
+/// ours.
 fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
-    let own = &local().own;
+    let (own, errno) = (&local().own, errno());
     let _signals = Blocked::new();
     own.store(own.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     let done = act();
     own.store(own.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    set_errno(errno);
     done
 }
 
@@ -146,8 +148,8 @@ fn begin() -> Option<()> {
     let lineage = Lineage::new().ok()?;
     LINEAGE.call_once(|| lineage);
     ours::choose_floor();
-    start(settings, None)?;
-    route::prepare(settings.route);
+    ours::raised(|| start(settings, None))?;
+    route::prepare(if ours::has_place() { settings.route } else { Route::None });
     Some(())
 }
 
@@ -164,7 +166,7 @@ pub(crate) fn renew() {
         go_unseen();
     } else if STATE.load(Ordering::Acquire) == LIVE {
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
-        if undisturbed(|| start(settings, place)).is_none() {
+        if undisturbed(|| start_again(settings, place)).is_none() {
             go_unseen();
         }
     }
@@ -177,6 +179,16 @@ fn go_unseen() {
         parent.header().untraced.fetch_add(1, Ordering::Relaxed);
     }
     STATE.store(INERT, Ordering::Release);
+}
+
+/// In a forked child.
+fn start_again(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
+    let elsewhere = ours::must_choose_again();
+    ours::raised(|| start(settings, place))?;
+    if elsewhere && let Some(life) = Life::current() {
+        route::detour(life, true);
+    }
+    Some(())
 }
 
 fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {

@@ -14,7 +14,7 @@ use io_pool_backend::PoolBackend;
 use spin::Once;
 
 /// How often a backend can be replaced by another of its kind.
-pub(crate) const LIVES: usize = 4;
+pub(crate) const LIVES: usize = 8;
 
 static POOLS: [Once<PoolBackend>; LIVES] = [const { Once::new() }; LIVES];
 static EPOLLS: [Once<EpollBackend>; LIVES] = [const { Once::new() }; LIVES];
@@ -109,7 +109,9 @@ pub(crate) fn backend() -> Option<Backend> {
 pub(crate) fn detour(life: Life, closed: bool) {
     life.header().detours.fetch_add(1, Ordering::Relaxed);
     let which = WHICH.load(Ordering::Relaxed);
-    if closed && which + 1 < LIVES {
+    if !ours::has_place() {
+        set(Route::None);
+    } else if closed && which + 1 < LIVES {
         WHICH.store(which + 1, Ordering::Relaxed);
         prepare(kind());
     } else {

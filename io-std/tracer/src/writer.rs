@@ -23,7 +23,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use io_core::op::{Op, Pwrite};
 use io_core::{Errno, Fd, IoAwaitable, Seekable};
@@ -56,9 +56,15 @@ enum Refused {
 /// Whether a thread has the backend to itself.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// How many turns there are, and whether descriptors are being moved, which is when there is none.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+static MOVING: AtomicBool = AtomicBool::new(false);
+
 /// In a forked child: whoever has it is not there.
 pub(crate) fn renew() {
     TAKEN.store(false, Ordering::SeqCst);
+    TURNS.store(0, Ordering::SeqCst);
+    MOVING.store(false, Ordering::SeqCst);
 }
 
 impl Turn {
@@ -73,8 +79,11 @@ impl Turn {
             return Err(Refused::Here);
         }
         let signals = Blocked::new().ok_or(Refused::Here)?;
+        // Ordering: SeqCst, with `give_way`: one of the two sees the other.
+        TURNS.fetch_add(1, Ordering::SeqCst);
         let exclusive = route::is_exclusive();
-        if exclusive && TAKEN.swap(true, Ordering::Acquire) {
+        if MOVING.load(Ordering::SeqCst) || exclusive && TAKEN.swap(true, Ordering::Acquire) {
+            TURNS.fetch_sub(1, Ordering::SeqCst);
             return Err(Refused::Now);
         }
         local().own.store(1, Ordering::Relaxed);
@@ -99,6 +108,7 @@ impl Drop for Turn {
         if self.exclusive {
             TAKEN.store(false, Ordering::Release);
         }
+        TURNS.fetch_sub(1, Ordering::SeqCst);
         set_errno(self.errno);
     }
 }
@@ -124,6 +134,58 @@ fn settle(life: Life) {
         poll(Duration::from_millis(1));
         write_all(life, false);
     }
+    if BUFFER.is_sent() {
+        // The kernel takes nothing any more, and does not say so: a filter may answer anything. What the ring has stays in
+        // the mapping.
+        route::detour(life, false);
+    }
+}
+
+/// The program is about to put a descriptor where one of ours is: ours go elsewhere. `false` if that cannot be done.
+#[cold]
+pub(crate) fn give_way(fd: i32) -> bool {
+    let errno = errno();
+    let away = make_way(fd);
+    set_errno(errno);
+    away
+}
+
+fn make_way(fd: i32) -> bool {
+    // A child of vfork has descriptors of its own, which are of no use to it; beyond its limit the kernel refuses it.
+    let Some(life) = Life::own().filter(|_| !Life::is_borrowed() && ours::is_in_reach(fd)) else {
+        return true;
+    };
+    if quiet::is_on() {
+        ours::forget();
+        return true;
+    }
+    let Some(_signals) = Blocked::new() else { return false };
+    let deadline = now().saturating_add(60 * LONGEST_WAIT);
+    let await_until = |ready: &dyn Fn() -> bool| {
+        while !ready() {
+            if now() > deadline {
+                return false;
+            }
+            rustix::thread::sched_yield();
+        }
+        true
+    };
+    if !await_until(&|| !MOVING.swap(true, Ordering::SeqCst)) {
+        return false;
+    }
+    if !await_until(&|| TURNS.load(Ordering::SeqCst) == 0) {
+        MOVING.store(false, Ordering::SeqCst);
+        return false;
+    }
+    local().own.store(1, Ordering::Relaxed);
+    if ours::is_protected(fd) {
+        settle(life);
+        ours::leave();
+        route::detour(life, true);
+    }
+    local().own.store(0, Ordering::Relaxed);
+    MOVING.store(false, Ordering::SeqCst);
+    true
 }
 
 fn write_all(life: Life, again: bool) {
@@ -213,7 +275,7 @@ fn fail(life: Life, index: usize, errno: Errno) {
 
 /// The program has closed our descriptors: opens the file again, and takes another backend.
 fn recover(life: Life) -> bool {
-    let Some(settings) = Life::settings() else { return false };
+    let Some(settings) = Life::settings().filter(|_| ours::has_place()) else { return false };
     ours::forget();
     let opened = ours::noticing(|| EVENTS.open(settings, Life::pid()).is_ok());
     if opened {

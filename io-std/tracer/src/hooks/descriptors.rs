@@ -15,9 +15,9 @@ hooks! {
     dup: (fd: c_int) -> result: c_int
         = Dup { fd: fd, other: result, whose: true } protect fd;
     dup2 | __dup2: (fd: c_int, to: c_int) -> result: c_int
-        = Dup2 { fd: fd, argument: i64::from(to), other: result, whose: true } protect fd protect to;
+        = Dup2 { fd: fd, argument: i64::from(to), other: result, whose: true } protect fd replace to;
     dup3: (fd: c_int, to: c_int, flags: c_int) -> result: c_int
-        = Dup3 { fd: fd, argument: i64::from(flags), other: result, whose: true } protect fd protect to;
+        = Dup3 { fd: fd, argument: i64::from(flags), other: result, whose: true } protect fd replace to;
 }
 
 /// `F_DUPFD`, `F_DUPFD_CLOEXEC`.
