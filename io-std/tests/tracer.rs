@@ -136,7 +136,7 @@ fn children_of_every_kind() {
     with_each("children", &[], |_, run| {
         assert_exit(run, 0);
         run.assert_whole();
-        // The parent, 23 that forked, 4 that were executed in a child, two of them after a fork.
+        // The parent, 24 that forked, 4 that were executed in a child, two of them after a fork.
         let borrowed = |event: &&lives::Event| event.flags & format::BORROWED != 0;
         let of = |life: &&lives::Life| life.events.iter().any(|event| borrowed(&event));
         assert_eq!(run.lives.iter().filter(of).count(), 1, "who called vfork");

@@ -1,5 +1,5 @@
-/* Children of every kind, each of which reads: by fork, in a signal handler, from one of several threads, by the bare
-   system call, by vfork and exec, by posix_spawn; and one of each that ends at once. */
+/* Children of every kind, each of which reads: by fork, in a signal handler, from one of several threads, by clone, by the
+   bare system call, by vfork and exec, by posix_spawn; and one of each that ends at once. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -41,6 +41,13 @@ static void child(pid_t pid) {
     reap(pid);
 }
 
+/* Its end is a bare exit(2) of its one thread. */
+static int cloned(void *unused) {
+    (void)unused;
+    work();
+    return 3;
+}
+
 static void on_signal(int number) { (void)number; child(fork()); }
 
 static volatile int stop;
@@ -68,6 +75,8 @@ int main(int argc, char **argv) {
     signal(SIGUSR1, on_signal);
     raise(SIGUSR1);
     child((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    static char stack[1 << 16];
+    reap(clone(cloned, stack + sizeof stack, SIGCHLD, NULL));
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, busy, NULL);
     for (int i = 0; i < 20; i++)

@@ -6,6 +6,7 @@
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
 use crate::format::{BLOCKS, Block, Call, Header, Live, Route};
+use crate::hooks::vfork;
 use crate::libc::{Blocked, errno, now, set_errno};
 use crate::local::local;
 use crate::record::{Event, put};
@@ -53,9 +54,16 @@ impl Life {
     #[inline]
     pub(crate) fn own() -> Option<Life> {
         if LINEAGE.get().is_some_and(Lineage::is_forked) {
-            renew();
+            renew(vfork::has_cloned());
         }
         if STATE.load(Ordering::Acquire) == LIVE { Life::mapped() } else { None }
+    }
+
+    /// In a child of `fork`.
+    pub(crate) fn begin_child() {
+        if LINEAGE.get().is_some_and(Lineage::is_forked) {
+            renew(false);
+        }
     }
 
     /// The one whose mapping there is, for who records nothing.
@@ -153,9 +161,10 @@ fn begin() -> Option<()> {
     Some(())
 }
 
-/// A forked child's life begins: its own mapping comes over its parent's.
+/// A forked child's life begins: its own mapping comes over its parent's. One that was `cloned` may end by `exit(2)`, whose
+/// code is lost where a ring has a worker: the kernel takes that of the thread that is last. So it has no ring.
 #[cold]
-pub(crate) fn renew() {
+fn renew(cloned: bool) {
     let Some(lineage) = LINEAGE.get() else { return };
     let (Ok(adoption), Some(settings)) = (lineage.adopt(), SETTINGS.get()) else {
         // Another thread is at it, or there is nothing to renew.
@@ -166,7 +175,7 @@ pub(crate) fn renew() {
         go_unseen();
     } else if STATE.load(Ordering::Acquire) == LIVE {
         let place = NonNull::new(MAPPING.load(Ordering::Acquire));
-        if undisturbed(|| start_again(settings, place)).is_none() {
+        if undisturbed(|| start_again(settings, place, cloned)).is_none() {
             go_unseen();
         }
     }
@@ -182,11 +191,14 @@ fn go_unseen() {
 }
 
 /// In a forked child.
-fn start_again(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
+fn start_again(settings: &Settings, place: Option<NonNull<Live>>, cloned: bool) -> Option<()> {
     let elsewhere = ours::must_choose_again();
     ours::raised(|| start(settings, place))?;
     if elsewhere && let Some(life) = Life::current() {
         route::detour(life, true);
+    }
+    if cloned && route::is_exclusive() {
+        route::prepare(Route::Pool);
     }
     Some(())
 }

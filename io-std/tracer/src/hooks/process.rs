@@ -41,7 +41,7 @@ fn fork_by(real: &Real) -> c_int {
     let pid = unsafe { real() };
     if begin != 0 && pid == 0 {
         // Here a life begins.
-        let _: Option<Life> = Life::own();
+        Life::begin_child();
     } else if begin != 0 {
         record::record(&Event::of(Call::Fork, begin, pid.outcome()), &[]);
     }

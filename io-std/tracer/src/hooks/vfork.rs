@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 static VFORK: Real = Real::new("vfork\0");
 static CLONE: Real = Real::new("clone\0");
 static BORROWERS: AtomicBool = AtomicBool::new(false);
+static CLONES: AtomicBool = AtomicBool::new(false);
 
 /// Looks up the real functions of this file.
 pub(super) fn resolve() {
@@ -23,17 +24,22 @@ pub(super) fn resolve() {
 /// Whether the caller may be in such a child.
 #[inline]
 pub(crate) fn is_possible() -> bool {
-    BORROWERS.load(Ordering::Relaxed)
+    BORROWERS.load(Ordering::Relaxed) || has_cloned()
+}
+
+/// Whether there may be a child that was not made by `fork`.
+pub(crate) fn has_cloned() -> bool {
+    CLONES.load(Ordering::Relaxed)
 }
 
 /// A child may be made by a bare system call.
 pub(super) fn note() {
-    BORROWERS.store(true, Ordering::Relaxed);
+    CLONES.store(true, Ordering::Relaxed);
 }
 
-/// A function `$name` that notes and jumps to `$real`, or to `$else` where there is none.
+/// A function `$name` that sets `$flag` and jumps to `$real`, or to `$else` where there is none.
 macro_rules! jump {
-    ($name:ident, $real:ident, $else:ident) => {
+    ($name:ident, $flag:ident, $real:ident, $else:ident) => {
         #[doc = concat!("`", stringify!($name), "`.")]
         ///
         /// # Safety
@@ -50,7 +56,7 @@ macro_rules! jump {
                 "jmp rax",
                 "2:",
                 "jmp {other}",
-                flag = sym BORROWERS,
+                flag = sym $flag,
                 real = sym $real,
                 other = sym $else,
             );
@@ -65,7 +71,7 @@ macro_rules! jump {
                 "br x16",
                 "2:",
                 "b {other}",
-                flag = sym BORROWERS,
+                flag = sym $flag,
                 real = sym $real,
                 other = sym $else,
             );
@@ -73,8 +79,8 @@ macro_rules! jump {
     };
 }
 
-jump!(vfork, VFORK, fork);
-jump!(clone, CLONE, no_clone);
+jump!(vfork, BORROWERS, VFORK, fork);
+jump!(clone, CLONES, CLONE, no_clone);
 
 /// There is no `clone` to jump to.
 extern "C" fn no_clone() -> c_int {
