@@ -6,11 +6,11 @@
 use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
 use crate::format::{BLOCKS, Block, Call, Header, Live};
-use crate::libc::{Blocked, now};
+use crate::libc::Blocked;
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
-use crate::{descriptors, ours, quiet, route, writer};
+use crate::{clock, descriptors, ours, quiet, route, solo, writer};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use io_core::fork::Lineage;
@@ -83,7 +83,7 @@ impl Life {
 
     /// Notes that it is over.
     pub(crate) fn end(self) {
-        self.live.header.ended.store(now(), Ordering::Relaxed);
+        self.live.header.ended.store(clock::now(), Ordering::Relaxed);
     }
 
     /// Lets more blocks be used, if there are more and there is room. Whether any are new.
@@ -145,6 +145,8 @@ fn begin() -> Option<()> {
     let settings = SETTINGS.call_once(|| settings);
     let lineage = Lineage::new().ok()?;
     LINEAGE.call_once(|| lineage);
+    clock::choose(settings.ticks);
+    solo::resolve();
     ours::choose_floor();
     start(settings, None)?;
     route::prepare(settings.route);
@@ -180,7 +182,7 @@ fn go_unseen() {
 }
 
 fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
-    let (began, pid) = (now(), process());
+    let (began, pid) = (clock::now(), process());
     let (mapping, life) = files::map(settings, pid, place).ok()?;
     // SAFETY: mapped for ever, and zero.
     let live: &'static Live = unsafe { mapping.as_ref() };
