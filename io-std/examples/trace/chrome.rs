@@ -58,8 +58,8 @@ impl Chrome {
             told.name,
             told.begin / 1000,
             told.begin % 1000,
-            event.nanos / 1000,
-            event.nanos % 1000,
+            event.took / 1000,
+            event.took % 1000,
             told.pid,
             event.tid,
             event.result,
@@ -150,8 +150,8 @@ mod tests {
                 .fd(-1)
                 .result(3)
                 .text("/tmp/\"quoted\"\u{1}")
-                .nanos(2_345),
-            Sample::at(5_007).fd(3).result(-11).nanos(1).flags(NESTED),
+                .took(2_345),
+            Sample::at(5_007).fd(3).result(-11).took(1).flags(NESTED),
             Sample::at(6_000).call(Call::Rename).fd(-1).result(0).text("a\0b"),
         ]);
         let events = events(&text);
@@ -189,7 +189,7 @@ mod tests {
                     let text: Vec<u8> = (0..random.below(60)).map(|_| random.byte()).collect();
                     let mut sample = Sample::at(random.next()).text(text);
                     sample.event.call = u16::try_from(random.below(100)).expect("small");
-                    sample.event.nanos = random.next();
+                    sample.event.took = random.next();
                     sample.event.result = random.next().cast_signed();
                     sample.event.argument = random.next().cast_signed();
                     sample.event.fd = i32::try_from(random.below(9)).expect("small") - 3;

@@ -1,7 +1,8 @@
 //! One life of a process: what its mapping says, and its events from the file and from the mapping.
 
+use crate::clock::{Clock, Moment};
 use crate::format::{
-    self, BLOCK_BYTES, BLOCKS, Block, Event, Live, MAGIC, Route, SLOT_BYTES, TEXT_MARK,
+    self, BLOCK_BYTES, BLOCKS, Block, Event, Live, MAGIC, Route, SLOT_BYTES, is_marked, mark,
 };
 use crate::slots::{Reader, long, word};
 use core::mem::{offset_of, size_of};
@@ -21,6 +22,7 @@ pub(crate) struct Header {
     pub(crate) parent: u32,
     pub(crate) began: u64,
     pub(crate) ended: u64,
+    clock: u32,
     pub(crate) events: u64,
     pub(crate) dropped: u64,
     pub(crate) failed: u64,
@@ -54,6 +56,7 @@ impl Header {
             parent: field!(word, bytes, parent),
             began: field!(long, bytes, began),
             ended: field!(long, bytes, ended),
+            clock: field!(word, bytes, clock),
             events: field!(long, bytes, events),
             dropped: field!(long, bytes, dropped),
             failed: field!(long, bytes, failed),
@@ -97,6 +100,7 @@ pub(crate) struct Life {
     pub(crate) header: Header,
     kept: Vec<Kept>,
     events: PathBuf,
+    clock: Option<Clock>,
 }
 
 impl Life {
@@ -121,7 +125,7 @@ impl Life {
                 kept.push(block);
             }
         }
-        Ok(Some(Life { header, kept, events }))
+        Ok(Some(Life { header, kept, events, clock: None }))
     }
 
     /// The file of events has this name now.
@@ -129,9 +133,27 @@ impl Life {
         self.events = events;
     }
 
+    /// Its times are nanoseconds from now on; it was lived between these two.
+    pub(crate) fn set_clock(&mut self, first: Moment, last: Moment) {
+        let clock = Clock::of(self.header.clock, first, last);
+        for time in [&mut self.header.began, &mut self.header.ended] {
+            if *time != 0 {
+                *time = clock.at(*time);
+            }
+        }
+        self.clock = Some(clock);
+    }
+
     /// Calls `visit` with each event and its text, each once: block after block of the file, and then what
     /// only the mapping has.
     pub(crate) fn each(&self, io: &Io, mut visit: impl FnMut(&Event, &[u8])) -> io::Result<()> {
+        let mut visit = |event: &Event, text: &[u8]| match self.clock {
+            None => visit(event, text),
+            Some(clock) => {
+                let (begin, took) = (clock.at(event.begin), clock.span(event.took));
+                visit(&Event { begin, took, ..*event }, text);
+            }
+        };
         let mut reader = Reader::default();
         let done = self.each_written(io, &mut reader, &mut visit);
         for block in &self.kept {
@@ -175,8 +197,8 @@ impl Life {
 impl Kept {
     /// Without what is behind the last slot in use: nothing was there yet, or it is of an earlier block.
     fn new(number: u64, mut bytes: Vec<u8>) -> Kept {
-        let mark = number.wrapping_add(1);
-        let ours = |slot: &[u8]| long(slot, SLOT_BYTES - 8) & !TEXT_MARK == mark;
+        let mark = mark(number);
+        let ours = |slot: &[u8]| is_marked(long(slot, SLOT_BYTES - 8), mark);
         let used = bytes.chunks(SLOT_BYTES).rposition(ours);
         bytes.truncate(used.map_or(0, |last| (last + 1) * SLOT_BYTES));
         bytes.shrink_to_fit();
@@ -205,7 +227,7 @@ fn read(io: &Io, file: &File, len: usize, offset: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::Life;
-    use crate::format::{BLOCK_BYTES, Live};
+    use crate::format::{BLOCK_BYTES, Live, SLOT_BYTES};
     use crate::samples::{Random, Sample, block, events_file, io, mapping};
     use std::fs;
     use std::path::Path;
@@ -225,12 +247,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let number = |number, at| block(number, &[Sample::at(at), Sample::at(at + 1)]);
         // 0 is only in the file; 1 in both, and the mapping says so; 2 is half in the file; 3 only mapped.
-        let halfway = number(2, 30)[..64].to_vec();
+        let halfway = number(2, 30)[..SLOT_BYTES].to_vec();
         events_file(
             &dir.path().join("7-0.events"),
             &[(0, number(0, 10)), (1, number(1, 20)), (2, halfway)],
         );
-        let blocks = [(1, number(1, 20), 128), (2, number(2, 30), 64), (3, number(3, 40), 0)];
+        let blocks = [(1, number(1, 20), 64), (2, number(2, 30), 32), (3, number(3, 40), 0)];
         fs::write(dir.path().join("7-0.live"), mapping(7, 8, &blocks)).expect("written");
         let life = load(dir.path()).expect("a life");
         assert_eq!(begins(&life), [10, 11, 20, 21, 30, 31, 40, 41]);

@@ -14,7 +14,11 @@ mod args;
 mod calls;
 mod child;
 mod chrome;
+mod clock;
 mod collect;
+#[path = "../../tracer/src/counter.rs"]
+#[allow(unreachable_pub, reason = "the object's own file")]
+mod counter;
 mod durations;
 mod elf;
 #[allow(
@@ -42,6 +46,7 @@ mod svg;
 mod wait;
 
 use args::{Command, Options};
+use clock::Moment;
 use collect::Collector;
 use io_std::Io;
 use program::Refusal;
@@ -89,7 +94,7 @@ fn run(options: &Options) -> Result<Ended, Refusal> {
     let session = Session::new(options.spool.as_deref())
         .map_err(|error| Refusal::new(format!("cannot make a folder for the events: {error}")))?;
     let mut collector = Collector::new(io.clone(), &session);
-    let begun = Instant::now();
+    let (begun, first) = (Instant::now(), Moment::now());
     let ended = follow(options, &program, &object, &io, &session, &mut collector)?;
     let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
     match wait::for_descendants(session.dir(), || collector.turn()) {
@@ -109,7 +114,7 @@ fn run(options: &Options) -> Result<Ended, Refusal> {
         out: options.out.display().to_string(),
         svg: options.svg.as_ref().map(|svg| svg.display().to_string()),
     };
-    let mut story = Story::read(&io, lives);
+    let mut story = Story::read(&io, lives, first, Moment::now());
     if story.lives.is_empty() {
         eprintln!("trace: the program left nothing: the tracer was not loaded, or could not begin");
     }

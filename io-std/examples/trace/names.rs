@@ -73,7 +73,7 @@ pub(crate) struct Descriptors {
 impl Descriptors {
     /// Takes in what a call did to descriptors.
     pub(crate) fn note(&mut self, names: &mut Names, call: Call, event: &Event, text: &[u8]) {
-        let ended = event.begin.saturating_add(event.nanos);
+        let ended = event.begin.saturating_add(event.took);
         let mut made = |fd: i64, name: &str| {
             if let Ok(fd) = i32::try_from(fd)
                 && fd >= 0

@@ -1,7 +1,8 @@
 //! Blocks, mappings and files for tests, made by the format alone.
 
 use crate::format::{
-    BLOCK_BYTES, Block, Call, Event, Header, Live, MAGIC, Route, SLOT_BYTES, TEXT_BYTES, TEXT_MARK,
+    BLOCK_BYTES, Block, CONTINUED, Call, Event, Header, Live, MAGIC, Route, SLOT_BYTES, TEXT_BYTES,
+    mark,
 };
 use core::mem::{offset_of, size_of};
 use io_std::{Backend, Io};
@@ -21,7 +22,7 @@ impl Sample {
     pub(crate) fn at(begin: u64) -> Sample {
         let event = Event {
             begin,
-            nanos: 1,
+            took: 1,
             result: 1,
             argument: 1,
             fd: 3,
@@ -30,7 +31,6 @@ impl Sample {
             call: Call::Read as u16,
             flags: 0,
             text: 0,
-            reserved: 0,
         };
         Sample { event, text: Vec::new() }
     }
@@ -60,8 +60,8 @@ impl Sample {
         self
     }
 
-    pub(crate) fn nanos(mut self, nanos: u64) -> Sample {
-        self.event.nanos = nanos;
+    pub(crate) fn took(mut self, took: u64) -> Sample {
+        self.event.took = took;
         self
     }
 
@@ -86,34 +86,27 @@ impl Sample {
         (&self.event, &self.text)
     }
 
-    fn slots(&self, mark: u64) -> Vec<u8> {
-        let mut slot = vec![0; SLOT_BYTES];
+    fn slots(&self, number: u64) -> Vec<u8> {
+        let mark = mark(number);
         let event = &self.event;
-        let mut put = |at: usize, bytes: &[u8]| slot[at..at + bytes.len()].copy_from_slice(bytes);
-        put(offset_of!(Event, begin), &event.begin.to_ne_bytes());
-        put(offset_of!(Event, nanos), &event.nanos.to_ne_bytes());
-        put(offset_of!(Event, result), &event.result.to_ne_bytes());
-        put(offset_of!(Event, argument), &event.argument.to_ne_bytes());
-        put(offset_of!(Event, fd), &event.fd.to_ne_bytes());
-        put(offset_of!(Event, other), &event.other.to_ne_bytes());
-        put(offset_of!(Event, tid), &event.tid.to_ne_bytes());
-        put(offset_of!(Event, call), &event.call.to_ne_bytes());
-        put(offset_of!(Event, flags), &event.flags.to_ne_bytes());
-        put(offset_of!(Event, text), &event.text.to_ne_bytes());
-        put(TEXT_BYTES, &mark.to_ne_bytes());
+        let mut slots = match event.is_short(!self.text.contains(&0)) {
+            true => event.short(mark).to_vec(),
+            false => event.wide(mark).concat(),
+        };
         for piece in self.text.chunks(TEXT_BYTES) {
             let mut text = piece.to_vec();
             text.resize(TEXT_BYTES, 0);
-            slot.extend(text);
-            slot.extend((mark | TEXT_MARK).to_ne_bytes());
+            let words =
+                text.chunks(8).map(|eight| u64::from_le_bytes(eight.try_into().expect("8")));
+            slots.extend(words.chain([u64::from(mark) | CONTINUED]));
         }
-        slot
+        slots.into_iter().flat_map(u64::to_ne_bytes).collect()
     }
 }
 
 /// A whole block with these events.
 pub(crate) fn block(number: u64, samples: &[Sample]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.slots(number + 1)).collect();
+    let mut bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.slots(number)).collect();
     assert!(bytes.len() <= BLOCK_BYTES, "too many for a block");
     bytes.resize(BLOCK_BYTES, 0);
     bytes

@@ -1,6 +1,7 @@
 //! The folders that the object writes to, and the environment that tells it so.
 
 use crate::args::Full;
+use crate::clock::counter_is_trusted;
 use io_std::Backend;
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
@@ -59,6 +60,7 @@ impl Session {
             ("IO_TRACE_SPOOL", self.spool().into()),
             ("IO_TRACE_BACKEND", backend.name().into()),
             ("IO_TRACE_FULL", full.name().into()),
+            ("IO_TRACE_CLOCK", if counter_is_trusted() { "ticks" } else { "kernel" }.into()),
         ])
     }
 

@@ -51,8 +51,8 @@ impl Row {
         }
         self.count += 1;
         self.bytes = self.bytes.saturating_add(calls::bytes(told.call, told.event));
-        self.total_ns = self.total_ns.saturating_add(told.event.nanos);
-        self.durations.push(told.event.nanos);
+        self.total_ns = self.total_ns.saturating_add(told.event.took);
+        self.durations.push(told.event.took);
     }
 }
 
@@ -63,7 +63,7 @@ impl Stats {
         if let Some(file) = told.file {
             self.files.entry(file).or_default().add(told);
         }
-        let nanos = told.event.nanos;
+        let nanos = told.event.took;
         if self.slowest.len() == SLOWEST && self.slowest.last().is_some_and(|s| s.nanos >= nanos) {
             return;
         }
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn calls_and_files_are_counted() {
-        let read = |at, nanos, result| Sample::at(at).fd(3).nanos(nanos).result(result);
-        let open = Sample::at(1).call(Call::Open).fd(-1).result(3).text("/a").nanos(500);
+        let read = |at, nanos, result| Sample::at(at).fd(3).took(nanos).result(result);
+        let open = Sample::at(1).call(Call::Open).fd(-1).result(3).text("/a").took(500);
         let mut samples = vec![open, read(9_000, 7, -5)];
         samples.extend((0..100).map(|n| read(1_000 + n, n, 10)));
         let (mut stats, story) = stats(&samples);

@@ -2,6 +2,7 @@
 //! and the time it took. A second walk then has each event with its file.
 
 use crate::calls;
+use crate::clock::Moment;
 use crate::format::{BORROWED, Call, Event, Layer};
 use crate::life::Life;
 use crate::names::{Descriptors, NameId, Names, path};
@@ -59,8 +60,9 @@ pub(crate) struct Told<'a> {
 }
 
 impl Story {
-    /// The first walk.
-    pub(crate) fn read(io: &Io, mut lives: Vec<Life>) -> Story {
+    /// The first walk. All lives were lived between these two moments.
+    pub(crate) fn read(io: &Io, mut lives: Vec<Life>, first: Moment, last: Moment) -> Story {
+        lives.iter_mut().for_each(|life| life.set_clock(first, last));
         lives.sort_by_key(|life| (life.header.began, life.header.pid));
         let mut story = Story {
             descriptors: Vec::new(),
@@ -91,7 +93,7 @@ impl Story {
             let Some((call, layer, _)) = calls::of(event) else { return };
             found += 1;
             descriptors.note(&mut self.names, call, event, text);
-            let ended = event.begin.saturating_add(event.nanos);
+            let ended = event.begin.saturating_add(event.took);
             self.begin = self.begin.min(event.begin);
             self.end = self.end.max(ended);
             self.calls += u64::from(layer != Layer::Note);
@@ -194,6 +196,7 @@ impl Story {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::Story;
+    use crate::clock::Moment;
     use crate::format::{BORROWED, Call};
     use crate::life::Life;
     use crate::samples::{Sample, block, io, mapping};
@@ -208,7 +211,8 @@ pub(crate) mod tests {
             fs::write(&path, mapping(*pid, count, &[(0, block(0, samples), 0)])).expect("written");
             Life::load(&io(), &path, dir.path().join("none")).expect("loaded").expect("a life")
         };
-        Story::read(&io(), lives.iter().map(load).collect())
+        let now = Moment::now();
+        Story::read(&io(), lives.iter().map(load).collect(), now, now)
     }
 
     #[test]
@@ -216,9 +220,9 @@ pub(crate) mod tests {
         let samples = [
             Sample::at(100).call(Call::Begin).fd(-1),
             Sample::at(100).call(Call::Descriptor).fd(0).text("/dev/pts/1"),
-            Sample::at(110).call(Call::Open).fd(-1).result(3).text("/a").nanos(5),
-            Sample::at(120).fd(3).nanos(30),
-            Sample::at(130).fd(0).tid(8).nanos(50),
+            Sample::at(110).call(Call::Open).fd(-1).result(3).text("/a").took(5),
+            Sample::at(120).fd(3).took(30),
+            Sample::at(130).fd(0).tid(8).took(50),
             Sample::at(131).call(Call::Thread).fd(-1).tid(8).text("reader"),
         ];
         let mut story = story(&[(7, &samples)]);

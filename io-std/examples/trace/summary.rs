@@ -297,9 +297,9 @@ mod tests {
     }
 
     fn sample() -> Vec<Sample> {
-        let open = Sample::at(1).call(Call::Open).fd(-1).result(3).text("/a\nb").nanos(700);
-        let missing = Sample::at(2).call(Call::Open).fd(-1).result(-2).text("/none").nanos(300);
-        vec![open, missing, Sample::at(1_000).fd(3).result(4096).nanos(2_000).tid(8)]
+        let open = Sample::at(1).call(Call::Open).fd(-1).result(3).text("/a\nb").took(700);
+        let missing = Sample::at(2).call(Call::Open).fd(-1).result(-2).text("/none").took(300);
+        vec![open, missing, Sample::at(1_000).fd(3).result(4096).took(2_000).tid(8)]
     }
 
     fn both(samples: &[Sample], ended: Ended) -> (Value, String) {

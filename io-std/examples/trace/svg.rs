@@ -106,7 +106,7 @@ impl Picture {
 
     /// Takes in a call.
     pub(crate) fn add(&mut self, told: &Told<'_>, names: &Names) {
-        let (call, nanos) = (told.call, told.event.nanos);
+        let (call, nanos) = (told.call, told.event.took);
         let used = self.used.entry(call as u16).or_insert((0, call));
         used.0 = used.0.saturating_add(nanos);
         let Some(lane) = self.places.get(&(told.pid, told.event.tid)).copied() else { return };
@@ -389,8 +389,8 @@ mod tests {
 
     #[test]
     fn few_calls_have_a_bar_each() {
-        let open = Sample::at(1_000).call(Call::Open).fd(-1).result(3).text("/<a>").nanos(500);
-        let read = |at| Sample::at(at).fd(3).nanos(2_000).tid(8);
+        let open = Sample::at(1_000).call(Call::Open).fd(-1).result(3).text("/<a>").took(500);
+        let read = |at| Sample::at(at).fd(3).took(2_000).tid(8);
         let mut story =
             story(&[(7, &[open, read(2_000), read(9_000)]), (9, &[Sample::at(1).tid(9)])]);
         let text = picture(&mut story);
@@ -418,7 +418,7 @@ mod tests {
         let mut sample = Sample::at(0).event;
         for n in 0..calls {
             sample.tid = 7 + u32::try_from(n % u64::from(threads)).expect("small");
-            sample.nanos = random.next() % 100_000;
+            sample.took = random.next() % 100_000;
             let (call, layer, name) = Call::ALL[random.below(40)];
             let (event, text) = (&sample, &[][..]);
             let begin = n * 1_000;
@@ -451,7 +451,7 @@ mod tests {
         let samples: Vec<_> = (0..300)
             .map(|_| {
                 let mut sample = Sample::at(random.next());
-                sample.event.nanos = random.next();
+                sample.event.took = random.next();
                 sample.event.tid = u32::from(random.byte());
                 sample
             })

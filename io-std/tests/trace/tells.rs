@@ -170,3 +170,24 @@ fn the_summary_goes_where_it_was_sent() {
     assert!(said.contains("0 lost") && said.contains("The trace is in trace.json"), "{said}");
     assert!(dir.path().join("trace.json").is_file());
 }
+
+/// A reader that waits for a writer that sleeps, by both clocks: this one's and the program's own.
+#[test]
+fn a_call_takes_as_long_as_it_takes() {
+    let wait = "import os,sys,time
+r, w = os.pipe()
+if os.fork() == 0:
+    time.sleep(0.2); os.write(w, b'x'); os._exit(0)
+begin = time.monotonic_ns()
+os.read(r, 1)
+print(time.monotonic_ns() - begin)";
+    for backend in BACKENDS {
+        let Some(traced) = on(backend, &["python3", "-c", wait]) else { continue };
+        let own: u64 = traced.stdout().trim().parse().expect("nanoseconds");
+        let slowest = traced.calls().filter(|call| call["name"] == "read");
+        let slowest = slowest.filter_map(|call| call["dur"].as_f64()).fold(0.0, f64::max);
+        #[allow(clippy::cast_precision_loss, reason = "a second at most")]
+        let off = own as f64 - slowest * 1e3;
+        assert!((0.0..5e7).contains(&off), "{own} ns, {slowest} µs on {backend}");
+    }
+}

@@ -1,7 +1,8 @@
 //! Reads what a traced program has left: every life in a folder of mappings and a folder of files, each event once.
 
 use super::format::{
-    BLOCK_BYTES, BLOCKS, Block, Call, Header, Live, MAGIC, SLOT_BYTES, SLOTS, TEXT_BYTES, TEXT_MARK,
+    self, BLOCK_BYTES, BLOCKS, Block, CONTINUED, Call, Header, Live, MAGIC, SLOT_BYTES, SLOTS,
+    WIDE, is_marked, mark,
 };
 use core::mem::{offset_of, size_of};
 use std::collections::BTreeMap;
@@ -91,7 +92,7 @@ fn read_one(dir: &Path, spool: &Path, name: String) -> Life {
         for slot in 0..SLOTS {
             let from = slots + slot * SLOT_BYTES;
             let bytes = &mapping[from..from + SLOT_BYTES];
-            if word(bytes, SLOT_BYTES - 8) & !TEXT_MARK == number + 1 {
+            if is_marked(word(bytes, SLOT_BYTES - 8), mark(number)) {
                 block[slot * SLOT_BYTES..][..SLOT_BYTES].copy_from_slice(bytes);
             }
         }
@@ -116,26 +117,31 @@ fn read_one(dir: &Path, spool: &Path, name: String) -> Life {
 
 /// The events of a block that are whole.
 fn events(number: u64, block: &[u8]) -> Vec<Event> {
+    let mark = mark(number);
+    let mut slots = block.chunks(SLOT_BYTES).map(|slot| [0, 1, 2, 3].map(|at| word(slot, at * 8)));
     let mut found = Vec::new();
-    let mut at = 0;
-    while at < SLOTS {
-        let slot = &block[at * SLOT_BYTES..][..SLOT_BYTES];
-        at += 1;
-        if word(slot, SLOT_BYTES - 8) != number + 1 {
+    while let Some(first) = slots.next() {
+        if !is_marked(first[3], mark) || first[3] & CONTINUED != 0 {
             continue;
         }
-        let len = usize::try_from(half(slot, 48)).expect("a length");
+        let mut next = || {
+            let slot = slots.next().expect("a slot");
+            assert_eq!(slot[3], u64::from(mark) | CONTINUED, "a torn event");
+            slot
+        };
+        let event = format::Event::read(first, || Some(next())).expect("read");
+        let len = usize::try_from(event.text).expect("a length");
         let mut text = Vec::new();
-        for bytes in block[at * SLOT_BYTES..].chunks(SLOT_BYTES).take(len.div_ceil(TEXT_BYTES)) {
-            assert_eq!(word(bytes, SLOT_BYTES - 8), (number + 1) | TEXT_MARK, "a torn event");
-            text.extend_from_slice(&bytes[..TEXT_BYTES]);
-            at += 1;
+        while text.len() < len {
+            text.extend(next()[..3].iter().flat_map(|word| word.to_le_bytes()));
         }
         text.truncate(len);
-        let [call, flags] = [44, 46].map(|at| u16::from_le_bytes([slot[at], slot[at + 1]]));
-        let (_, _, name) = Call::ALL[usize::from(call)];
+        if first[3] & WIDE == 0 {
+            text.truncate(text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        }
+        let (_, _, name) = Call::ALL[usize::from(event.call)];
         let text = String::from_utf8_lossy(&text).into_owned();
-        found.push(Event { call: name, flags, text });
+        found.push(Event { call: name, flags: event.flags, text });
     }
     found
 }

@@ -148,6 +148,9 @@ impl Tracer {
         command.arg(format!("LD_PRELOAD={}", preload.display())).arg(program).args(arguments);
         command.env("IO_TRACE_DIR", live).env("IO_TRACE_SPOOL", files);
         command.env("IO_TRACE_BACKEND", self.backend.name());
+        // Each of the clocks with some of the tests.
+        let clock = if self.backend == Backend::Epoll { "kernel" } else { "ticks" };
+        command.env("IO_TRACE_CLOCK", clock);
         command.env("IO_TRACE_FULL", if self.drops { "drop" } else { "wait" });
         let output = command.output().map_err(|error| format!("no timeout: {error}"))?;
         let mut lives = read(live, files);

@@ -17,7 +17,8 @@
 //! and nobody but its opener ends that. So a thread that was interrupted with a room in hand holds one block up, and not
 //! those after it.
 
-use crate::format::{BLOCKS, Block, SLOT_BYTES, SLOTS};
+use crate::format::{BLOCKS, Block, CONTINUED, SLOT_BYTES, SLOTS, Slot, is_marked, mark};
+use crate::solo;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 const OPEN: u32 = 0;
@@ -40,8 +41,8 @@ pub(crate) struct Room {
 
 impl Room {
     /// What its slots are marked with.
-    pub(crate) fn mark(&self) -> u64 {
-        self.number + 1
+    pub(crate) fn mark(&self) -> u32 {
+        mark(self.number)
     }
 }
 
@@ -78,7 +79,7 @@ struct Head {
     first: usize,
 }
 
-const INDEX_SHIFT: u32 = 10;
+const INDEX_SHIFT: u32 = 11;
 const NUMBER_SHIFT: u32 = 16;
 const _: () = assert!(SLOTS < 1 << INDEX_SHIFT && BLOCKS <= 1 << (NUMBER_SHIFT - INDEX_SHIFT));
 
@@ -133,6 +134,7 @@ impl Buffer {
         blocks: &[Block; BLOCKS],
         slots: usize,
         spare: usize,
+        alone: bool,
     ) -> Option<Room> {
         let epoch = self.epoch.load(Ordering::Relaxed);
         let mut word = self.head.load(Ordering::Relaxed);
@@ -143,8 +145,8 @@ impl Buffer {
             }
             // Ordering: Acquire, what the block's opener saw of it is seen; Release, for the same.
             let next = Head { number, index, first: first + slots }.pack();
-            match self.head.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Room { number, index, first, slots, epoch }),
+            match solo::exchange(&self.head, word, next, alone) {
+                Ok(()) => return Some(Room { number, index, first, slots, epoch }),
                 Err(now) => word = now,
             }
         }
@@ -206,15 +208,15 @@ impl Buffer {
             if let Some(used) = self.used.get(index) {
                 used.store(narrow(first), Ordering::Relaxed);
             }
-            self.add(blocks, index, SLOTS - first);
+            self.add(blocks, index, SLOTS - first, false);
         }
     }
 
     /// The room is filled and marked.
     #[inline]
-    pub(crate) fn commit(&self, blocks: &[Block; BLOCKS], room: Room) {
+    pub(crate) fn commit(&self, blocks: &[Block; BLOCKS], room: Room, alone: bool) {
         if self.is_current(room) {
-            self.add(blocks, room.index, room.slots);
+            self.add(blocks, room.index, room.slots, alone);
         }
     }
 
@@ -225,11 +227,11 @@ impl Buffer {
     }
 
     #[inline]
-    fn add(&self, blocks: &[Block; BLOCKS], index: usize, slots: usize) {
+    fn add(&self, blocks: &[Block; BLOCKS], index: usize, slots: usize, alone: bool) {
         let Some(block) = blocks.get(index) else { return };
         let slots = narrow(slots);
         // Ordering: Release, the slots come before; Acquire, who makes it full has seen all of them.
-        if block.committed.fetch_add(slots, Ordering::AcqRel) + slots == WHOLE {
+        if solo::add(&block.committed, slots, alone) + slots == WHOLE {
             self.set(index, FULL);
             self.left.store(1, Ordering::Release);
         }
@@ -343,7 +345,7 @@ impl Buffer {
         };
         let missing = WHOLE.saturating_sub(block.committed.load(Ordering::Acquire));
         if missing > 0 {
-            self.add(blocks, index, missing as usize);
+            self.add(blocks, index, missing as usize, false);
         }
         missing
     }
@@ -378,19 +380,11 @@ fn narrow(slots: usize) -> u32 {
 
 /// Events that begin in these slots of a block.
 fn count_events(block: &Block, from: usize, to: usize) -> u64 {
-    let mark = block.number.load(Ordering::Relaxed);
-    let mut slots = block.slots.iter().take(to).skip(from);
-    let mut events = 0;
-    while let Some(slot) = slots.next() {
-        let [.., text, last] = &slot.words;
-        if last.load(Ordering::Relaxed) != mark {
-            continue;
-        }
-        events += 1;
-        let text = text.load(Ordering::Relaxed) & u64::from(u32::MAX);
-        for _ in 0..text.div_ceil(crate::format::TEXT_BYTES as u64) {
-            slots.next();
-        }
-    }
-    events
+    let mark = mark(block.number.load(Ordering::Relaxed).wrapping_sub(1));
+    let begins = |slot: &&Slot| {
+        let [.., last] = &slot.words;
+        let last = last.load(Ordering::Relaxed);
+        is_marked(last, mark) && last & CONTINUED == 0
+    };
+    block.slots.iter().take(to).skip(from).filter(begins).count() as u64
 }

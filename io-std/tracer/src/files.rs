@@ -5,9 +5,9 @@
 //! another of the same size in a forked child.
 
 use crate::format::{Block, Live, MAGIC};
-use crate::ours;
 use crate::settings::Settings;
 use crate::text::Text;
+use crate::{clock, ours};
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -114,6 +114,7 @@ pub(crate) fn sign(live: &Live, pid: u32, began: u64) {
     let parent = rustix::process::Pid::as_raw(rustix::process::getppid());
     header.parent.store(parent.cast_unsigned(), Ordering::Relaxed);
     header.began.store(began, Ordering::Relaxed);
+    header.clock.store(clock::kind(), Ordering::Relaxed);
     let mut room = [core::mem::MaybeUninit::<u8>::uninit(); 1024];
     if let Ok((program, _)) =
         rustix::fs::readlinkat_raw(rustix::fs::CWD, c"/proc/self/exe", &mut room)

@@ -8,24 +8,44 @@
 //! * `PID-N.events`: block after block as they were written through the library, block `n` at
 //!   `n * BLOCK_BYTES`; what was never written is a hole.
 //!
-//! An event is one slot of 64 bytes, and more of them for its text. The last word of a slot is its mark: one
-//! more than the number of its block, and [`TEXT_MARK`] in a slot of text; stored last, so that a slot that is not
-//! whole is known. Slots at a block's end that are left over have whatever mark was there before.
+//! An event is one slot of 32 bytes if it is of the usual kind, two if not, and more of them for its text. The lower half
+//! of a slot's last word is its mark, one more than the number of its block; the word is stored last, so that a slot
+//! that is not whole is known. Slots at a block's end that are left over have whatever mark was there before.
+//!
+//! | slot | words |
+//! |---|---|
+//! | short | `begin`; `took` and `tid`; `result` and `argument`; mark, slots of text, `fd`, call, flags |
+//! | wide, first | `begin`; `took`; `result`; mark, call, flags, [`WIDE`] |
+//! | wide, second | `argument`; `fd` and `other`; `tid` and bytes of text; mark, [`CONTINUED`] |
+//! | text | 24 bytes; mark, [`CONTINUED`] |
+//!
+//! Of two halves of a word the first named is the lower one. The text of a short event ends at its last byte that is
+//! not zero.
 //!
 //! No dependencies and no `std`: the launcher compiles the same file.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The first word of a mapping; the last byte is the version.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"iotrace\x01");
-/// Bytes of a slot.
-pub const SLOT_BYTES: usize = 64;
+pub const MAGIC: u64 = u64::from_le_bytes(*b"iotrace\x02");
+/// Words of a slot, and its bytes.
+pub const WORDS: usize = 4;
+pub const SLOT_BYTES: usize = 32;
 /// Text that fits in a slot behind an event.
 pub const TEXT_BYTES: usize = SLOT_BYTES - 8;
-/// In the mark of a slot of text, so that text behind an event that is not whole is no event.
-pub const TEXT_MARK: u64 = 1 << 63;
+/// In a slot's last word: an event goes on here, so that what is behind one that is not whole is no event.
+pub const CONTINUED: u64 = 1 << 63;
+/// In the last word of an event's first slot: the next one belongs to it as well.
+pub const WIDE: u64 = 1 << 62;
+/// Slots of text that a short event can have.
+const SHORT_TEXT: usize = 15;
+/// Where the parts of a last word are, above the mark.
+const TEXT_AT: u32 = 32;
+const FD_AT: u32 = 36;
+const CALL_AT: u32 = 52;
+const FLAGS_AT: u32 = 60;
 /// Slots of a block.
-pub const SLOTS: usize = 512;
+pub const SLOTS: usize = 1024;
 /// Bytes of a block in the file.
 pub const BLOCK_BYTES: usize = SLOTS * SLOT_BYTES;
 /// Blocks of a mapping.
@@ -34,10 +54,10 @@ pub const BLOCKS: usize = 16;
 pub const LONGEST_TEXT: usize = 4096;
 
 /// One slot. All words are atomic, since another process reads them.
-#[repr(C, align(64))]
+#[repr(C, align(32))]
 pub struct Slot {
-    /// [`Event`] or text, and the mark in the last.
-    pub words: [AtomicU64; 8],
+    /// See the top of the file.
+    pub words: [AtomicU64; WORDS],
 }
 
 /// One block: what it is for, and its slots.
@@ -60,7 +80,7 @@ pub struct Header {
     /// The process, and its parent.
     pub pid: AtomicU32,
     pub parent: AtomicU32,
-    /// `CLOCK_MONOTONIC`, in nanoseconds. `ended` is 0 where nobody could say it.
+    /// By its [`clock`](Self::clock). `ended` is 0 where nobody could say it.
     pub began: AtomicU64,
     pub ended: AtomicU64,
     /// Events that were begun to be recorded, also those that were dropped.
@@ -83,6 +103,8 @@ pub struct Header {
     /// Programs that were started without the tracer, because their environment had lost it, and forked children that
     /// could not be given a mapping.
     pub untraced: AtomicU64,
+    /// [`NANOSECONDS`] or [`TICKS`]: what its times are.
+    pub clock: AtomicU32,
     /// The path of the program, without NUL.
     pub program_len: AtomicU32,
     pub program: [AtomicU32; 256],
@@ -95,6 +117,11 @@ pub struct Live {
     pub blocks: [Block; BLOCKS],
 }
 
+/// In [`Header::clock`]: nanoseconds of `CLOCK_MONOTONIC`.
+pub const NANOSECONDS: u32 = 0;
+/// In [`Header::clock`]: ticks of the processor's counter.
+pub const TICKS: u32 = 1;
+
 /// Which backend writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -106,7 +133,7 @@ pub enum Route {
     Uring = 3,
 }
 
-/// An event as it lies in a slot.
+/// An event, taken out of its slots.
 ///
 /// | call | `argument` | `fd`, `other` | text |
 /// |---|---|---|---|
@@ -132,11 +159,10 @@ pub enum Route {
 /// | descriptor | 0 | one that is open at the begin of a life | what it leads to |
 /// | thread | 0 | -1, -1 | its name |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(C)]
 pub struct Event {
-    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    /// When it began, and how long it took, by the life's [`clock`](Header::clock).
     pub begin: u64,
-    pub nanos: u64,
+    pub took: u64,
     /// What the function returned, or `-errno`.
     pub result: i64,
     /// How much was asked for, or where, or flags: by [`Call`].
@@ -147,10 +173,120 @@ pub struct Event {
     pub tid: u32,
     pub call: u16,
     pub flags: u16,
-    /// Bytes of text in the slots that follow: a path, or what [`Call`] says.
+    /// Bytes of text: a path, or what the table says. Of one that was read, at most so many.
     pub text: u32,
-    pub reserved: u32,
 }
+
+/// The mark of the slots of a block.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "it begins again after 128 TiB")]
+pub const fn mark(number: u64) -> u32 {
+    number.wrapping_add(1) as u32
+}
+
+/// Whether a last word is of this mark; [`CONTINUED`] in it says the rest.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+pub const fn is_marked(word: u64, mark: u32) -> bool {
+    word as u32 == mark
+}
+
+#[inline]
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+impl Event {
+    /// Whether one slot has room for all but the text, as it has for most. `plain`: there is no zero byte in that.
+    #[inline]
+    pub fn is_short(&self, plain: bool) -> bool {
+        u32::try_from(self.took).is_ok()
+            && i32::try_from(self.result).is_ok()
+            && i32::try_from(self.argument).is_ok()
+            && i16::try_from(self.fd).is_ok()
+            && self.other == -1
+            && (self.text == 0 || plain && self.text as usize <= SHORT_TEXT * TEXT_BYTES)
+    }
+
+    /// The words of a short one.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is short")]
+    pub fn short(&self, mark: u32) -> [u64; WORDS] {
+        let texts = (self.text as usize).div_ceil(TEXT_BYTES) as u64;
+        [
+            self.begin,
+            pair(self.took as u32, self.tid),
+            pair(self.result as u32, self.argument as u32),
+            self.head(mark) | texts << TEXT_AT | u64::from(self.fd as u16) << FD_AT,
+        ]
+    }
+
+    /// The words of one that is not.
+    pub fn wide(&self, mark: u32) -> [[u64; WORDS]; 2] {
+        let first = [self.begin, self.took, self.result.cast_unsigned(), self.head(mark) | WIDE];
+        let second = [
+            self.argument.cast_unsigned(),
+            pair(self.fd.cast_unsigned(), self.other.cast_unsigned()),
+            pair(self.tid, self.text),
+            u64::from(mark) | CONTINUED,
+        ];
+        [first, second]
+    }
+
+    #[inline]
+    fn head(&self, mark: u32) -> u64 {
+        u64::from(mark)
+            | u64::from(self.call & 0xff) << CALL_AT
+            | u64::from(self.flags & 3) << FLAGS_AT
+    }
+
+    /// What [`short`](Self::short) or [`wide`](Self::wide) has made; of the latter both slots, the second for `second`.
+    #[allow(clippy::cast_possible_truncation, reason = "parts of words")]
+    pub fn read(
+        first: [u64; WORDS],
+        second: impl FnOnce() -> Option<[u64; WORDS]>,
+    ) -> Option<Event> {
+        let [begin, took, result, head] = first;
+        let call = (head >> CALL_AT) as u16 & 0xff;
+        let flags = (head >> FLAGS_AT) as u16 & 3;
+        if head & WIDE == 0 {
+            let texts = (head >> TEXT_AT) as usize & SHORT_TEXT;
+            return Some(Event {
+                begin,
+                took: u64::from(low(took)),
+                result: i64::from(low(result).cast_signed()),
+                argument: i64::from(low(result >> 32).cast_signed()),
+                fd: i32::from((head >> FD_AT) as i16),
+                other: -1,
+                tid: low(took >> 32),
+                call,
+                flags,
+                text: (texts * TEXT_BYTES) as u32,
+            });
+        }
+        let [argument, fds, rest, _] = second()?;
+        Some(Event {
+            begin,
+            took,
+            result: result.cast_signed(),
+            argument: argument.cast_signed(),
+            fd: low(fds).cast_signed(),
+            other: low(fds >> 32).cast_signed(),
+            tid: low(rest),
+            call,
+            flags,
+            text: low(rest >> 32),
+        })
+    }
+}
+
+const _: () = assert!(Call::ALL.len() <= 256 && size_of::<Slot>() == SLOT_BYTES);
 
 /// In [`Event::flags`]: a signal handler's, inside of another hook.
 pub const NESTED: u16 = 1;

@@ -138,7 +138,7 @@ macro_rules! record {
     ($event:ident, $outcome:ident, address ($address:expr, $len:expr)) => {
         // SAFETY: the real function has read it, which `outcome` says.
         let text = unsafe { $crate::hook::address($address, $len, $outcome) };
-        $crate::record::record(&$event, text)
+        $crate::record::record_bytes(&$event, text)
     };
 }
 pub(crate) use record;

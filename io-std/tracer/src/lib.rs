@@ -7,6 +7,9 @@
 #![cfg_attr(not(feature = "uring"), no_std)]
 
 mod buffer;
+mod clock;
+#[allow(unreachable_pub, reason = "the launcher's as well")]
+mod counter;
 mod descriptors;
 mod files;
 mod filter;
@@ -25,6 +28,7 @@ mod record;
 mod ring;
 mod route;
 mod settings;
+mod solo;
 mod start;
 mod text;
 mod writer;

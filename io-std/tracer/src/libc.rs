@@ -66,7 +66,6 @@ pub(crate) fn set_errno(value: c_int) {
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, without a system call where the kernel gives it so.
-#[inline]
 pub(crate) fn now() -> u64 {
     let mut time = Timespec { seconds: 0, nanos: 0 };
     // SAFETY: a clock that exists, and room for it: it cannot fail.

@@ -7,11 +7,11 @@ use crate::buffer::Buffer;
 use crate::files::{self, EVENTS};
 use crate::format::{BLOCKS, Block, Call, Header, Live, Route};
 use crate::hooks::vfork;
-use crate::libc::{Blocked, errno, now, set_errno};
+use crate::libc::{Blocked, errno, set_errno};
 use crate::local::local;
 use crate::record::{Event, put};
 use crate::settings::Settings;
-use crate::{descriptors, ours, quiet, route, writer};
+use crate::{clock, descriptors, ours, quiet, route, solo, writer};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use io_core::fork::Lineage;
@@ -91,7 +91,7 @@ impl Life {
 
     /// Notes that it is over.
     pub(crate) fn end(self) {
-        self.live.header.ended.store(now(), Ordering::Relaxed);
+        self.live.header.ended.store(clock::now(), Ordering::Relaxed);
     }
 
     /// Lets more blocks be used, if there are more and there is room. Whether any are new.
@@ -155,6 +155,8 @@ fn begin() -> Option<()> {
     let settings = SETTINGS.call_once(|| settings);
     let lineage = Lineage::new().ok()?;
     LINEAGE.call_once(|| lineage);
+    clock::choose(settings.ticks);
+    solo::resolve();
     ours::choose_floor();
     ours::raised(|| start(settings, None))?;
     route::prepare(if ours::has_place() { settings.route } else { Route::None });
@@ -204,7 +206,7 @@ fn start_again(settings: &Settings, place: Option<NonNull<Live>>, cloned: bool) 
 }
 
 fn start(settings: &Settings, place: Option<NonNull<Live>>) -> Option<()> {
-    let (began, pid) = (now(), process());
+    let (began, pid) = (clock::now(), process());
     let (mapping, life) = files::map(settings, pid, place).ok()?;
     // SAFETY: mapped for ever, and zero.
     let live: &'static Live = unsafe { mapping.as_ref() };

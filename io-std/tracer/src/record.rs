@@ -5,15 +5,15 @@
 
 use crate::buffer::Room;
 use crate::format::{
-    BORROWED, Block, Call, LONGEST_TEXT, NESTED, SLOT_BYTES, Slot, TEXT_BYTES, TEXT_MARK,
+    self, BORROWED, Block, CONTINUED, Call, LONGEST_TEXT, NESTED, Slot, TEXT_BYTES, WORDS,
 };
 use crate::hooks::vfork;
-use crate::libc::now;
 use crate::life::{BUFFER, Life};
 use crate::local::{Local, local};
 use crate::real::RESOLVING;
-use crate::{quiet, writer};
+use crate::{clock, quiet, solo, writer};
 use core::sync::atomic::Ordering;
+use core::{array, mem};
 
 /// What there is to say of a call.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ impl Event {
 
     /// Of the tracer itself.
     pub(crate) fn note(call: Call) -> Event {
-        Event { call, begin: now(), result: 0, argument: 0, fd: -1, other: -1, whose: false }
+        Event { call, begin: clock::now(), result: 0, argument: 0, fd: -1, other: -1, whose: false }
     }
 }
 
@@ -47,19 +47,24 @@ impl Event {
 pub(crate) fn begin() -> u64 {
     // A signal handler that interrupts a lookup is the program's all the same.
     let own = local().own.load(Ordering::Relaxed) & (RESOLVING - 1) != 0;
-    if own || Life::get().is_none() { 0 } else { now() }
+    if own || Life::get().is_none() { 0 } else { clock::now() }
 }
 
-/// Records a call of the program's. `errno` is not changed.
+/// Records a call of the program's, with a string. `errno` is not changed.
 #[inline]
 pub(crate) fn record(event: &Event, text: &[u8]) {
-    record_text(event, Text { one: text, two: None });
+    record_text(event, Text { one: text, two: None, plain: true });
+}
+
+/// The same, with any bytes.
+pub(crate) fn record_bytes(event: &Event, bytes: &[u8]) {
+    record_text(event, Text { one: bytes, two: None, plain: false });
 }
 
 /// The same, with two texts and a NUL between them.
 pub(crate) fn record_two(event: &Event, one: &[u8], two: &[u8]) {
     let one = one.get(..LONGEST_TEXT / 2).unwrap_or(one);
-    record_text(event, Text { one, two: Some(two) });
+    record_text(event, Text { one, two: Some(two), plain: false });
 }
 
 #[inline]
@@ -76,12 +81,25 @@ fn record_text(event: &Event, text: Text<'_>) {
 struct Text<'t> {
     one: &'t [u8],
     two: Option<&'t [u8]>,
+    /// There is no zero byte in it.
+    plain: bool,
 }
 
 impl Text<'_> {
-    fn len(self) -> usize {
+    /// In bytes.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "a few thousand at most")]
+    fn len(self) -> u32 {
         let second = self.two.map_or(0, |two| 1 + two.len());
-        (self.one.len() + second).min(LONGEST_TEXT)
+        (self.one.len() + second).min(LONGEST_TEXT) as u32
+    }
+
+    #[inline]
+    fn slots(self) -> usize {
+        if self.one.is_empty() && self.two.is_none() {
+            return 0;
+        }
+        (self.len() as usize).div_ceil(TEXT_BYTES)
     }
 }
 
@@ -114,11 +132,11 @@ fn meet(life: Life, local: &Local) -> u32 {
 
 /// Records, and leaves full blocks to others.
 pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
-    put_text(life, event, Text { one: text, two: None });
+    put_text(life, event, Text { one: text, two: None, plain: true });
 }
 
 fn put_text(life: Life, event: &Event, text: Text<'_>) {
-    let nanos = now().saturating_sub(event.begin);
+    let took = clock::now().saturating_sub(event.begin);
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
@@ -131,27 +149,31 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
     if nested {
         flags |= NESTED;
     }
-    let slots = 1 + text.len().div_ceil(TEXT_BYTES);
+    let event = format::Event {
+        begin: event.begin,
+        took,
+        result: event.result,
+        argument: event.argument,
+        fd: event.fd,
+        other: event.other,
+        tid,
+        call: event.call as u16,
+        flags,
+        text: text.len(),
+    };
+    let slots = Slots { wide: !event.is_short(text.plain), texts: text.slots() };
+    let alone = solo::is_alone();
     // The last free block is for signal handlers, which wait for nobody.
     let spare = usize::from(!nested);
     let room = BUFFER
-        .reserve(life.blocks(), slots, spare)
-        .or_else(|| if nested { None } else { writer::make_room(life, slots) });
+        .reserve(life.blocks(), slots.count(), spare, alone)
+        .or_else(|| if nested { None } else { writer::make_room(life, slots.count()) });
     if let Some(room) = room {
-        let words = [
-            event.begin,
-            nanos,
-            event.result.cast_unsigned(),
-            event.argument.cast_unsigned(),
-            pair(event.fd.cast_unsigned(), event.other.cast_unsigned()),
-            pair(tid, u32::from(event.call as u16) | u32::from(flags) << 16),
-            text.len() as u64,
-        ];
         if let Some(block) = life.blocks().get(room.index).filter(|_| BUFFER.is_current(room)) {
-            fill(block, room, &words, text);
+            fill(block, room, &event, slots, text);
         }
-        life.header().events.fetch_add(1, Ordering::Relaxed);
-        BUFFER.commit(life.blocks(), room);
+        solo::count(&life.header().events, alone);
+        BUFFER.commit(life.blocks(), room, alone);
     } else {
         life.header().dropped.fetch_add(1, Ordering::Relaxed);
         life.header().events.fetch_add(1, Ordering::Relaxed);
@@ -160,61 +182,74 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
     local.inside.store(0, Ordering::Relaxed);
 }
 
-#[inline]
-fn pair(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
+/// What an event needs.
+#[derive(Clone, Copy)]
+struct Slots {
+    wide: bool,
+    texts: usize,
+}
+
+impl Slots {
+    #[inline]
+    fn count(self) -> usize {
+        1 + usize::from(self.wide) + self.texts
+    }
 }
 
 /// Writes the slots of one event; the mark of the first comes last of all.
 #[inline]
-fn fill(block: &Block, room: Room, words: &[u64; 7], text: Text<'_>) {
+fn fill(block: &Block, room: Room, event: &format::Event, need: Slots, text: Text<'_>) {
     let slots = block.slots.get(room.first..room.first + room.slots).unwrap_or(&[]);
     let Some((first, rest)) = slots.split_first() else { return };
-    let [a, b, c, d, e, f, g, _] = &first.words;
-    for (word, value) in [a, b, c, d, e, f, g].into_iter().zip(*words) {
-        word.store(value, Ordering::Relaxed);
+    if need.wide {
+        fill_wide(first, rest, room, event, text);
+    } else {
+        if !rest.is_empty() {
+            fill_text(rest, room, text);
+        }
+        put_slot(first, event.short(room.mark()));
     }
-    if !rest.is_empty() {
-        fill_rest(rest, room, text);
-    }
-    mark(first, room.mark());
 }
 
 #[inline(never)]
-fn fill_rest(slots: &[Slot], room: Room, text: Text<'_>) {
-    if text.two.is_some() {
-        fill_two(slots, text);
-    } else {
-        for (slot, chunk) in slots.iter().zip(text.one.chunks(TEXT_BYTES)) {
-            fill_text(slot, chunk);
-        }
+fn fill_wide(first: &Slot, rest: &[Slot], room: Room, event: &format::Event, text: Text<'_>) {
+    let [one, two] = event.wide(room.mark());
+    if let Some((second, rest)) = rest.split_first() {
+        fill_text(rest, room, text);
+        put_slot(second, two);
     }
-    slots.iter().for_each(|slot| mark(slot, room.mark() | TEXT_MARK));
+    put_slot(first, one);
 }
 
-fn fill_text(slot: &Slot, text: &[u8]) {
-    for (word, bytes) in slot.words.iter().zip(text.chunks(8)) {
-        let value = match <[u8; 8]>::try_from(bytes) {
-            Ok(eight) => u64::from_le_bytes(eight),
-            Err(_) => bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)),
-        };
-        word.store(value, Ordering::Relaxed);
-    }
-}
-
-fn fill_two(slots: &[Slot], text: Text<'_>) {
-    let mut bytes = text.one.iter().chain(&[0]).chain(text.two.unwrap_or(&[]));
-    for word in slots.iter().flat_map(|slot| slot.words.iter().take(TEXT_BYTES / 8)) {
-        let eight = core::array::from_fn(|_| bytes.next().copied().unwrap_or(0));
-        word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
-    }
-}
-
+/// Writes one slot, its mark last.
 #[inline]
-fn mark(slot: &Slot, mark: u64) {
-    let [.., last] = &slot.words;
+fn put_slot(slot: &Slot, words: [u64; WORDS]) {
+    let [a, b, c, mark] = &slot.words;
+    let [first, second, third, last] = words;
+    a.store(first, Ordering::Relaxed);
+    b.store(second, Ordering::Relaxed);
+    c.store(third, Ordering::Relaxed);
     // Ordering: Release, the rest of the slot comes before.
-    last.store(mark, Ordering::Release);
+    mark.store(last, Ordering::Release);
 }
 
-const _: () = assert!(SLOT_BYTES == size_of::<Slot>());
+#[inline(never)]
+fn fill_text(slots: &[Slot], room: Room, text: Text<'_>) {
+    let last = u64::from(room.mark()) | CONTINUED;
+    if let Some(two) = text.two {
+        let mut bytes = text.one.iter().chain(&[0]).chain(two);
+        for slot in slots {
+            let mut word =
+                || u64::from_le_bytes(array::from_fn(|_| bytes.next().copied().unwrap_or(0)));
+            put_slot(slot, [word(), word(), word(), last]);
+        }
+        return;
+    }
+    for (slot, chunk) in slots.iter().zip(text.one.chunks(TEXT_BYTES)) {
+        let (words, rest) = chunk.as_chunks::<8>();
+        let mut words = words.iter().copied().map(u64::from_le_bytes);
+        let mut rest = rest.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+        let mut word = || words.next().unwrap_or_else(|| mem::take(&mut rest));
+        put_slot(slot, [word(), word(), word(), last]);
+    }
+}

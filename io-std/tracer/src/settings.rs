@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) spool: Text<400>,
     /// How (`IO_TRACE_BACKEND`).
     pub(crate) route: Route,
+    /// Whether events are timed by the processor's counter (`IO_TRACE_CLOCK`).
+    pub(crate) ticks: bool,
     /// Whether an event that finds no room is dropped at once (`IO_TRACE_FULL`).
     pub(crate) drops: bool,
 }
@@ -29,6 +31,7 @@ impl Settings {
             dir: Text::new().push(path(c"IO_TRACE_DIR")?),
             spool: Text::new().push(path(c"IO_TRACE_SPOOL")?),
             route,
+            ticks: variable(c"IO_TRACE_CLOCK") == Some(b"ticks"),
             drops: variable(c"IO_TRACE_FULL") == Some(b"drop"),
         })
     }

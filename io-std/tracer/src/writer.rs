@@ -305,7 +305,7 @@ fn make_free(life: Life, turn: &Turn, drops: bool) {
 /// is to be dropped.
 #[cold]
 pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
-    let reserve = || BUFFER.reserve(life.blocks(), slots, 1);
+    let reserve = || BUFFER.reserve(life.blocks(), slots, 1, false);
     let drops = Life::settings().is_none_or(|settings| settings.drops);
     let mut quiet = now();
     loop {
