@@ -21,8 +21,9 @@ usage: trace [OPTIONS] COMMAND [ARGS…]
   --summary FILE  the summary; - is the standard output (the standard error)
   --json          the summary is one JSON object
   --svg FILE      a picture of the timeline
-  --backend B     what writes the events: auto (the default), uring, epoll or pool; one that cannot work
-                  here is an error
+  --backend B     what writes the events: auto (the default: epoll), uring, epoll or pool; one that cannot
+                  work here is an error. With uring the kernel's workers are threads of COMMAND: it sees
+                  them in /proc/self/task, and cannot do what takes a single thread (a user namespace)
   --full F        when the events come faster than they can be written: wait (the default), or drop and
                   count them
   --spool DIR     where the events are until COMMAND is over (TMPDIR, or /tmp)

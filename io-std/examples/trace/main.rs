@@ -48,7 +48,7 @@ mod wait;
 use args::{Command, Options};
 use clock::Moment;
 use collect::Collector;
-use io_std::Io;
+use io_std::{Backend, Io};
 use program::Refusal;
 use session::Session;
 use std::env;
@@ -90,12 +90,13 @@ fn run(options: &Options) -> Result<Ended, Refusal> {
     // One thread does everything, so it may as well own the ring.
     let io = Io::builder().backend(options.backend).driver(false).workers(0).build();
     let io = io.map_err(|error| Refusal::new(error.to_string()))?;
-    let object = object::find(io.chosen().backend).map_err(Refusal::new)?;
+    let (backend, why) = inside(options.backend, &io);
+    let object = object::find(backend).map_err(Refusal::new)?;
     let session = Session::new(options.spool.as_deref())
         .map_err(|error| Refusal::new(format!("cannot make a folder for the events: {error}")))?;
     let mut collector = Collector::new(io.clone(), &session);
     let (begun, first) = (Instant::now(), Moment::now());
-    let ended = follow(options, &program, &object, &io, &session, &mut collector)?;
+    let ended = follow(options, &program, (&object, backend), &session, &mut collector)?;
     let wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
     match wait::for_descendants(session.dir(), || collector.turn()) {
         Ok(0) => {}
@@ -110,7 +111,7 @@ fn run(options: &Options) -> Result<Ended, Refusal> {
         command: command_line(options),
         ended,
         wall_ns,
-        why: io.chosen().why.clone(),
+        why,
         out: options.out.display().to_string(),
         svg: options.svg.as_ref().map(|svg| svg.display().to_string()),
     };
@@ -128,16 +129,26 @@ fn run(options: &Options) -> Result<Ended, Refusal> {
     Ok(ended)
 }
 
+/// What writes inside the program, and why. Where it is ours to choose, not the ring: its workers, which the kernel makes
+/// for files that it cannot write to at once, are threads of the program, and the kernel refuses such a program things that
+/// are for one thread only, as `unshare(CLONE_NEWUSER)`.
+fn inside(asked: Backend, io: &Io) -> (Backend, String) {
+    let chosen = io.chosen();
+    if asked == Backend::Auto && env::var_os("IO_BACKEND").is_none_or(|forced| forced.is_empty()) {
+        return (Backend::Epoll, "the program sees least of it".to_owned());
+    }
+    (chosen.backend, chosen.why.clone())
+}
+
 /// Starts the command and waits for it.
 fn follow(
     options: &Options,
     program: &Path,
-    object: &Path,
-    io: &Io,
+    (object, backend): (&Path, Backend),
     session: &Session,
     collector: &mut Collector,
 ) -> Result<Ended, Refusal> {
-    let (backend, preloaded) = (io.chosen().backend, env::var_os("LD_PRELOAD"));
+    let preloaded = env::var_os("LD_PRELOAD");
     let environment = session
         .environment(object, backend, options.full, preloaded.as_deref())
         .map_err(|error| Refusal::new(format!("cannot name the object: {error}")))?;

@@ -39,7 +39,7 @@ pub(crate) const PROGRAMS: [Program; 11] = [
         name: "sqlite3 doing 10 000 inserts",
         needs: &[("sqlite3", "sqlite3")],
         script: "{ echo 'create table t(a); begin;'
-              i=0; while [ $i -lt 10000 ]; do echo \"insert into t values($i);\"; i=$((i+1)); done
+              seq -f 'insert into t values(%.0f);' 0 9999
               echo 'commit; insert into t values(1); insert into t values(2); select count(*), sum(a) from t;'
             } | sqlite3 db",
     },

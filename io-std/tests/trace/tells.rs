@@ -117,6 +117,24 @@ assert svg.tag.endswith('svg') and len(list(svg.iter())) > 10
 }
 
 #[test]
+fn a_program_without_threads_has_none() {
+    // Enough to be written while it runs; then what the kernel refuses to a process with threads.
+    let program = "
+import ctypes, os
+with open('/dev/zero') as zero:
+    for n in range(3000): os.pread(zero.fileno(), 1, 0)
+print(len(os.listdir('/proc/self/task')), ctypes.CDLL(None).unshare(0x10000000))
+";
+    if !have("python3") {
+        return;
+    }
+    let traced = Run::new(&[], &["python3", "-c", program]).finish();
+    traced.assert_whole();
+    let without = plain(&["python3", "-c", program]);
+    assert_eq!(traced.output.stdout, without.stdout, "{}", traced.summary["route"]);
+}
+
+#[test]
 fn threads_and_processes_are_seen() {
     if have("python3") {
         let program = "

@@ -53,16 +53,19 @@ impl Life {
     /// The one there is now, which is this process's own: in a forked child it is begun anew.
     #[inline]
     pub(crate) fn own() -> Option<Life> {
-        if LINEAGE.get().is_some_and(Lineage::is_forked) {
-            renew(vfork::has_cloned());
-        }
+        Life::adopt(false);
         if STATE.load(Ordering::Acquire) == LIVE { Life::mapped() } else { None }
     }
 
     /// In a child of `fork`.
     pub(crate) fn begin_child() {
+        Life::adopt(true);
+    }
+
+    #[inline]
+    fn adopt(by_fork: bool) {
         if LINEAGE.get().is_some_and(Lineage::is_forked) {
-            renew(false);
+            renew(!by_fork && vfork::has_cloned());
         }
     }
 

@@ -1,5 +1,8 @@
 //! Where the program limits itself: a seccomp filter may forbid what the tracer does, and its answer may be the end of the
 //! process. So everything is written before, and afterwards nothing is done that is not allowed.
+//!
+//! A filter that is set by an instruction of the program's own passes us by. Where it answers with an error, writes fail and
+//! are counted; where it ends the process, that happens when a block is full.
 #![allow(unsafe_code, reason = "defines functions of the C library")]
 //! # Safety
 //! Arguments are handed on as they came. Both functions are variadic in C; the arguments that may be missing are in
