@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    int is_inline = argc > 2 && strcmp(argv[2], "inline") == 0, rest = is_inline ? 12000 : 3000;
+    int is_inline = argc > 2 && strcmp(argv[2], "inline") == 0, rest = is_inline ? 30000 : 3000;
     if (odd)
         program = (struct sock_fprog){sizeof enter / sizeof *enter, enter};
     if (argc > 1 && strcmp(argv[1], "ring") == 0)
