@@ -3,6 +3,8 @@
 
 #[path = "common/example.rs"]
 mod example;
+#[path = "trace/list.rs"]
+mod list;
 #[path = "trace/passes.rs"]
 mod passes;
 #[path = "trace/programs.rs"]

@@ -1,13 +1,15 @@
 //! Times of a life, in nanoseconds of `CLOCK_MONOTONIC`: what the processor's counter said is between two moments at
 //! which both clocks were read, before the program began and after it.
 
-use crate::counter::{NAME, ticks};
+use crate::counter::ticks;
 use crate::format::TICKS;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 
 /// What the kernel keeps time by.
 const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+/// What it calls the counter.
+const COUNTER: &str = if cfg!(target_arch = "x86_64") { "tsc" } else { "arch_sys_counter" };
 /// So many times both clocks are read; the reading that took the least time counts.
 const READINGS: usize = 16;
 /// Bits behind the point of what a tick is worth.
@@ -49,7 +51,7 @@ fn nanos() -> u64 {
 
 /// Whether the kernel trusts the counter to be the same on all processors and always of one speed.
 pub(crate) fn counter_is_trusted() -> bool {
-    fs::read_to_string(SOURCE).is_ok_and(|source| source.trim() == NAME)
+    fs::read_to_string(SOURCE).is_ok_and(|source| source.trim() == COUNTER)
 }
 
 /// Makes nanoseconds of the times of one life.
@@ -82,7 +84,7 @@ impl Clock {
     pub(crate) fn at(&self, time: u64) -> u64 {
         let Some(Scale { first, worth }) = self.scale else { return time };
         // Before the first, in a life that is not to be believed.
-        let since = time.checked_sub(first.ticks).unwrap_or(0);
+        let since = time.saturating_sub(first.ticks);
         first.nanos.saturating_add(scaled(since, worth))
     }
 
@@ -101,7 +103,7 @@ mod tests {
     use super::{Clock, Moment};
     use crate::counter::ticks;
     use crate::format::{NANOSECONDS, TICKS};
-    use std::time::Duration;
+    use core::time::Duration;
 
     #[test]
     fn ticks_become_nanoseconds() {

@@ -4,7 +4,8 @@
 //! through ours is counted for each thread and function, and the tracer must have told exactly that. What did
 //! not is listed; a call by a program that passed us by is an error.
 
-use crate::programs::{PROGRAMS, in_folder, ready};
+use crate::list::PROGRAMS;
+use crate::programs::{in_folder, ready};
 use crate::run::{Run, Traced, at_length, have};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

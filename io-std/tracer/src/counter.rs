@@ -3,9 +3,6 @@
 //! # Safety
 //! Reading the counter has no effect and is allowed where the kernel's clock reads it as well.
 
-/// The kernel's name for it, as the clock it keeps time by.
-pub const NAME: &str = if cfg!(target_arch = "x86_64") { "tsc" } else { "arch_sys_counter" };
-
 /// Its ticks; how long one is, two readings beside those of another clock say.
 #[inline]
 pub fn ticks() -> u64 {

@@ -174,10 +174,10 @@ fn storm_of(handler: extern "C" fn(libc::c_int), body: impl FnOnce()) {
                         unsafe { libc::syscall(libc::SYS_tgkill, pid, id, libc::SIGUSR1) };
                     }
                 }
-                // So many that a pause between them would be most of the time.
-                if rounds(1) < 100 {
-                    thread::sleep(Duration::from_micros(200));
-                }
+                // Never without a pause: a thread that sleeps, and is interrupted more often than the 50 µs of a
+                // timer's slack, begins anew with more than it had left, and sleeps for ever.
+                let pause = if rounds(1) < 100 { 200 } else { 50 };
+                thread::sleep(Duration::from_micros(pause));
             }
         });
         let _over = Over(&over);
