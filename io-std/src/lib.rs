@@ -6,6 +6,8 @@ mod call;
 mod choose;
 mod current;
 mod driver;
+#[doc = include_str!("../EMBEDDING.md")]
+pub mod embedding {}
 mod error;
 pub mod fs;
 mod io;

@@ -280,6 +280,19 @@ fn a_full_disk() {
 }
 
 #[test]
+fn a_program_that_may_not_look_at_the_time() {
+    with_each("counter", &[], |_, run| {
+        if run.output.status.code() == Some(77) {
+            return println!("SKIPPED: the kernel has no PR_SET_TSC");
+        }
+        assert_exit(run, 7);
+        // What comes after it stays in the mapping.
+        let [life] = &run.lives[..] else { panic!("one life") };
+        assert_eq!((life.count("pread"), life.missing(), life.dropped), (3000, 0, 0));
+    });
+}
+
+#[test]
 fn no_room_for_the_mapping() {
     // The header does not fit: the program runs, and nobody hears of it.
     let run = Small::new("64k").and_then(|small| {

@@ -208,6 +208,7 @@ print(time.monotonic_ns() - begin)";
         let slowest = slowest.filter_map(|call| call["dur"].as_f64()).fold(0.0, f64::max);
         #[allow(clippy::cast_precision_loss, reason = "a second at most")]
         let off = own as f64 - slowest * 1e3;
-        assert!((0.0..5e7).contains(&off), "{own} ns, {slowest} µs on {backend}");
+        // Another scale would be off by more; a machine that does much else, by less.
+        assert!(off > 0.0 && off < slowest * 500.0, "{own} ns, {slowest} µs on {backend}");
     }
 }

@@ -14,7 +14,7 @@ use crate::hook::Outcome;
 use crate::life::Life;
 use crate::local::local;
 use crate::real::Real;
-use crate::{ours, quiet, record, route, writer};
+use crate::{clock, ours, quiet, record, route, writer};
 use core::ffi::{c_int, c_long};
 use core::ptr;
 use core::sync::atomic::Ordering;
@@ -31,6 +31,9 @@ pub(super) fn resolve() {
 /// `PR_SET_SECCOMP`, and its modes.
 const PR_SET_SECCOMP: c_int = 22;
 const STRICT: usize = 1;
+/// `PR_SET_TSC`, and that a look at the counter is a signal.
+const PR_SET_TSC: c_int = 26;
+const TSC_SIGSEGV: usize = 2;
 /// `seccomp(2)`, and what it does.
 const SECCOMP: c_long = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
 const SET_STRICT: usize = 0;
@@ -79,6 +82,14 @@ unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize
     let Some(real) = (unsafe { PRCTL.get::<Function>() }) else { return Outcome::refused(38) };
     // SAFETY: our caller's promise.
     let set = || unsafe { real(option, a, b, c, d) };
+    if option == PR_SET_TSC && a == TSC_SIGSEGV {
+        let set = || {
+            clock::stop();
+            set()
+        };
+        // The library asks what time it is too.
+        return limiting(ptr::null(), set);
+    }
     if option != PR_SET_SECCOMP {
         return set();
     }
