@@ -538,7 +538,7 @@ fn drop_beside_number(uring: IoUring, spare: &OwnedFd) {
     // Never in place of another file; elsewhere, if the number is taken.
     let at_number = |fd: BorrowedFd<'_>| {
         let there = rustix::io::fcntl_dupfd_cloexec(fd, number).ok()?;
-        (there.as_raw_fd() == number).then(|| there.into_raw_fd())
+        (rustix::fd::AsRawFd::as_raw_fd(&there) == number).then(|| there.into_raw_fd())
     };
     if at_number(spare.as_fd()).is_some() {
         return drop(uring);
