@@ -40,6 +40,15 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
             if !self.is_of(born) {
                 return self.in_child(delivered);
             }
+            if delivered == 0
+                && let Some(errno) = self.park.lost()
+            {
+                if self.end_lost(errno) {
+                    continue;
+                }
+                self.park.leave();
+                return Err(errno);
+            }
             let told = take(&self.woken) | take(&self.announced)
                 || self.news.load(Ordering::SeqCst) != news;
             if delivered > 0 || told || deadline.is_over(now_ns) {
@@ -122,6 +131,9 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     fn sleep(&self, seen: u32, deadline: Deadline) {
         // Where others are, work that was added since `seen` has raised the epoch.
         if !L::SHARED && !self.queues(|queues| queues.work.is_empty()) {
+            return;
+        }
+        if self.park.lost().is_some_and(|errno| self.end_lost(errno)) {
             return;
         }
         let timed = self.timed.load(Ordering::SeqCst) != 0;

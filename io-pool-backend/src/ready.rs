@@ -6,7 +6,7 @@ use crate::note::Stage;
 use crate::run::Turn;
 use io_core::queue::Fifo;
 use io_core::readiness::{Event, Events, Readiness, Waiting};
-use io_core::{Errno, Fd, RawLock};
+use io_core::{Errno, Fd, Node, RawLock};
 
 impl<L: RawLock> PoolBackend<L> {
     /// What is to be done outside the lock when a node was let wait on this descriptor. How many were
@@ -59,7 +59,7 @@ impl<L: RawLock> PoolBackend<L> {
     /// file's by now, which has something to wait for. Where there is no room to wait, it would hold the worker
     /// for as long as that takes, so that is its error.
     fn no_readiness(&self, fd: Fd, why: Errno) {
-        if is_no_room(why) {
+        if let Some(why) = self.no_waiting(why) {
             return self.fail_all(self.queues(|queues| queues.withdraw_unarmed(fd)), why);
         }
         let stage = if why == Errno::BADF { Stage::Fresh } else { Stage::Block };
@@ -75,7 +75,7 @@ impl<L: RawLock> PoolBackend<L> {
     fn register_source(&self, fd: Fd, generation: u32) {
         self.count.syscall();
         let Err(why) = self.park.register_edges(fd, generation) else { return };
-        if is_no_room(why) {
+        if let Some(why) = self.no_waiting(why) {
             let ended = self.queues(|queues| queues.withdraw_refused(fd, generation));
             return self.fail_all(ended, why);
         }
@@ -88,6 +88,21 @@ impl<L: RawLock> PoolBackend<L> {
                 queues.passed += 1;
             }
         });
+    }
+
+    /// The error if it is not about the descriptor: there is no room to wait, or no epoll instance any more.
+    fn no_waiting(&self, why: Errno) -> Option<Errno> {
+        self.park.lost().or_else(|| is_no_room(why).then_some(why))
+    }
+
+    /// Somebody has closed the epoll instance: ends what waits for descriptors. Whether there was any.
+    #[cold]
+    pub(crate) fn end_lost(&self, why: Errno) -> bool {
+        let waits = |node: &Node| node.op().interest().is_some();
+        let ended = self.queues(|queues| queues.withdraw_all(waits));
+        let any = !ended.is_empty();
+        self.fail_all(ended, why);
+        any
     }
 
     fn fail_all(&self, mut ended: Fifo, why: Errno) {

@@ -69,6 +69,9 @@ impl<L: RawLock> PoolBackend<L> {
 
     /// Sleeps until there may be news since `seen`, a deadline of any operation, or `deadline`.
     pub(crate) fn sleep(&self, role: Role, seen: u32, deadline: Deadline) {
+        if self.park.lost().is_some_and(|errno| self.end_lost(errno)) {
+            return;
+        }
         let timer = self.earliest();
         self.count.syscall();
         // Ordering: Relaxed, as where it is counted.

@@ -32,6 +32,15 @@ impl<L: RawLock> PoolBackend<L> {
             if !self.is_of(born) {
                 return self.check_fork().map(|_| delivered);
             }
+            if delivered == 0
+                && let Some(errno) = self.park.lost()
+            {
+                if self.end_lost(errno) {
+                    continue;
+                }
+                self.park.leave();
+                return Err(errno);
+            }
             let told = self.is_told(news);
             if delivered > 0 || told || deadline.is_over(now_ns) {
                 if !looked && self.look(delivered > 0 || told) {

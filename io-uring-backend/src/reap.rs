@@ -63,7 +63,13 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
                 let node = unsafe { self.in_flight.remove_filed(node) };
                 self.became_ready(node, i64::from(result));
             }
-            Token::Wake => self.wake_armed.set(false),
+            Token::Wake => {
+                self.wake_armed.set(false);
+                // Somebody has closed the eventfd: nothing ends a wait any more.
+                if result == -Errno::BADF.raw() || (0..8).contains(&result) {
+                    self.dead.set(Some(Errno::BADF));
+                }
+            }
             Token::Cancel => self.cancel_answered(result),
         }
     }

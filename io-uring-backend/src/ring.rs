@@ -14,11 +14,11 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicI32, Ordering};
 use core::time::Duration;
 use io_core::op::IoVec;
-use io_core::syscall::close_fd;
+use io_core::syscall::{close_fd, now_ns};
 use io_core::{Errno, Fd, OpKind, OpSet};
 use io_uring::{EnterFlags, IoUring, Probe, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::AsRawFd;
 
@@ -297,7 +297,18 @@ enum Stage {
     /// Closed. The kernel has the pipe's other end among the ring's files, and drops it when it frees the
     /// ring, which is after the last operation in it has ended: then this one hangs up.
     Closed(OwnedFd),
+    /// Somebody has closed the descriptor. Nothing can be arranged without it: the ring is unmapped, and the time
+    /// after which all in it is taken to be over. See [`GRACE`].
+    Lost(u64),
 }
+
+/// How long the kernel gets to end what is in a ring whose descriptor somebody else has closed, in nanoseconds.
+///
+/// It begins at once when the memory is unmapped, and says nothing when it is done. What waits for readiness in a
+/// ring that ends does not touch its memory any more; what a disk or a kernel worker has, does so for as long as it
+/// takes. This is no proof, other than [`Stage::Closed`]: who closes a descriptor that is not theirs has broken a
+/// rule that there is no proof without.
+const GRACE: u64 = 250_000_000;
 
 /// The sets of setup flags, newest kernel first: 6.1, 6.0, 5.19, 5.10.
 pub(crate) const SETUPS: usize = 4;
@@ -346,7 +357,7 @@ impl Ring {
         // SAFETY: not `Sync`, and only `close` replaces it, which no borrow of ours lives across.
         match unsafe { &**self.stage.get() } {
             Stage::Live(uring) => Some(uring),
-            Stage::Closed(_) => None,
+            Stage::Closed(_) | Stage::Lost(_) => None,
         }
     }
 
@@ -356,8 +367,14 @@ impl Ring {
     pub(crate) fn close(&self) -> bool {
         let Some(uring) = self.live() else { return true };
         let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return false };
-        if uring.submitter().register_files(&[rustix::fd::AsRawFd::as_raw_fd(&writer)]).is_err() {
-            return false;
+        if let Err(error) =
+            uring.submitter().register_files(&[rustix::fd::AsRawFd::as_raw_fd(&writer)])
+        {
+            let lost = matches!(errno_of(&error), Errno::BADF | Errno::OPNOTSUPP);
+            if lost {
+                self.lose(&writer);
+            }
+            return lost;
         }
         drop(writer);
         // Before the ring's own is closed: a child forked in between closes only what is open.
@@ -368,6 +385,18 @@ impl Ring {
         let closed = unsafe { self.stage.get().replace(next) };
         drop(ManuallyDrop::into_inner(closed));
         true
+    }
+
+    /// [`close`](Self::close) of a ring whose number is not its own any more.
+    #[cold]
+    fn lose(&self, spare: &OwnedFd) {
+        self.number.store(DISOWNED, Ordering::Relaxed);
+        let next = ManuallyDrop::new(Stage::Lost(now_ns().saturating_add(GRACE)));
+        // SAFETY: as in `close`.
+        let closed = unsafe { self.stage.get().replace(next) };
+        if let Stage::Live(uring) = ManuallyDrop::into_inner(closed) {
+            drop_beside_number(uring, spare);
+        }
     }
 
     /// In a forked child: closes the descriptor and forgets the rest. The memory is not mapped here
@@ -386,6 +415,10 @@ impl Ring {
         match unsafe { &**self.stage.get() } {
             Stage::Live(_) => false,
             Stage::Closed(reader) => wait_for(reader.as_fd(), Some(patience)) == Entered::Done,
+            Stage::Lost(over) => {
+                wait_for_nothing(patience);
+                now_ns() >= *over
+            }
         }
     }
 
@@ -481,6 +514,10 @@ impl Ring {
                 wait_for(unsafe { BorrowedFd::borrow_raw(uring.as_raw_fd()) }, timeout)
             }
             Stage::Closed(reader) => wait_for(reader.as_fd(), timeout),
+            Stage::Lost(_) => {
+                wait_for_nothing(timeout.unwrap_or_default());
+                Entered::TimedOut
+            }
         }
     }
 }
@@ -491,6 +528,39 @@ impl Drop for Ring {
             // SAFETY: dropped here only, once.
             unsafe { ManuallyDrop::drop(self.stage.get_mut()) };
         }
+    }
+}
+
+/// Drops a ring that would close a number which is not its own: it closes a duplicate of `spare` where the number
+/// is free; and where it is another file's, that file gets it back.
+fn drop_beside_number(uring: IoUring, spare: &OwnedFd) {
+    let number = uring.as_raw_fd();
+    // Never in place of another file; elsewhere, if the number is taken.
+    let at_number = |fd: BorrowedFd<'_>| {
+        let there = rustix::io::fcntl_dupfd_cloexec(fd, number).ok()?;
+        (rustix::fd::AsRawFd::as_raw_fd(&there) == number).then(|| there.into_raw_fd())
+    };
+    if at_number(spare.as_fd()).is_some() {
+        return drop(uring);
+    }
+    // SAFETY: not negative; whether it is open is the kernel's to say.
+    let theirs = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = rustix::io::fcntl_getfd(theirs);
+    let kept = rustix::io::fcntl_dupfd_cloexec(theirs, 0);
+    drop(uring);
+    if let (Ok(flags), Ok(kept)) = (flags, kept)
+        && at_number(kept.as_fd()).is_some()
+    {
+        // It fails for no number that is open.
+        let _: rustix::io::Result<()> = rustix::io::fcntl_setfd(theirs, flags);
+    }
+}
+
+/// Sleeps (`ppoll(2)` of nothing).
+fn wait_for_nothing(timeout: Duration) {
+    if let Ok(timeout) = Timespec::try_from(timeout) {
+        // Interrupted is an early return.
+        let _: rustix::io::Result<usize> = poll(&mut [], Some(&timeout));
     }
 }
 
@@ -576,6 +646,8 @@ fn outcome(entered: std::io::Result<usize>) -> Result<Entered, Errno> {
         Errno::PERM | Errno::ACCES | Errno::NOSYS | Errno::BADF | BADFD | Errno::EXIST => {
             Err(error)
         }
+        // Somebody closed the ring, and its number is another file's.
+        Errno::OPNOTSUPP => Err(Errno::BADF),
         // EAGAIN, ENOMEM: no memory for a request now; EBUSY: the CQ overflowed. What is not known to be
         // for good is not taken to be.
         _ => Ok(Entered::Busy),

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::num::NonZeroU32;
 use io_core::sync::plain::{AtomicI32, AtomicU64, AtomicUsize};
 use io_core::sync::{AtomicU32, Ordering, real};
-use io_core::syscall::lift_fd;
+use io_core::syscall::{close_fd, lift_fd};
 use io_core::{Deadline, Errno, Fd};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -110,17 +110,18 @@ impl Bell {
 
     /// Ends the read, this one or the next.
     pub(crate) fn ring(&self) {
-        // It cannot fail: the descriptor is ours and open, and the count is nowhere near its end.
+        // The count is nowhere near its end. Where somebody has closed the descriptor it fails, and the owner hears of
+        // that when it next reads.
         // SAFETY: open for as long as `self`.
         let event = unsafe { BorrowedFd::borrow_raw(self.event.load(Ordering::Relaxed)) };
-        let written = rustix::io::write(event, &1_u64.to_ne_bytes());
-        debug_assert!(written.is_ok(), "a wake writes an eventfd");
+        let _: rustix::io::Result<usize> = rustix::io::write(event, &1_u64.to_ne_bytes());
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        drop(unsafe { OwnedFd::from_raw_fd(*self.event.get_mut()) });
+        // SAFETY: ours, and not used again. Not as a value of the standard library, which ends the process if somebody
+        // has closed it.
+        unsafe { close_fd(Fd::new(*self.event.get_mut())) };
     }
 }

@@ -23,6 +23,8 @@ mod load;
 mod matrix;
 #[path = "faults/of_the_suite.rs"]
 mod of_the_suite;
+#[path = "faults/own.rs"]
+mod own;
 #[path = "faults/peers.rs"]
 mod peers;
 #[path = "faults/ring.rs"]

@@ -1,18 +1,22 @@
 //! What parking asks of the kernel: an epoll instance with an eventfd in it, and a futex.
 //! `kernel_loom.rs` stands in its place in front of the model checker.
+//!
+//! Somebody may close these descriptors, as a program does that closes all: then their numbers are nobody's, or
+//! another file's. A lost epoll instance is noted for good, and its number left alone from then on; a lost eventfd
+//! is replaced.
 
 use super::events::{EVENTS, Event, Events, Readiness, Trigger};
 use crate::errno::Errno;
 use crate::fd::Fd;
-use crate::sync::plain::AtomicI32;
+use crate::sync::plain::{AtomicBool, AtomicI32};
 use crate::sync::{AtomicU32, Ordering, plain, real};
-use crate::syscall::{lifted, now_ns};
+use crate::syscall::{close_fd, lifted, now_ns};
 use crate::time::Deadline;
 use core::mem::MaybeUninit;
 use core::num::{NonZeroI32, NonZeroU32};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use rustix::thread::futex;
 use rustix::time::Timespec;
 
@@ -30,11 +34,16 @@ const SHORT: u64 = if cfg!(miri) { 0 } else { 20 * MILLISECOND };
 /// only, which bring events we do not need and ignore.
 const ONCE: EventFlags = if cfg!(miri) { EventFlags::ET } else { EventFlags::ONESHOT };
 
+/// How the eventfd is registered. Edge-triggered: each write is an event, so nobody has to read the counter back.
+const WRITTEN: EventFlags = EventFlags::IN.union(EventFlags::ET);
+
 /// The two descriptors, as numbers, so that a forked child can replace them.
 #[derive(Debug)]
 pub(super) struct Kernel {
     epoll: AtomicI32,
     event: AtomicI32,
+    /// Whether the epoll instance was seen to be gone.
+    lost: AtomicBool,
     known: Known,
 }
 
@@ -44,12 +53,11 @@ impl Kernel {
         let epoll = lifted(epoll::create(CreateFlags::CLOEXEC).map_err(errno)?);
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
         let event = lifted(event);
-        // Edge-triggered: each write is an event, so nobody has to read the counter back.
-        let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &event, EventData::new_u64(WAKE), flags).map_err(errno)?;
+        epoll::add(&epoll, &event, EventData::new_u64(WAKE), WRITTEN).map_err(errno)?;
         Ok(Kernel {
             epoll: AtomicI32::new(epoll.into_raw_fd()),
             event: AtomicI32::new(event.into_raw_fd()),
+            lost: AtomicBool::new(false),
             known: Known::new(),
         })
     }
@@ -61,6 +69,16 @@ impl Kernel {
         };
         swap(&self.epoll, &new.epoll);
         swap(&self.event, &new.event);
+        new.lost.store(self.lost.swap(false, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether somebody has closed the epoll instance: nothing can be waited for any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
     }
 
     /// Sleeps while `word` is `seen`, until `deadline` or a [`wake_sleepers`](Self::wake_sleepers) with one
@@ -85,8 +103,27 @@ impl Kernel {
 
     /// Ends a [`watch`](Self::watch), this one or the next.
     pub(super) fn wake(&self) {
-        // It fails only when the counter is full, after 2^64 wakes.
-        let _: rustix::io::Result<usize> = rustix::io::write(self.event(), &1_u64.to_ne_bytes());
+        let event = self.event();
+        // Else it fails only when the counter is full, after 2^64 wakes.
+        if let Err(rustix::io::Errno::BADF) = rustix::io::write(event, &1_u64.to_ne_bytes()) {
+            self.replace_event(event.as_raw_fd());
+        }
+    }
+
+    /// Somebody has closed the eventfd: another one, which has been written to, takes its place in epoll. Without
+    /// epoll there is nothing left to wake a watcher by.
+    #[cold]
+    fn replace_event(&self, old: i32) {
+        let Ok(event) = eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) else { return };
+        let event = lifted(event);
+        if epoll::add(self.epoll(), &event, EventData::new_u64(WAKE), WRITTEN).is_err() {
+            return self.lose();
+        }
+        let (new, relaxed) = (event.as_raw_fd(), Ordering::Relaxed);
+        // If somebody else has replaced it, that was the wake.
+        if self.event.compare_exchange(old, new, relaxed, relaxed).is_ok() {
+            let _: i32 = event.into_raw_fd();
+        }
     }
 
     /// Waits for events until `deadline`, or until [`wake`](Self::wake); may return early. Whether it took a
@@ -107,11 +144,15 @@ impl Kernel {
             },
         };
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        // Interrupted is an early return with nothing ready, as is anything else it could say about
-        // descriptors that are ours.
+        // Interrupted is an early return with nothing ready. Anything else it could say is about a number that is
+        // not ours any more.
         let ready = match epoll::wait(self.epoll(), &mut room, timeout.as_ref()) {
             Ok((ready, _)) => ready,
-            Err(_) => &mut [],
+            Err(rustix::io::Errno::INTR) => &mut [],
+            Err(_) => {
+                self.lose();
+                &mut []
+            }
         };
         let (mut events, mut told) = (Events::new(), false);
         for event in ready {
@@ -188,8 +229,25 @@ impl Kernel {
                 Err(rustix::io::Errno::EXIST) => change = true,
                 // Not registered; or closed and reused in between: it is a new file now.
                 Err(rustix::io::Errno::NOENT) => change = false,
-                Err(error) => return Err(errno(error)),
+                Err(error) => {
+                    self.doubt(error, file);
+                    return Err(errno(error));
+                }
             }
+        }
+    }
+
+    /// A registration failed: whether that is about the epoll instance and not about the file.
+    #[cold]
+    fn doubt(&self, error: rustix::io::Errno, file: BorrowedFd<'_>) {
+        let lost = match error {
+            rustix::io::Errno::BADF => rustix::io::fcntl_getfd(self.epoll()).is_err(),
+            // Else it would be a registration of epoll in itself.
+            rustix::io::Errno::INVAL => file.as_raw_fd() != self.epoll().as_raw_fd(),
+            _ => false,
+        };
+        if lost {
+            self.lose();
         }
     }
 
@@ -204,10 +262,14 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        for number in [&mut self.epoll, &mut self.event] {
+        // The number of a lost one is somebody else's by now.
+        let epoll = (!*self.lost.get_mut()).then_some(*self.epoll.get_mut());
+        for number in epoll.into_iter().chain([*self.event.get_mut()]) {
             #[allow(unsafe_code, reason = "owns the descriptor")]
             // SAFETY: made by `open`, and this value's alone.
-            drop(unsafe { OwnedFd::from_raw_fd(*number.get_mut()) });
+            unsafe {
+                close_fd(Fd::new(number));
+            }
         }
     }
 }

@@ -48,6 +48,12 @@ impl Kernel {
     /// Nobody forks in a model.
     pub(super) fn renew(&self, _: &Kernel) {}
 
+    /// Nobody closes it in a model.
+    #[allow(clippy::unused_self, reason = "as the real one")]
+    pub(super) fn is_lost(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread of a model panics and goes on")
     }

@@ -8,6 +8,9 @@
 //! Sleepers are of two kinds: workers, who can take work, and others (pollers and waiters), who want to
 //! hear of completions. When any thread sleeps, one is the watcher; a watcher that leaves wakes another to
 //! take its place.
+//!
+//! When somebody has closed the epoll instance there is no watcher any more: every sleeper sleeps on the futex, and
+//! looks after the deadlines itself.
 
 use super::events::{Events, Readiness, Trigger};
 use super::kernel::Kernel;
@@ -98,6 +101,13 @@ impl Park {
     /// early. What is ready is the caller's to act on. `timer` is the earliest deadline of any operation:
     /// the watcher sleeps no longer, and its caller expires what is due.
     pub fn park(&self, role: Role, seen: u32, deadline: Deadline, timer: Deadline) -> Events {
+        if self.kernel.is_lost() {
+            let asleep = self.asleep(role);
+            asleep.fetch_add(1, Ordering::SeqCst);
+            self.kernel.sleep(&self.epoch, seen, deadline.min(timer), role.bit());
+            asleep.fetch_sub(1, Ordering::SeqCst);
+            return Events::new();
+        }
         if self
             .watcher
             .compare_exchange(NOBODY, role.bit().get(), Ordering::SeqCst, Ordering::SeqCst)
@@ -112,8 +122,18 @@ impl Park {
             Events::new()
         };
         self.watcher.store(NOBODY, Ordering::SeqCst);
-        self.hand_over();
+        if self.kernel.is_lost() {
+            self.notify_all();
+        } else {
+            self.hand_over();
+        }
         events
+    }
+
+    /// `EBADF` when somebody has closed the epoll instance, as far as was seen: no descriptor can be waited for any
+    /// more, and what waits is the caller's to end.
+    pub fn lost(&self) -> Option<Errno> {
+        self.kernel.is_lost().then_some(Errno::BADF)
     }
 
     /// What is ready now, without sleeping. For a thread that has something else to do too.
@@ -203,6 +223,9 @@ impl Park {
         self.raise();
         if self.watcher.load(Ordering::SeqCst) != NOBODY {
             self.wake_watcher();
+        }
+        if self.kernel.is_lost() {
+            self.notify_all();
         }
     }
 

@@ -4,7 +4,7 @@ use crate::after::borne;
 use crate::matrix::{Cell, Row};
 use crate::support::{epoll, pool, uring};
 use crate::{
-    calls, cancels, denied, descriptors, forks, of_the_suite, peers, ring, signals, storage,
+    calls, cancels, denied, descriptors, forks, of_the_suite, own, peers, ring, signals, storage,
 };
 use io_conformance::fault::Answer;
 use io_core::Errno;
@@ -473,11 +473,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "own_closed",
         fault: "the backend's own descriptors closed behind its back, as by a program that closes all",
-        expected: "",
-        cells: not_tried(
-            "whoever closes another's descriptor may meet any file under its number: the standard library aborts \
-             where it can tell",
-        ),
+        expected: "`EBADF` from poll and for what waits; drop and stop return; a file that has taken the number keeps it",
+        cells: [Cell::Here(own::ring), Cell::Here(own::epoll), Cell::Here(own::pool), THROUGH],
     },
     Row {
         name: "frozen",
