@@ -162,7 +162,7 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
         text: text.len(),
     };
     let slots = Slots { wide: !event.is_short(text.plain), texts: text.slots() };
-    let alone = solo::is_alone();
+    let alone = solo::is_alone() && !vfork::has_cloned();
     // The last free block is for signal handlers, which wait for nobody.
     let spare = usize::from(!nested);
     let room = BUFFER

@@ -3,8 +3,8 @@
 //! costs more than all the rest of it.
 //!
 //! The C library says how many threads there are (`__libc_single_threaded`, since glibc 2.32), and changes what it says
-//! before another one runs. A child of `vfork` counts as the thread that waits for it. The library's word is all there
-//! is: events of what a bare `clone(2)` makes in the same memory, while the library knows of one thread, may be torn.
+//! before another one runs. A child of `vfork` counts as the thread that waits for it. What `clone` makes in the same memory
+//! the library does not count, so after one nobody is alone any more; if it was made by a bare instruction nobody knows.
 #![allow(unsafe_code, reason = "instructions without a lock, and a variable of the C library")]
 //! # Safety
 //! An instruction reads and writes the one word that is borrowed for it.
