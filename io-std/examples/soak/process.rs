@@ -1,6 +1,8 @@
 //! What this process has: descriptors, threads, resident memory.
 
+use core::time::Duration;
 use std::thread;
+use std::time::Instant;
 
 /// Open descriptors.
 pub(crate) fn descriptors() -> usize {
@@ -22,11 +24,9 @@ pub(crate) fn threads() -> usize {
 
 /// Waits until there are `wanted` threads: one that was joined may be listed for a moment more.
 pub(crate) fn threads_settled(wanted: usize) -> usize {
-    for _ in 0..100_000 {
-        if threads() <= wanted {
-            break;
-        }
-        thread::yield_now();
+    let begin = Instant::now();
+    while threads() > wanted && begin.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(1));
     }
     threads()
 }
