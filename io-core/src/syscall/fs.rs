@@ -81,8 +81,9 @@ pub(super) fn lseek(op: &Lseek) -> i64 {
 
 /// Whether a sendfile gets as far as waiting for its output.
 pub(super) fn can_send(op: &Sendfile) -> bool {
-    let beyond =
-        |offset: i64| i64::try_from(op.len).ok().and_then(|len| offset.checked_add(len)).is_none();
+    // As much as will be asked for, and not more: what is beyond the kernel's limit is cut off, and waits like the rest.
+    let len = i64::try_from(op.len.min(MAX_RW_COUNT)).unwrap_or(i64::MAX);
+    let beyond = |offset: i64| offset.checked_add(len).is_none();
     if op.offset.is_some_and(beyond) || super::net::listens(op.out_fd) {
         return false;
     }

@@ -434,22 +434,24 @@ pub fn sendfile_to_every_kind_of_file<F: Fixture>(fx: &F) {
     });
 }
 
-/// `sendfile` to a full pipe goes on when there is room; the pipe is non-blocking, so that it holds
-/// nobody up.
+/// `sendfile` to a full pipe goes on when there is room, however much it is to send; the pipe is non-blocking, so that
+/// it holds nobody up.
 pub fn sendfile_waits_for_room<F: Fixture>(fx: &F) {
     fx.both(|rig| {
-        let input = Desc::file(b"tail");
-        let (reader, writer) = Desc::pipe();
-        writer.set_nonblocking();
-        let full = writer.fill_up();
-        let mut send = pin!(rig.backend().sendfile(writer, input, Some(0), 4));
-        assert!(rig.poll_once(send.as_mut()).is_pending());
-        rig.poll(Some(Duration::from_millis(1)));
-        assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
-        assert!(rig.poll_once(send.as_mut()).is_pending(), "sendfile to a full pipe did not wait");
-        let _old = reader.get(full);
-        assert_eq!(rig.block_on(send), Ok(4));
-        assert_eq!(reader.get(4), b"tail");
+        for len in [4, usize::MAX] {
+            let input = Desc::file(b"tail");
+            let (reader, writer) = Desc::pipe();
+            writer.set_nonblocking();
+            let full = writer.fill_up();
+            let mut send = pin!(rig.backend().sendfile(writer, input, Some(0), len));
+            assert!(rig.poll_once(send.as_mut()).is_pending(), "{len}");
+            rig.poll(Some(Duration::from_millis(1)));
+            assert_eq!(rig.block_on(rig.backend().nop()), Ok(()));
+            assert!(rig.poll_once(send.as_mut()).is_pending(), "{len}: did not wait");
+            let _old = reader.get(full);
+            assert_eq!(rig.block_on(send), Ok(4));
+            assert_eq!(reader.get(4), b"tail");
+        }
     });
 }
 
