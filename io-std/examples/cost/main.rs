@@ -61,7 +61,7 @@ fn run(options: &Options) -> io::Result<()> {
             Err(error) => println!("| {} | not run: {error} |", workload.name),
         }
     }
-    if options.names.is_empty() {
+    if options.names.is_empty() || options.names.iter().any(|name| name == "pread") {
         single::tell(options, &launcher, dir.path())?;
     }
     Ok(())

@@ -20,7 +20,7 @@ usage: cost [OPTIONS] [NAME…]
   --backend B  what writes the events: uring, epoll (the default) or pool
   --tree DIR   files to work on, which are copied (the sources that cargo has fetched)
   --files N    how many of them at most (8000)
-  NAME         only the programs with this in their names
+  NAME         only the programs with this in their names; pread is a loop of reads of one byte
 
 Time is that of the program and all it starts, not of the launcher, which reads and tells the events when the
 program is over. It wants a machine that does nothing else.";
