@@ -13,8 +13,8 @@
 //! | `SENT` | being written | `OPEN` when it is, `FULL` for the rest, `FAILED` |
 //! | `FAILED` | could not be written, but is kept until its room is needed | `SENT` again, `OPEN` with its events lost |
 //!
-//! The next block, any that is free, is opened by the compare-exchange on that one word; that it is free was seen before,
-//! and nobody but its opener ends that. So a thread that was interrupted with a room in hand holds one block up, and not
+//! The next block, any that is free, is claimed by its number, and opened by the compare-exchange on that one word; whose
+//! fails gives it back. So a thread that was interrupted with a room in hand holds one block up, and not
 //! those after it.
 
 use crate::format::{BLOCKS, Block, CONTINUED, SLOT_BYTES, SLOTS, Slot, is_marked, mark};
@@ -179,15 +179,25 @@ impl Buffer {
             let usable = self.usable.load(Ordering::Acquire);
             let mut free =
                 blocks.iter().take(usable).enumerate().filter(|(_, block)| is_free(block));
-            let (next, block) = free.next()?;
-            if free.count() < spare {
-                return None;
+            let found = free.next();
+            let Some((next, block)) = found.filter(|_| free.count() >= spare) else {
+                if self.head.load(Ordering::Acquire) == word {
+                    return None;
+                }
+                continue;
+            };
+            // Ordering: Acquire pairs with `free`. Before the head leads to it, so that it never looks free while it is
+            // being filled, however long this thread is kept from its next step.
+            let claim =
+                block.number.compare_exchange(0, number + 2, Ordering::Acquire, Ordering::Relaxed);
+            if claim.is_err() {
+                continue;
             }
             if moved(Head { number: number + 1, index: next, first: slots }) {
-                block.number.store(number + 2, Ordering::Release);
                 self.pad(blocks, index, first);
                 return Some(Room { number: number + 1, index: next, first: 0, slots, epoch });
             }
+            block.number.store(0, Ordering::Release);
         }
     }
 
@@ -231,9 +241,7 @@ impl Buffer {
     #[inline]
     pub(crate) fn block<'b>(&self, blocks: &'b [Block; BLOCKS], room: Room) -> Option<&'b Block> {
         let block = blocks.get(room.index)?;
-        let number = block.number.load(Ordering::Relaxed);
-        // 0: it is being opened.
-        let same = number == room.number + 1 || number == 0;
+        let same = block.number.load(Ordering::Relaxed) == room.number + 1;
         (same && self.epoch.load(Ordering::Relaxed) == room.epoch).then_some(block)
     }
 
@@ -373,7 +381,8 @@ impl Buffer {
         let open = Head::unpack(self.head.load(Ordering::Acquire)).number;
         let filling = self.states.iter().zip(blocks).take(self.usable()).any(|(word, block)| {
             let number = block.number.load(Ordering::Acquire);
-            state(word) == OPEN && number != 0 && number != open + 1
+            // Not the open one, and not one that is claimed to be the next.
+            state(word) == OPEN && number != 0 && number <= open
         });
         (writing, filling)
     }
