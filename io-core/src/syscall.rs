@@ -18,7 +18,7 @@ mod rw;
 #[cfg_attr(miri, path = "syscall/vectors_miri.rs")]
 mod vectors;
 
-pub use describe::{is_nonblocking, is_tcp, tells_of_more};
+pub use describe::{is_nonblocking, is_tcp, tells_of_all, tells_of_more};
 pub(crate) use lift::lifted;
 pub use lift::{keep_fds_from, lift_fd};
 pub use nowait::{Attempt, attempt, attempt_again, fits_inline, no_longer_receives};

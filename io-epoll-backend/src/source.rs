@@ -8,24 +8,26 @@ use crate::queues::Queues;
 use crate::run::Turn;
 use core::pin::Pin;
 use io_core::readiness::{Source, Traits};
-use io_core::syscall::{is_nonblocking, is_tcp};
+use io_core::syscall::{is_nonblocking, is_tcp, tells_of_all};
 use io_core::{Deadline, Fd, OffloadHandle, RawLock};
 
 impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     /// The contract's `attach`. A blocking description stays a bare number: what has no form that does not
-    /// wait can be acted on there only while it is ready, which edges do not tell.
+    /// wait can be acted on there only while it is ready, which edges do not tell; and so does what does not tell by events
+    /// all that its operations wait for.
     ///
     /// # Safety
     /// * As [`IoBackend::attach`](io_core::IoBackend::attach).
     pub(crate) unsafe fn take_source(&self, source: Pin<&Source>) {
-        if self.is_forked() || !is_nonblocking(source.fd()) {
+        let fd = source.fd();
+        if self.is_forked() || !is_nonblocking(fd) || !tells_of_all(fd) {
             return;
         }
-        let traits = Traits { nonblocking: true, drains: is_tcp(source.fd()) };
+        let traits = Traits { nonblocking: true, drains: is_tcp(fd) };
         self.queues(|queues| {
             // SAFETY: promised by the caller.
             if unsafe { queues.sources.attach(source, traits) } {
-                queues.line_up(source.fd());
+                queues.line_up(fd);
             }
         });
     }

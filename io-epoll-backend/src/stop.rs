@@ -218,7 +218,7 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
     fn shut(&self, deadline: Deadline) -> usize {
         let withdrawn = self.queues(|queues| {
             // A close may have come since.
-            if queues.mode == Mode::Stopped && queues.owned() == 0 {
+            if queues.mode == Mode::Stopped && self.left(queues) == 0 {
                 return None;
             }
             queues.mode = Mode::Stopping;
@@ -233,20 +233,24 @@ impl<L: RawLock, O: OffloadHandle> EpollBackend<L, O> {
         self.drain(deadline)
     }
 
+    /// How many operations have no result yet. A thread that has that of what it took off the lists may be about to
+    /// store it.
+    fn left(&self, queues: &Queues) -> usize {
+        let telling = self.count.undelivered().saturating_sub(queues.ready.len() as u64);
+        queues.owned().max(usize::try_from(telling).unwrap_or(usize::MAX))
+    }
+
     /// Waits until nothing is owned. The number that is, when the deadline passes.
     fn drain(&self, deadline: Deadline) -> usize {
         loop {
             let seen = self.park.epoch();
             let (owned, left) = self.queues(|queues| {
-                // A thread that has the result of what it took off the lists may be about to store it.
-                let telling = self.count.undelivered().saturating_sub(queues.ready.len() as u64);
-                let owned = queues.owned();
-                let left = owned.max(usize::try_from(telling).unwrap_or(usize::MAX));
+                let left = self.left(queues);
                 // Under the same lock: a start cannot come in between.
                 if left == 0 && queues.mode == Mode::Stopping {
                     queues.mode = Mode::Stopped;
                 }
-                (owned, left)
+                (queues.owned(), left)
             });
             if left == 0 {
                 self.await_visitors();

@@ -163,7 +163,7 @@ fn a_stop_leaves_nothing_of_a_visitor_behind() {
 
 #[test]
 fn claims_and_a_binding_exclude_each_other() {
-    explore(Bound::Preemptions(2), || {
+    explore(Bound::Fixed(2), || {
         let words = Words::new();
         let claimer = on(&words, |words| {
             if let Some(claim) = words.mode.claim() {
@@ -184,6 +184,24 @@ fn claims_and_a_binding_exclude_each_other() {
         }
         join(claimer);
         join(other);
+    });
+}
+
+#[test]
+fn a_claim_and_a_binding_exclude_each_other() {
+    explore(Bound::All, || {
+        let words = Words::new();
+        let claimer = on(&words, |words| {
+            if let Some(claim) = words.mode.claim() {
+                words.touch();
+                drop(claim);
+            }
+        });
+        if words.mode.bind() == Ok(true) {
+            words.touch();
+            words.mode.rest();
+        }
+        join(claimer);
     });
 }
 

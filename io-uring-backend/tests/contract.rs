@@ -160,9 +160,10 @@ fn what_is_overdue_is_not_started() {
 fn timeouts_end_in_the_order_of_their_deadlines() {
     let backend = local(8);
     let sleep = |ms| timed(&backend, Op::Timeout(Timeout), Duration::from_millis(ms));
+    // Before the deadlines are made of it.
+    let begun = Instant::now();
     let (mut third, mut first, mut second) = (sleep(30), sleep(5), sleep(15));
     let mut never = boxed(&backend, Op::Timeout(Timeout));
-    let begun = Instant::now();
     let mut cx = Context::from_waker(Waker::noop());
     for op in [&mut third, &mut first, &mut second] {
         assert!(op.as_mut().poll(&mut cx).is_pending());

@@ -21,6 +21,8 @@ struct Drawn {
     source: Source,
     /// Each answer so far, and how many there were to choose from.
     answers: Vec<(u32, u32)>,
+    /// The first answer of a recorded source that was too large.
+    too_large: Option<usize>,
 }
 
 enum Source {
@@ -31,7 +33,7 @@ enum Source {
 
 impl Choices {
     fn of(source: Source) -> Choices {
-        Choices(Rc::new(RefCell::new(Drawn { source, answers: Vec::new() })))
+        Choices(Rc::new(RefCell::new(Drawn { source, answers: Vec::new(), too_large: None })))
     }
 
     /// Random ones, always the same for the same seed.
@@ -88,9 +90,28 @@ impl Choices {
 
     fn draw(&self, among: u32, draw: impl FnOnce(&mut Source) -> u32) -> u32 {
         let mut drawn = self.0.borrow_mut();
-        let answer = draw(&mut drawn.source).min(among - 1);
+        let wanted = draw(&mut drawn.source);
+        if wanted >= among {
+            let at = drawn.answers.len();
+            drawn.too_large.get_or_insert(at);
+        }
+        let answer = wanted.min(among - 1);
         drawn.answers.push((answer, among));
         answer
+    }
+
+    /// Where a recorded run is another than this one, which is over: the place of the first answer that was too large,
+    /// or, if there is none, that nobody asked for and is not 0.
+    #[must_use]
+    pub fn misfit(&self) -> Option<usize> {
+        let drawn = self.0.borrow();
+        let left = match &drawn.source {
+            Source::Seed(_) | Source::Bytes { .. } => None,
+            Source::Replay { answers, at } => {
+                answers.iter().skip(*at).position(|answer| *answer != 0).map(|left| at + left)
+            }
+        };
+        drawn.too_large.or(left)
     }
 
     /// Whether a recorded or a fuzzer's source is at its end, so that all further answers are 0.

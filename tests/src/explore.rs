@@ -131,9 +131,16 @@ fn run_or_report(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
     }
 }
 
-/// Runs it once. A failure is reported as it is.
+/// Runs it once. A failure is reported as it is; that a recorded run is another by now is one too.
 fn run_once(choices: &Choices, origin: &str, test: &impl Fn(&Choices)) {
-    let Err(failure) = run(choices, test) else { return print_passed(origin) };
+    let Err(failure) = run(choices, test) else {
+        print_passed(origin);
+        let Some(at) = choices.misfit() else { return };
+        panic!(
+            "the run passes, but {origin} is not of this program under this plan: its choice {at}, counted from 0, was not \
+             there to be made"
+        );
+    };
     let Failure { trace, message, attached, .. } = failure;
     let (wild, all) = (trace.wild(), trace.0.len());
     panic!(
@@ -293,7 +300,7 @@ pub fn exhaustive(depth: usize, limit: u64, test: impl Fn(&Choices)) -> Explored
 /// Runs the test once with the choices of an earlier run, as a failure prints them.
 ///
 /// # Panics
-/// If the text is no trace, or the run does.
+/// If the text is no trace, or the run does, or passes without making the choices of the earlier one.
 pub fn replay(text: &str, test: impl Fn(&Choices)) {
     run_once(&Choices::replay(&parse(text, "a trace").0), &format!("'{text}'"), &test);
 }

@@ -278,6 +278,18 @@ fn a_replay_is_one_run() {
 }
 
 #[test]
+fn a_trace_that_is_not_of_this_program_is_told() {
+    let two = |choices: &Choices| assert!(choices.below(3) + choices.below(3) <= 4);
+    explore::replay("2.2", two);
+    explore::replay("2.2.0*7", two);
+    for (trace, at) in [("3", 0), ("0.9", 1), ("1.1.0.1", 3), ("3.1.1", 0)] {
+        let failure = fails(|_| explore::replay(trace, two));
+        let words = format!("its choice {at}, ");
+        assert!(failure.message.contains(&words), "{trace}: {}", failure.message);
+    }
+}
+
+#[test]
 fn the_log_is_what_the_program_saw() {
     let failure = fails(|choices| {
         let sim = Sim::new(choices, Plan::tame());

@@ -32,15 +32,31 @@ pub fn is_tcp(fd: Fd) -> bool {
 /// refuses him while another reads, and says nothing when that has left something.
 #[must_use]
 pub fn tells_of_more(op: &Op) -> bool {
-    use rustix::net::{AddressFamily, sockopt};
-    if cfg!(miri) {
-        return true;
-    }
     match op.interest() {
-        Some((fd, Interest::Readable)) => !fs::is_terminal(fd),
-        Some((fd, Interest::Writable)) => sockopt::socket_domain(borrow(fd)).map_or(true, |its| {
-            matches!(its, AddressFamily::INET | AddressFamily::INET6 | AddressFamily::UNIX)
-        }),
+        Some((fd, Interest::Readable)) => tells_readers(fd),
+        Some((fd, Interest::Writable)) => socket_tells(fd).unwrap_or(true),
         Some((_, Interest::Events(_))) | None => true,
     }
+}
+
+/// Whether all that may be waited for on the descriptor comes with an event, as [`tells_of_more`] says it of one operation:
+/// else it is no source.
+#[must_use]
+pub fn tells_of_all(fd: Fd) -> bool {
+    // A socket is no terminal.
+    socket_tells(fd).unwrap_or_else(|| tells_readers(fd))
+}
+
+fn tells_readers(fd: Fd) -> bool {
+    cfg!(miri) || !fs::is_terminal(fd)
+}
+
+/// `None`: it is no socket.
+fn socket_tells(fd: Fd) -> Option<bool> {
+    use rustix::net::{AddressFamily, sockopt};
+    if cfg!(miri) {
+        return None;
+    }
+    let family = sockopt::socket_domain(borrow(fd)).ok()?;
+    Some(matches!(family, AddressFamily::INET | AddressFamily::INET6 | AddressFamily::UNIX))
 }

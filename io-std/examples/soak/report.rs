@@ -119,9 +119,9 @@ impl Report {
         ];
         row.extend(self.sums.iter().map(|(name, sum)| (*name, json!(sum))));
         row.extend([
-            ("descriptors_left", json!(self.descriptors)),
-            ("threads_left", json!(self.threads)),
-            ("heap_bytes_left", json!(self.heap.last())),
+            ("descriptors_at_end", json!(self.descriptors)),
+            ("threads_at_end", json!(self.threads)),
+            ("heap_bytes_at_end", json!(self.heap.last())),
             ("resident_kib_second_quarter", json!(first.0)),
             ("resident_kib_last_quarter", json!(last.0)),
         ]);

@@ -33,7 +33,8 @@ COMMAND must be dynamically linked, and neither setuid nor setgid nor with file 
 programs do that COMMAND starts is not seen, and counted. Standard input, output and error are COMMAND's;
 what trace itself has to say goes to the standard error. The exit code is COMMAND's, and trace dies of the
 signal that COMMAND died of; 125: it was not run, 126: it cannot be executed, 127: there is no such program.
-Traced processes that COMMAND leaves behind are waited for; an interrupt ends that.
+While COMMAND runs, SIGINT and SIGQUIT are its alone, as with a shell: from the keyboard it gets them, and with kill
+they go to it, not to trace. Traced processes that COMMAND leaves behind are waited for; an interrupt ends that.
 IO_TRACE_OBJECT names the object to preload instead of the one that is built and kept beside this program.";
 
 /// What to do.

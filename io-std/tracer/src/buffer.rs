@@ -136,12 +136,18 @@ impl Buffer {
         spare: usize,
         alone: bool,
     ) -> Option<Room> {
+        self.reserve_here(slots, alone).or_else(|| self.reserve_next(blocks, slots, spare))
+    }
+
+    /// The same, in the block that is open.
+    #[inline]
+    pub(crate) fn reserve_here(&self, slots: usize, alone: bool) -> Option<Room> {
         let epoch = self.epoch.load(Ordering::Relaxed);
         let mut word = self.head.load(Ordering::Relaxed);
         loop {
             let Head { number, index, first } = Head::unpack(word);
             if first + slots > SLOTS {
-                return self.reserve_next(blocks, slots, spare);
+                return None;
             }
             // Ordering: Acquire, what the block's opener saw of it is seen; Release, for the same.
             let next = Head { number, index, first: first + slots }.pack();
@@ -215,15 +221,20 @@ impl Buffer {
     /// The room is filled and marked.
     #[inline]
     pub(crate) fn commit(&self, blocks: &[Block; BLOCKS], room: Room, alone: bool) {
-        if self.is_current(room) {
+        if self.block(blocks, room).is_some() {
             self.add(blocks, room.index, room.slots, alone);
         }
     }
 
-    /// Whether the room is of this life: a signal handler may have forked since it was reserved.
+    /// The block that a room is in. `None` if it is another's by now: a signal handler may have forked since it was
+    /// reserved, or the thread was stopped for so long that it was given up.
     #[inline]
-    pub(crate) fn is_current(&self, room: Room) -> bool {
-        self.epoch.load(Ordering::Relaxed) == room.epoch
+    pub(crate) fn block<'b>(&self, blocks: &'b [Block; BLOCKS], room: Room) -> Option<&'b Block> {
+        let block = blocks.get(room.index)?;
+        let number = block.number.load(Ordering::Relaxed);
+        // 0: it is being opened.
+        let same = number == room.number + 1 || number == 0;
+        (same && self.epoch.load(Ordering::Relaxed) == room.epoch).then_some(block)
     }
 
     #[inline]

@@ -215,7 +215,7 @@ impl Event {
     }
 
     /// The words of a short one.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is short")]
     pub fn short(&self, mark: u32) -> [u64; WORDS] {
         let texts = (self.text as usize).div_ceil(TEXT_BYTES) as u64;

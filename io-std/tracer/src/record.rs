@@ -5,7 +5,7 @@
 
 use crate::buffer::Room;
 use crate::format::{
-    self, BORROWED, Block, CONTINUED, Call, LONGEST_TEXT, NESTED, Slot, TEXT_BYTES, WORDS,
+    self, BORROWED, CONTINUED, Call, LONGEST_TEXT, NESTED, Slot, TEXT_BYTES, WORDS,
 };
 use crate::hooks::vfork;
 use crate::life::{BUFFER, Life};
@@ -70,10 +70,19 @@ pub(crate) fn record_two(event: &Event, one: &[u8], two: &[u8]) {
 #[inline]
 fn record_text(event: &Event, text: Text<'_>) {
     let Some(life) = Life::own() else { return };
-    put_text(life, event, text);
+    let took = took(event);
+    if !(text.is_nothing() && put_short(life, event, took)) {
+        put_text(life, event, took, text);
+    }
     if BUFFER.has_full() {
         writer::pump(life);
     }
+}
+
+/// How long the call was under way.
+#[inline]
+fn took(event: &Event) -> u64 {
+    clock::now().saturating_sub(event.begin)
 }
 
 /// What goes into the slots behind an event's. Not copied together: there may be little stack.
@@ -86,6 +95,11 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
+    #[inline]
+    fn is_nothing(self) -> bool {
+        self.one.is_empty() && self.two.is_none()
+    }
+
     /// In bytes.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a few thousand at most")]
@@ -96,7 +110,7 @@ impl Text<'_> {
 
     #[inline]
     fn slots(self) -> usize {
-        if self.one.is_empty() && self.two.is_none() {
+        if self.is_nothing() {
             return 0;
         }
         (self.len() as usize).div_ceil(TEXT_BYTES)
@@ -132,11 +146,37 @@ fn meet(life: Life, local: &Local) -> u32 {
 
 /// Records, and leaves full blocks to others.
 pub(crate) fn put(life: Life, event: &Event, text: &[u8]) {
-    put_text(life, event, Text { one: text, two: None, plain: true });
+    put_text(life, event, took(event), Text { one: text, two: None, plain: true });
 }
 
-fn put_text(life: Life, event: &Event, text: Text<'_>) {
-    let took = clock::now().saturating_sub(event.begin);
+/// Records what most events are, where it takes few instructions: one slot, in the block that is open, by the only thread.
+/// `false` if it is not that.
+#[inline(never)]
+fn put_short(life: Life, event: &Event, took: u64) -> bool {
+    let local = local();
+    if event.whose || !is_alone() || local.life.load(Ordering::Relaxed) != Life::number() {
+        return false;
+    }
+    let inside = local.inside.load(Ordering::Relaxed);
+    let flags = if inside == 0 { 0 } else { NESTED };
+    let event = whole(event, took, local.tid.load(Ordering::Relaxed), flags, 0);
+    if !event.is_short(true) {
+        return false;
+    }
+    local.inside.store(1, Ordering::Relaxed);
+    let room = BUFFER.reserve_here(1, true);
+    if let Some(room) = room {
+        if let Some(slot) = slots(life, room).first() {
+            put_slot(slot, event.short(room.mark()));
+        }
+        finish(life, room, true);
+    }
+    // Also if a handler comes in between: what an event says of it is all that depends on it.
+    local.inside.store(if room.is_some() { 0 } else { inside }, Ordering::Relaxed);
+    room.is_some()
+}
+
+fn put_text(life: Life, event: &Event, took: u64, text: Text<'_>) {
     let local = local();
     let mut tid = thread(life, local);
     let mut flags = 0;
@@ -149,7 +189,35 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
     if nested {
         flags |= NESTED;
     }
-    let event = format::Event {
+    let event = whole(event, took, tid, flags, text.len());
+    let need = Slots { wide: !event.is_short(text.plain), texts: text.slots() };
+    let alone = is_alone();
+    // The last free block is for signal handlers, which wait for nobody.
+    let spare = usize::from(!nested);
+    let room = BUFFER
+        .reserve(life.blocks(), need.count(), spare, alone)
+        .or_else(|| if nested { None } else { writer::make_room(life, need.count()) });
+    if let Some(room) = room {
+        fill(slots(life, room), room, &event, need, text);
+        finish(life, room, alone);
+    } else {
+        life.header().dropped.fetch_add(1, Ordering::Relaxed);
+        life.header().events.fetch_add(1, Ordering::Relaxed);
+    }
+    // Also if a handler comes in between: what an event says of it is all that depends on it.
+    local.inside.store(0, Ordering::Relaxed);
+}
+
+/// Whether no other thread is in this memory.
+#[inline]
+fn is_alone() -> bool {
+    solo::is_alone() && !vfork::has_cloned()
+}
+
+/// All that an event says.
+#[inline]
+fn whole(event: &Event, took: u64, tid: u32, flags: u16, text: u32) -> format::Event {
+    format::Event {
         begin: event.begin,
         took,
         result: event.result,
@@ -159,27 +227,22 @@ fn put_text(life: Life, event: &Event, text: Text<'_>) {
         tid,
         call: event.call as u16,
         flags,
-        text: text.len(),
-    };
-    let slots = Slots { wide: !event.is_short(text.plain), texts: text.slots() };
-    let alone = solo::is_alone() && !vfork::has_cloned();
-    // The last free block is for signal handlers, which wait for nobody.
-    let spare = usize::from(!nested);
-    let room = BUFFER
-        .reserve(life.blocks(), slots.count(), spare, alone)
-        .or_else(|| if nested { None } else { writer::make_room(life, slots.count()) });
-    if let Some(room) = room {
-        if let Some(block) = life.blocks().get(room.index).filter(|_| BUFFER.is_current(room)) {
-            fill(block, room, &event, slots, text);
-        }
-        solo::count(&life.header().events, alone);
-        BUFFER.commit(life.blocks(), room, alone);
-    } else {
-        life.header().dropped.fetch_add(1, Ordering::Relaxed);
-        life.header().events.fetch_add(1, Ordering::Relaxed);
+        text,
     }
-    // Also if a handler comes in between: what an event says of it is all that depends on it.
-    local.inside.store(0, Ordering::Relaxed);
+}
+
+/// The slots of a room; none if its block is another's by now.
+#[inline]
+fn slots(life: Life, room: Room) -> &'static [Slot] {
+    let block = BUFFER.block(life.blocks(), room);
+    block.and_then(|block| block.slots.get(room.first..room.first + room.slots)).unwrap_or(&[])
+}
+
+/// Counts an event, whose slots are filled.
+#[inline]
+fn finish(life: Life, room: Room, alone: bool) {
+    solo::count(&life.header().events, alone);
+    BUFFER.commit(life.blocks(), room, alone);
 }
 
 /// What an event needs.
@@ -198,8 +261,7 @@ impl Slots {
 
 /// Writes the slots of one event; the mark of the first comes last of all.
 #[inline]
-fn fill(block: &Block, room: Room, event: &format::Event, need: Slots, text: Text<'_>) {
-    let slots = block.slots.get(room.first..room.first + room.slots).unwrap_or(&[]);
+fn fill(slots: &[Slot], room: Room, event: &format::Event, need: Slots, text: Text<'_>) {
     let Some((first, rest)) = slots.split_first() else { return };
     if need.wide {
         fill_wide(first, rest, room, event, text);

@@ -287,6 +287,7 @@ fn recover(life: Life) -> bool {
 /// How long a full buffer is waited for in all, and for what is not being written.
 const LONGEST_WAIT: u64 = 1_000_000_000;
 const LONGEST_HOLE: u64 = 100_000_000;
+const LONGEST_ROUND: u64 = 1_000_000;
 
 /// Writes what is full, waits a moment for it unless events are dropped, and gives up what could not be written.
 fn make_free(life: Life, turn: &Turn, drops: bool) {
@@ -310,7 +311,7 @@ pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
         return reserve();
     }
     let drops = Life::settings().is_none_or(|settings| settings.drops);
-    let mut quiet = now();
+    let (mut begin, mut before, mut hole) = (now(), now(), 0);
     loop {
         if life.grow()
             && let Some(room) = reserve()
@@ -327,20 +328,25 @@ pub(crate) fn make_room(life: Life, slots: usize) -> Option<Room> {
             return room;
         }
         let (writing, _) = BUFFER.is_busy(life.blocks());
-        if !writing {
+        // A process that was stopped has not waited: a round counts for a millisecond at most.
+        let (now, last) = (now(), before);
+        before = now;
+        if writing {
+            hole = 0;
+        } else {
+            hole += now.saturating_sub(last).min(LONGEST_ROUND);
             // Others are to fill what they have reserved.
             rustix::thread::sched_yield();
         }
-        let waited = now().saturating_sub(quiet);
-        if !writing && waited > LONGEST_HOLE {
+        if hole > LONGEST_HOLE {
             // Nobody will fill what was reserved.
             if BUFFER.give_up_rooms(life.blocks()) == 0 {
                 return None;
             }
             life.header().events.fetch_add(1, Ordering::Relaxed);
             life.header().dropped.fetch_add(1, Ordering::Relaxed);
-            quiet = now();
-        } else if waited > 60 * LONGEST_WAIT {
+            (begin, hole) = (now, 0);
+        } else if now.saturating_sub(begin) > 60 * LONGEST_WAIT {
             return None;
         }
     }

@@ -444,7 +444,8 @@ pub fn a_transfer_of_nothing_does_not_queue_at_a_terminal<F: Fixture>(fx: &F) {
 
 /// A Unix listener.
 fn unix_listener() -> Desc {
-    let name = SocketAddr::from_abstract_name(format!("odd {:?}", std::thread::current().id()));
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    let name = SocketAddr::from_abstract_name(format!("odd {process} {thread:?}"));
     let listener = UnixListener::bind_addr(&name.expect("a short name")).expect("bind");
     Desc::from(OwnedFd::from(listener))
 }

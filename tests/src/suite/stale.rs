@@ -14,7 +14,7 @@ use crate::watchdog::rounds;
 use core::net::SocketAddr;
 use core::time::Duration;
 use io_core::op::{MsgFlags, Recv, Send};
-use io_core::{Errno, IoBackend, Op, Phase};
+use io_core::{Errno, IoBackend, Op, Phase, Registered};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
@@ -191,37 +191,43 @@ const NETLINK_LEN: libc::socklen_t = size_of::<libc::sockaddr_nl>() as libc::soc
 /// nothing tells it.
 pub fn room_at_the_peer_that_nobody_is_told_of<F: Fixture>(fx: &F) {
     fx.both(|rig| {
-        let ((far, address), (near, _)) = (netlink(), netlink());
-        option(far.std(), libc::SOL_SOCKET, libc::SO_RCVBUF, &2048_i32);
-        let fd = near.raw().raw();
-        // SAFETY: an address of that length.
-        let done = unsafe { libc::connect(fd, (&raw const address).cast(), NETLINK_LEN) };
-        assert_eq!(done, 0, "connect");
-        let mem = Mem::zeroed(512);
-        let flags = MsgFlags::empty();
-        let op = Op::Send(Send { fd: near.raw(), flags, buf: mem.ptr(), len: mem.len() });
-        let now = Op::Send(Send {
-            fd: near.raw(),
-            flags: MsgFlags::DONTWAIT,
-            buf: mem.ptr(),
-            len: mem.len(),
-        });
-        let mut full = 0;
-        while oracle(&now, mem.only()) == 512 {
-            full += 1;
-        }
-        let mut raw = rig.raw(op, mem.only());
-        raw.submit().expect("submit");
-        for _ in 0..10 {
-            rig.poll(Some(QUIET / 10));
-        }
-        assert_eq!(raw.result(), None);
-        for _ in 0..full {
-            assert_eq!(far.get(512).len(), 512);
-        }
-        rig.until_seen(|| raw.phase() == Phase::Done);
-        assert_eq!(raw.result(), Some(512));
+        waits_for_room(rig, false);
+        waits_for_room(rig, true);
     });
+}
+
+/// Sends to a peer that is full, from a source or not.
+fn waits_for_room<B: IoBackend>(rig: &Rig<'_, B>, registered: bool) {
+    let ((far, address), (near, _)) = (netlink(), netlink());
+    option(far.std(), libc::SOL_SOCKET, libc::SO_RCVBUF, &2048_i32);
+    let fd = near.raw().raw();
+    // SAFETY: an address of that length.
+    let done = unsafe { libc::connect(fd, (&raw const address).cast(), NETLINK_LEN) };
+    assert_eq!(done, 0, "connect");
+    let source = registered.then(|| {
+        near.set_nonblocking();
+        Box::pin(Registered::new(rig.backend(), near.clone()))
+    });
+    if let Some(source) = &source {
+        source.as_ref().attach();
+    }
+    let mem = Mem::zeroed(512);
+    let send = |flags| Op::Send(Send { fd: near.raw(), flags, buf: mem.ptr(), len: mem.len() });
+    let mut full = 0;
+    while oracle(&send(MsgFlags::DONTWAIT), mem.only()) == 512 {
+        full += 1;
+    }
+    let mut raw = rig.raw(send(MsgFlags::empty()), mem.only());
+    raw.submit().expect("submit");
+    for _ in 0..10 {
+        rig.poll(Some(QUIET / 10));
+    }
+    assert_eq!(raw.result(), None);
+    for _ in 0..full {
+        assert_eq!(far.get(512).len(), 512);
+    }
+    rig.until_seen(|| raw.phase() == Phase::Done);
+    assert_eq!(raw.result(), Some(512));
 }
 
 /// A peek at what is not there yet keeps those behind it waiting; when it is given up, the next one has its place,
