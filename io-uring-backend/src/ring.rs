@@ -318,7 +318,8 @@ pub(crate) enum Holds {
 /// It begins at once when the memory is unmapped, and says nothing when it is done. What waits for readiness in a
 /// ring that ends does not touch its memory any more; what a disk or a kernel worker has, does so for as long as it
 /// takes, and so is never given back. Before Linux 6.1 (without `DEFER_TASKRUN`, which lets nothing of this go on
-/// outside `io_uring_enter`) a ring that a forked child has too does not end before the child has closed it.
+/// outside `io_uring_enter`) a ring that a forked child has too does not end before the child has closed it,
+/// and what waits in it is still written to when its time comes: there this is unsound.
 const GRACE: u64 = 250_000_000;
 
 /// The sets of setup flags, newest kernel first: 6.1, 6.0, 5.19, 5.10.
