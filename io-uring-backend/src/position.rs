@@ -36,6 +36,10 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         let key = match position_of(node.op()) {
             Position::Of(key) => key,
             Position::None => return self.to_ring(node, known),
+            Position::Stream => {
+                node.set_scratch(node.scratch() | place::STREAM);
+                return self.to_ring(node, known);
+            }
             Position::NoFile => {
                 self.backend.tally.owner.syscalls.add(1);
                 return match check_transfers(node.op()) {
@@ -141,7 +145,9 @@ fn appends(op: &Op) -> bool {
 enum Position {
     /// Which of 64. Files that share a number by chance wait for each other without need.
     Of(u32),
-    /// None: a pipe, a socket, a device.
+    /// None: a pipe, a socket.
+    Stream,
+    /// None: a device.
     None,
     /// No file is behind it at all: a counter, a timer, an epoll.
     NoFile,
@@ -152,8 +158,11 @@ fn position_of(op: &Op) -> Position {
     if has_no_type(&stat) {
         return Position::NoFile;
     }
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Position::None;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            u32::try_from(mix(&stat) >> 58).map_or(Position::None, Position::Of)
+        }
+        FileType::Fifo | FileType::Socket => Position::Stream,
+        _ => Position::None,
     }
-    u32::try_from(mix(&stat) >> 58).map_or(Position::None, Position::Of)
 }

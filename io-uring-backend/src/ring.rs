@@ -298,16 +298,28 @@ enum Stage {
     /// ring, which is after the last operation in it has ended: then this one hangs up.
     Closed(OwnedFd),
     /// Somebody has closed the descriptor. Nothing can be arranged without it: the ring is unmapped, and the time
-    /// after which all in it is taken to be over. See [`GRACE`].
+    /// after which all that only waits in it is taken to be over. See [`GRACE`].
     Lost(u64),
 }
 
-/// How long the kernel gets to end what is in a ring whose descriptor somebody else has closed, in nanoseconds.
+/// What the kernel may still touch of what was in a closed ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Holds {
+    /// Everything.
+    All,
+    /// What it may be in the middle of, but not what only waits for readiness.
+    Work,
+    /// Nothing.
+    Nothing,
+}
+
+/// How long the kernel gets to end what waits in a ring whose descriptor somebody else has closed, in nanoseconds.
 ///
 /// It begins at once when the memory is unmapped, and says nothing when it is done. What waits for readiness in a
 /// ring that ends does not touch its memory any more; what a disk or a kernel worker has, does so for as long as it
-/// takes. This is no proof, other than [`Stage::Closed`]: who closes a descriptor that is not theirs has broken a
-/// rule that there is no proof without.
+/// takes, and so is never given back. Before Linux 6.1 (without `DEFER_TASKRUN`, which lets nothing of this go on
+/// outside `io_uring_enter`) a ring that a forked child has too does not end before the child has closed it,
+/// and what waits in it is still written to when its time comes: there this is unsound.
 const GRACE: u64 = 250_000_000;
 
 /// The sets of setup flags, newest kernel first: 6.1, 6.0, 5.19, 5.10.
@@ -361,7 +373,7 @@ impl Ring {
         }
     }
 
-    /// Closes the ring, which ends all that is in it, in a way that lets [`is_gone`](Self::is_gone) tell
+    /// Closes the ring, which ends all that is in it, in a way that lets [`holds`](Self::holds) tell
     /// when the kernel has let go of everything; results that were not taken before are lost. `false` if
     /// that cannot be arranged, and so nothing was done. Called with no view and no iterator alive.
     pub(crate) fn close(&self) -> bool {
@@ -409,17 +421,20 @@ impl Ring {
         }
     }
 
-    /// Whether a closed ring is freed, after a wait of up to `patience`.
-    pub(crate) fn is_gone(&self, patience: Duration) -> bool {
+    /// What a closed ring still holds, after a wait of up to `patience`.
+    pub(crate) fn holds(&self, patience: Duration) -> Holds {
         // SAFETY: as in `live`.
-        match unsafe { &**self.stage.get() } {
-            Stage::Live(_) => false,
-            Stage::Closed(reader) => wait_for(reader.as_fd(), Some(patience)) == Entered::Done,
+        let (over, rest) = match unsafe { &**self.stage.get() } {
+            Stage::Live(_) => return Holds::All,
+            Stage::Closed(reader) => {
+                (wait_for(reader.as_fd(), Some(patience)) == Entered::Done, Holds::Nothing)
+            }
             Stage::Lost(over) => {
                 wait_for_nothing(patience);
-                now_ns() >= *over
+                (now_ns() >= *over, Holds::Work)
             }
-        }
+        };
+        if over { rest } else { Holds::All }
     }
 
     /// Pushes an entry whose CQE will carry `token`; `false` if there is no room. The kernel sees it at

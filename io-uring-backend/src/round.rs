@@ -5,12 +5,12 @@
 //! The one entry pushed here points to memory that is static.
 
 use crate::inbox::Mode;
-use crate::ring::{Entered, Sqe};
+use crate::ring::{Entered, Holds, Sqe};
 use crate::seat::{Cancels, Seat, place};
 use crate::token::Token;
 use core::time::Duration;
 use io_core::syscall::now_ns;
-use io_core::{Deadline, Errno, Node, OffloadHandle};
+use io_core::{Deadline, Errno, Node, OffloadHandle, OpKind};
 
 /// How long to go on when the kernel is short of something.
 const NAP: Duration = Duration::from_millis(1);
@@ -209,7 +209,8 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
 
     /// What the kernel has taken of a dead ring. It cannot be cancelled one by one, and without entering
     /// most of it never comes back; so the ring is closed, which ends everything in it, and when the kernel
-    /// has freed it, nothing of ours is touched any more. One short wait for that.
+    /// has freed it, nothing of ours is touched any more. One short wait for that. Where the descriptor is lost, the
+    /// kernel cannot say so, and keeps what it may be in the middle of for ever.
     fn bury(&self, errno: Errno, patience: Duration) {
         self.reap();
         if !self.ring.close() {
@@ -217,11 +218,14 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
             return;
         }
         self.wake_armed.set(false);
-        if self.ring.is_gone(patience) {
-            let stopping = self.backend.gate.refuses_owner();
-            let result = if stopping { Errno::CANCELED } else { errno }.to_result();
-            self.in_flight.take_all(|_| true, |node| self.finish(node, result));
-        }
+        let over = match self.ring.holds(patience) {
+            Holds::All => return,
+            Holds::Work => only_waits,
+            Holds::Nothing => |_: &Node| true,
+        };
+        let stopping = self.backend.gate.refuses_owner();
+        let result = if stopping { Errno::CANCELED } else { errno }.to_result();
+        self.in_flight.take_all(over, |node| self.finish(node, result));
     }
 
     /// Makes the gauges readable from any thread.
@@ -230,6 +234,23 @@ impl<M: Mode, O: OffloadHandle> Seat<'_, M, O> {
         tally.queued_now.set(self.queued() + self.asleep.len());
         tally.ready_now.set(self.ready.len());
         tally.in_kernel_now.set(self.in_flight.len() - self.unsent());
+    }
+}
+
+/// Whether an operation of the kernel's waits for readiness and does nothing else, so that it ends at once with its
+/// ring. What may be in a kernel worker's hands, or a disk's, does not. By what was known when it was pushed: the
+/// number may be another file's since.
+fn only_waits(node: &Node) -> bool {
+    let word = node.scratch();
+    if word & place::WAITS != 0 {
+        // The entry is a poll, and names no memory.
+        return true;
+    }
+    match node.op().kind() {
+        _ if word & (place::BLOCKS | place::POSITION) != 0 => false,
+        OpKind::Accept | OpKind::Connect | OpKind::Recv | OpKind::Send => true,
+        OpKind::Read | OpKind::Readv | OpKind::Write | OpKind::Writev => word & place::STREAM != 0,
+        _ => false,
     }
 }
 

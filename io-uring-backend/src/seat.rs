@@ -71,8 +71,10 @@ pub(crate) mod place {
     pub(crate) const ONCE_STALE: u32 = 1 << 24;
     /// The bits of that count.
     pub(crate) const STALE: u32 = 0x3 << 24;
-    /// Which file's position: the bits from here up.
+    /// Which file's position, with [`POSITION`] or in [`HELD`]: the bits from here up.
     pub(crate) const KEY_SHIFT: u32 = 26;
+    /// Flag, without those: a transfer of a pipe or socket.
+    pub(crate) const STREAM: u32 = 1 << KEY_SHIFT;
     /// What a retry keeps.
     pub(crate) const KEPT: u32 =
         POSITION | CONNECTS | AWAITED | UNSTARTED | STALE | (!0 << KEY_SHIFT);

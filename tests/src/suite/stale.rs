@@ -29,6 +29,7 @@ pub fn cases<F: Fixture>() -> Vec<Case<F>> {
         Case::of(room_at_the_peer_that_nobody_is_told_of::<F>).needs(Needs::Object),
         Case::of(what_stood_behind_a_stale_operation_takes_its_place::<F>).needs(Needs::Object),
         Case::of(readers_of_a_terminal_leave_nothing_behind::<F>).needs(Needs::Object),
+        Case::of(a_duplicate_outlives_the_number_that_was_waited_on::<F>).needs(Needs::Clock),
     ]
 }
 
@@ -228,6 +229,38 @@ fn waits_for_room<B: IoBackend>(rig: &Rig<'_, B>, registered: bool) {
     }
     rig.until_seen(|| raw.phase() == Phase::Done);
     assert_eq!(raw.result(), Some(512));
+}
+
+/// An epoll set knows a file, and not its number: where the number is another file's and a duplicate keeps the one that
+/// was waited for, what comes there must not be taken, told of again and again, or stand in the way of who waits by the
+/// number now.
+pub fn a_duplicate_outlives_the_number_that_was_waited_on<F: Fixture>(fx: &F) {
+    fx.both(|rig| {
+        for nonblocking in [false, true] {
+            let ((reader, writer), (next, fills)) = (Desc::pipe(), Desc::pipe());
+            if nonblocking {
+                reader.set_nonblocking();
+                next.set_nonblocking();
+            }
+            let (kept, mems) = (reader.dup(), [Mem::zeroed(4), Mem::zeroed(4)]);
+            let mut first = rig.raw(reader.read_op(&mems[0]), mems[0].only());
+            first.submit().expect("submit");
+            rig.poll(Some(Duration::ZERO));
+            next.dup_at(reader.raw());
+            writer.put(b"left");
+            quiet(rig);
+            first.cancel();
+            rig.until_seen(|| first.phase() == Phase::Done);
+            // A ring holds the file, and has taken what is that file's.
+            let holds = first.result() == Some(4) && mems[0].bytes(4) == b"left";
+            assert!(holds || first.result() == Some(Errno::CANCELED.to_result()), "{first:?}");
+            let op = reader.read_op(&mems[1]);
+            waits_for(rig, op, &mems[1], || fills.put(b"next"), 4);
+            assert_eq!(mems[1].bytes(4), b"next", "{nonblocking}");
+            quiet(rig);
+            assert!(holds || kept.get(4) == b"left", "{nonblocking}");
+        }
+    });
 }
 
 /// A peek at what is not there yet keeps those behind it waiting; when it is given up, the next one has its place,

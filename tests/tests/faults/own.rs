@@ -8,12 +8,13 @@ use crate::load::{Noted, works};
 use crate::support::{epoll as epolls, pool as pools, uring};
 use core::time::Duration;
 use io_conformance::Desc;
-use io_conformance::fault::flat;
+use io_conformance::fault::{FaultyFile, flat};
 use io_conformance::fixture::Fixture;
 use io_conformance::mem::Mem;
 use io_conformance::rig::Rig;
 use io_conformance::watchdog::rounds;
-use io_core::{Errno, Fd, IoBackend};
+use io_core::syscall::deadline_in;
+use io_core::{Errno, Fd, IoBackend, StopError};
 use std::collections::BTreeSet;
 
 /// What is done to which of its descriptors, by what `/proc` calls them.
@@ -167,12 +168,55 @@ const LOSSES: [Loss; 3] = [
     Loss { of: WAITED, replaced: true },
 ];
 
+/// What the kernel may be in the middle of is not handed back, here reads of a file that does not answer, because
+/// nothing says when it is done; what only waits is.
+fn unproven<F: Fixture + Send>(fx: F) {
+    if let Err(why) = fx.available() {
+        io_conformance::fault::not_here(why);
+    }
+    let silent = FaultyFile::holding(true);
+    let file = Desc::from(silent.open());
+    let (tell, told) = std::sync::mpsc::channel();
+    // It keeps what it owns for ever, and its drop would wait: so does the thread, until this process ends.
+    std::thread::spawn(move || {
+        let ((reader, _writer), mem, other) = (Desc::pipe(), Mem::zeroed(64), Mem::zeroed(4));
+        let before = open(ALL);
+        fx.started(|rig| {
+            let reads = [file.read_op(&mem), file.pread_op(&mem, 0)];
+            let reads = reads.map(|op| Noted::submit(rig, op, mem.only()));
+            let mut waiting = Noted::submit(rig, reader.read_op(&other), other.only());
+            rig.poll(Some(Duration::ZERO));
+            lose(Loss { of: ALL, replaced: false }, &before, &file);
+            while !waiting.is_done() {
+                // EBADF, until there is something to deliver.
+                let _: Result<usize, Errno> = rig.backend().poll(None);
+            }
+            let kept = !reads.iter().any(Noted::is_done);
+            let stopped = rig.backend().stop(deadline_in(Duration::from_millis(5)));
+            // Or nobody could unmount it.
+            drop(file);
+            tell.send((kept, waiting.result(), stopped)).expect("somebody listens");
+            loop {
+                std::thread::park();
+            }
+        });
+    });
+    let (kept, waited, stopped) = told.recv().expect("the thread has not panicked");
+    silent.wait_for_one();
+    silent.release();
+    assert!(kept, "handed back while the file has not answered");
+    assert_eq!(waited, Errno::BADF.to_result());
+    assert_eq!(stopped, Err(StopError::StillOwned(2)));
+}
+
 /// Ring and eventfd, and the eventfd alone.
 pub(crate) fn ring() {
     let [shared, _, old, ..] = uring::shared();
     LOSSES.into_iter().for_each(|loss| lost(&shared, loss));
     lost(&old, LOSSES[0]);
     lost(&shared, Loss { of: WOKEN, replaced: false });
+    unproven(shared);
+    unproven(old);
 }
 
 pub(crate) fn epoll() {

@@ -473,7 +473,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "own_closed",
         fault: "the backend's own descriptors closed behind its back, as by a program that closes all",
-        expected: "`EBADF` from poll and for what waits; drop and stop return; a file that has taken the number keeps it",
+        expected: "`EBADF` from poll and for what waits; then drop and stop return, but a ring never hands back what the kernel may be in the middle of, such as a read of a file; a file that has taken the number keeps it",
         cells: [Cell::Here(own::ring), Cell::Here(own::epoll), Cell::Here(own::pool), THROUGH],
     },
     Row {
