@@ -17,6 +17,9 @@
 //! * a sendfile to a socket with little room: the call takes what `poll(2)` does not offer yet;
 //! * a sendfile of a file into itself, which chases its own end;
 //! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
+//! * a read that waits where urgent data comes or is: it throws that away when it looks, and does not end, so
+//!   nobody can wait for it to have looked; what comes next (a close, which resets the peer if something was
+//!   not read, a poll, a read of the urgent byte, another urgent byte) shows whether it has;
 //! * vectors of nothing but empty pieces, of which the ring tells a file that the system call does not tell.
 
 use super::build::{Built, build};
@@ -97,6 +100,16 @@ fn roles(kind: OpKind) -> u8 {
 fn alone(act: &Act) -> bool {
     let empties = act.word & libc::O_TRUNC.cast_unsigned() != 0;
     matches!(act.kind, OpKind::Cancel | OpKind::Timeout) || act.kind == OpKind::Open && empties
+}
+
+/// Whether it takes what is there, or waits, and throws away urgent data that it comes by.
+fn takes(act: &Act) -> bool {
+    let other = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_DONTWAIT;
+    match act.kind {
+        OpKind::Read | OpKind::Readv => true,
+        OpKind::Recv => act.word & other.cast_unsigned() == 0,
+        _ => false,
+    }
 }
 
 const READS: u8 = 1;
@@ -213,6 +226,9 @@ impl Reference<'_> {
         let table = &self.table;
         let role = roles(act.kind);
         let mut readers = false;
+        let urgent = act.kind == OpKind::Send
+            && act.word & libc::MSG_OOB.cast_unsigned() != 0
+            && table.is_stream(act.at);
         for one in &self.waiting {
             let same = one.act.at == act.at && matches!(act.at, Target::Slot(_));
             if same && roles(one.act.kind) & role != 0 {
@@ -228,6 +244,9 @@ impl Reference<'_> {
             let counter = table.kind(act.at) == Some(Kind::Counter);
             let writer = roles(one.act.kind) == WRITES;
             if near && writer && role & READS != 0 && act.kind != OpKind::Poll && !counter {
+                return None;
+            }
+            if near && !same && urgent && takes(&one.act) {
                 return None;
             }
             readers |= near && roles(one.act.kind) & READS != 0;
@@ -250,6 +269,9 @@ impl Reference<'_> {
     fn goes_either_way(&self, act: &Act) -> bool {
         let nothing = act.pieces.iter().all(|piece| piece.len == 0);
         let kind = self.table.kind(act.at);
+        if takes(act) && self.table.has_urgent_alone(act.at) {
+            return true;
+        }
         match act.kind {
             OpKind::Shutdown => !self.table.is_stream(act.at) && kind.is_some(),
             OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
