@@ -12,8 +12,8 @@
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
 //! * a sendfile from an eventfd, which is refused before a wait for the output by the system call alone;
-//! * an accept from a listener that was shut down, or a read of messages from such a socket: a blocking one
-//!   is told so, a non-blocking one is not;
+//! * an accept from a listener that was shut down, also before it listened, or a read of messages from such a
+//!   socket: a blocking one is told so, a non-blocking one is not;
 //! * a sendfile to a socket with little room: the call takes what `poll(2)` does not offer yet;
 //! * a sendfile of a file into itself, which chases its own end;
 //! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
@@ -273,6 +273,9 @@ impl Reference<'_> {
             return true;
         }
         match act.kind {
+            OpKind::Accept if kind == Some(Kind::Listener) => {
+                is_ready(self.table.fd(act.at), PollEvents::RDHUP)
+            }
             OpKind::Shutdown => !self.table.is_stream(act.at) && kind.is_some(),
             OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
                 nothing && !act.pieces.is_empty()
