@@ -11,6 +11,8 @@
 //! * a connect that would wait, which a blocking socket does not let go of;
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
+//! * a write that waits on a blocking eventfd which `poll(2)` offers, because it has room for less: it holds a
+//!   thread too;
 //! * a sendfile from an eventfd, which is refused before a wait for the output by the system call alone;
 //! * an accept from a listener that was shut down, also before it listened, or a read of messages from such a
 //!   socket: a blocking one is told so, a non-blocking one is not;
@@ -295,6 +297,14 @@ impl Reference<'_> {
         }
     }
 
+    /// Whether a wait of it is one inside the system call: there is no try that does not wait, and `poll(2)` sees
+    /// no reason to.
+    fn holds_a_thread(&self, act: &Act) -> bool {
+        let writes = matches!(act.kind, OpKind::Write | OpKind::Writev);
+        let counter = self.table.kind(act.at) == Some(Kind::Counter);
+        !self.nonblocking && writes && counter && is_ready(self.table.fd(act.at), PollEvents::OUT)
+    }
+
     /// What data an operation touches.
     fn groups(&self, act: &Act) -> Vec<usize> {
         let slots = [act.at, act.from].into_iter();
@@ -312,6 +322,9 @@ impl Reference<'_> {
             Limit::Past => Some(Errno::TIMEDOUT.to_result()),
             _ => self.perform(&act, &mut built, limit),
         };
+        if result.is_none() && self.holds_a_thread(&act) {
+            return;
+        }
         let limit = match (limit, result) {
             // Only what waits can be sure to meet it.
             (Limit::Soon, Some(_)) if act.kind != OpKind::Timeout => Limit::Far,
