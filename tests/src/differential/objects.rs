@@ -340,6 +340,12 @@ impl<'p> Table<'p> {
         Address::from_bytes(bytes.get(..len)?).ok()
     }
 
+    /// Whether it is a socket of the Internet's protocols.
+    pub(super) fn is_internet(&self, target: Target) -> bool {
+        let family = io_core::op::Family::INET.0.to_ne_bytes();
+        self.address(target).is_some_and(|address| address.as_bytes().starts_with(&family))
+    }
+
     /// What is behind a descriptor that was opened by a name.
     pub(super) fn behind(number: i64) -> Kind {
         let number = i32::try_from(number).expect("a descriptor");

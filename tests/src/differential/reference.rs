@@ -8,7 +8,8 @@
 //! * reading where a writer waits for room: how much it then writes depends on when;
 //! * more than a page written where a reader waits: it may see the first half alone;
 //! * operations on the same data submitted together;
-//! * a connect that would wait, which a blocking socket does not let go of;
+//! * a connect that would wait, which a blocking socket does not let go of: to a full Unix listener, or any over
+//!   the network;
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
 //! * a write that waits on a blocking eventfd which `poll(2)` offers, because it has room for less: it holds a
@@ -277,6 +278,12 @@ impl Reference<'_> {
         match act.kind {
             OpKind::Accept if kind == Some(Kind::Listener) => {
                 is_ready(self.table.fd(act.at), PollEvents::RDHUP)
+            }
+            OpKind::Connect => {
+                let table = &self.table;
+                let between = table.is_internet(act.at) && table.is_internet(act.from);
+                // Of a shorter address it says so at once.
+                between && table.is_stream(act.at) && matches!(act.half, 0 | 16..)
             }
             OpKind::Shutdown => !self.table.is_stream(act.at) && kind.is_some(),
             OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
