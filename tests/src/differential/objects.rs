@@ -289,6 +289,26 @@ impl<'p> Table<'p> {
         count == 0
     }
 
+    /// Whether there is nothing in a stream but urgent data, or the place where it was: `poll(2)` offers it,
+    /// and a read waits.
+    pub(super) fn has_urgent_alone(&self, target: Target) -> bool {
+        if self.kind(target) != Some(Kind::Socket) || !self.is_stream(target) {
+            return false;
+        }
+        let fd = self.fd(target).raw();
+        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, a local.
+        unsafe { libc::poll(&raw mut entry, 1, 0) };
+        if entry.revents != libc::POLLIN {
+            // No data, or an error, of which the read below would be told instead of the program's.
+            return false;
+        }
+        let (mut byte, looks) = (0_u8, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+        // SAFETY: room for one byte.
+        let count = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, looks) };
+        count < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+    }
+
     /// Whether it is a socket that does not keep messages apart, and does not listen.
     pub(super) fn is_stream(&self, target: Target) -> bool {
         let fd = self.fd(target).raw();
@@ -318,6 +338,12 @@ impl<'p> Table<'p> {
         let result = unsafe { libc::getsockname(fd, bytes.as_mut_ptr().cast(), &raw mut len) };
         let len = usize::try_from(len).ok().filter(|_| result == 0)?;
         Address::from_bytes(bytes.get(..len)?).ok()
+    }
+
+    /// Whether it is a socket of the Internet's protocols.
+    pub(super) fn is_internet(&self, target: Target) -> bool {
+        let family = io_core::op::Family::INET.0.to_ne_bytes();
+        self.address(target).is_some_and(|address| address.as_bytes().starts_with(&family))
     }
 
     /// What is behind a descriptor that was opened by a name.

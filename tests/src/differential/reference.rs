@@ -8,15 +8,21 @@
 //! * reading where a writer waits for room: how much it then writes depends on when;
 //! * more than a page written where a reader waits: it may see the first half alone;
 //! * operations on the same data submitted together;
-//! * a connect that would wait, which a blocking socket does not let go of;
+//! * a connect that would wait, which a blocking socket does not let go of: to a full Unix listener, or any over
+//!   the network;
 //! * a sendfile to a blocking stream that may not have room for all of it, or from something to a pipe that
 //!   would wait for its input: it holds a thread;
+//! * a write that waits on a blocking eventfd which `poll(2)` offers, because it has room for less: it holds a
+//!   thread too;
 //! * a sendfile from an eventfd, which is refused before a wait for the output by the system call alone;
-//! * an accept from a listener that was shut down, or a read of messages from such a socket: a blocking one
-//!   is told so, a non-blocking one is not;
+//! * an accept from a listener that was shut down, also before it listened, or a read of messages from such a
+//!   socket: a blocking one is told so, a non-blocking one is not;
 //! * a sendfile to a socket with little room: the call takes what `poll(2)` does not offer yet;
 //! * a sendfile of a file into itself, which chases its own end;
 //! * a poll that waits for urgent data of a Unix socket, which the ring of Linux 6.18 may not wake;
+//! * a read that waits where urgent data comes or is: it throws that away when it looks, and does not end, so
+//!   nobody can wait for it to have looked; what comes next (a close, which resets the peer if something was
+//!   not read, a poll, a read of the urgent byte, another urgent byte) shows whether it has;
 //! * vectors of nothing but empty pieces, of which the ring tells a file that the system call does not tell.
 
 use super::build::{Built, build};
@@ -97,6 +103,16 @@ fn roles(kind: OpKind) -> u8 {
 fn alone(act: &Act) -> bool {
     let empties = act.word & libc::O_TRUNC.cast_unsigned() != 0;
     matches!(act.kind, OpKind::Cancel | OpKind::Timeout) || act.kind == OpKind::Open && empties
+}
+
+/// Whether it takes what is there, or waits, and throws away urgent data that it comes by.
+fn takes(act: &Act) -> bool {
+    let other = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_DONTWAIT;
+    match act.kind {
+        OpKind::Read | OpKind::Readv => true,
+        OpKind::Recv => act.word & other.cast_unsigned() == 0,
+        _ => false,
+    }
 }
 
 const READS: u8 = 1;
@@ -213,6 +229,9 @@ impl Reference<'_> {
         let table = &self.table;
         let role = roles(act.kind);
         let mut readers = false;
+        let urgent = act.kind == OpKind::Send
+            && act.word & libc::MSG_OOB.cast_unsigned() != 0
+            && table.is_stream(act.at);
         for one in &self.waiting {
             let same = one.act.at == act.at && matches!(act.at, Target::Slot(_));
             if same && roles(one.act.kind) & role != 0 {
@@ -228,6 +247,9 @@ impl Reference<'_> {
             let counter = table.kind(act.at) == Some(Kind::Counter);
             let writer = roles(one.act.kind) == WRITES;
             if near && writer && role & READS != 0 && act.kind != OpKind::Poll && !counter {
+                return None;
+            }
+            if near && !same && urgent && takes(&one.act) {
                 return None;
             }
             readers |= near && roles(one.act.kind) & READS != 0;
@@ -250,7 +272,19 @@ impl Reference<'_> {
     fn goes_either_way(&self, act: &Act) -> bool {
         let nothing = act.pieces.iter().all(|piece| piece.len == 0);
         let kind = self.table.kind(act.at);
+        if takes(act) && self.table.has_urgent_alone(act.at) {
+            return true;
+        }
         match act.kind {
+            OpKind::Accept if kind == Some(Kind::Listener) => {
+                is_ready(self.table.fd(act.at), PollEvents::RDHUP)
+            }
+            OpKind::Connect => {
+                let table = &self.table;
+                let between = table.is_internet(act.at) && table.is_internet(act.from);
+                // Of a shorter address it says so at once.
+                between && table.is_stream(act.at) && matches!(act.half, 0 | 16..)
+            }
             OpKind::Shutdown => !self.table.is_stream(act.at) && kind.is_some(),
             OpKind::Readv | OpKind::Writev | OpKind::Preadv | OpKind::Pwritev => {
                 nothing && !act.pieces.is_empty()
@@ -270,6 +304,14 @@ impl Reference<'_> {
         }
     }
 
+    /// Whether a wait of it is one inside the system call: there is no try that does not wait, and `poll(2)` sees
+    /// no reason to.
+    fn holds_a_thread(&self, act: &Act) -> bool {
+        let writes = matches!(act.kind, OpKind::Write | OpKind::Writev);
+        let counter = self.table.kind(act.at) == Some(Kind::Counter);
+        !self.nonblocking && writes && counter && is_ready(self.table.fd(act.at), PollEvents::OUT)
+    }
+
     /// What data an operation touches.
     fn groups(&self, act: &Act) -> Vec<usize> {
         let slots = [act.at, act.from].into_iter();
@@ -287,6 +329,9 @@ impl Reference<'_> {
             Limit::Past => Some(Errno::TIMEDOUT.to_result()),
             _ => self.perform(&act, &mut built, limit),
         };
+        if result.is_none() && self.holds_a_thread(&act) {
+            return;
+        }
         let limit = match (limit, result) {
             // Only what waits can be sure to meet it.
             (Limit::Soon, Some(_)) if act.kind != OpKind::Timeout => Limit::Far,
