@@ -197,7 +197,10 @@ impl Buffer {
                 self.pad(blocks, index, first);
                 return Some(Room { number: number + 1, index: next, first: 0, slots, epoch });
             }
-            block.number.store(0, Ordering::Release);
+            // In a child that a handler has forked it is another block, and claimed by nobody.
+            if self.epoch.load(Ordering::Relaxed) == epoch {
+                block.number.store(0, Ordering::Release);
+            }
         }
     }
 
