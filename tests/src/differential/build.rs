@@ -126,11 +126,11 @@ fn named(act: &Act, table: &Table<'_>, keep: &mut Vec<Mem>) -> Op {
     let address = match act.name {
         Name::Null => None,
         Name::Known("unspecified") => Address::from_bytes(&[0; 16]).ok(),
-        // A name that nobody else has, and that is as long in each run.
+        // A name that nobody else has, in no other process either and also if only 16 bytes of the address are given; and
+        // that is as long in each run.
         Name::Known("new") => {
             let (process, group) = (std::process::id(), table.fd(act.at).raw());
-            Address::unix_abstract(format!("differential {process:010} {group:010}").as_bytes())
-                .ok()
+            Address::unix_abstract(format!("{process:08x}{group:05x} differential").as_bytes()).ok()
         }
         Name::Known("family") => Address::from_bytes(&1_u16.to_ne_bytes()).ok(),
         _ => table.address(act.from),

@@ -227,7 +227,7 @@ fn half(choices: &Choices, kind: OpKind) -> u32 {
     match kind {
         OpKind::Accept => *choices.pick(&[128, 0, 1, 2, 16, u32::MAX]),
         OpKind::Bind | OpKind::Connect => {
-            *choices.pick(&[0, 0, 0, 0, 1, 2, 3, 16, 111, 128, 129, 0x8000_0000, u32::MAX])
+            *choices.pick(&[0, 0, 0, 0, 1, 2, 17, 16, 111, 128, 129, 0x8000_0000, u32::MAX])
         }
         OpKind::Open => *choices.pick(&[0o644, 0, 0o777, 0o7777, u32::MAX]),
         OpKind::Socket => *choices.pick(&[1, 2, 0, 0xffff]),

@@ -217,10 +217,8 @@ impl Reference<'_> {
             return None;
         }
         let groups = self.groups(act);
-        // It ends what is under way on its number, also where no file is behind that.
-        let ends_others = act.kind == OpKind::Close && matches!(act.at, Target::Number(_));
         if alone(act)
-            || ends_others
+            || ends_others(act)
             || groups.iter().any(|group| self.busy.contains(group))
             || limit == Limit::Soon
         {
@@ -350,7 +348,7 @@ impl Reference<'_> {
         }
         self.ids += 1;
         self.busy.extend(self.groups(&act));
-        let closes = act.kind == OpKind::Close;
+        let (closes, ends_others) = (act.kind == OpKind::Close, ends_others(&act));
         self.record(What::Start { act: act.clone(), form, limit });
         if closes {
             self.closed(act.at);
@@ -361,6 +359,9 @@ impl Reference<'_> {
             None => self.waiting.push(one),
         }
         self.go_on();
+        if ends_others {
+            self.settle();
+        }
     }
 
     /// The result, or `None` for what waits.
@@ -438,6 +439,12 @@ impl Reference<'_> {
 }
 
 const AGAIN: i64 = -(libc::EAGAIN as i64);
+
+/// Whether it ends what is under way on its number, also where no file is behind that: what is submitted before it is over
+/// as well as what was before it.
+fn ends_others(act: &Act) -> bool {
+    act.kind == OpKind::Close && matches!(act.at, Target::Number(_))
+}
 
 /// Whether `poll(2)` says that it can be done.
 fn ready(op: &Op) -> bool {
